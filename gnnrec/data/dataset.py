@@ -1,0 +1,220 @@
+"""What a data source holds, before any split: nodes, interactions, relations and numbers that are not yet binned."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gnnrec.errors import DataError
+
+USER = "user"
+ITEM = "item"
+EdgeType = tuple[str, str, str]
+"""(source node type, relation name, target node type), as in torch_geometric."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Users' interactions with items, one row each.
+
+    Attributes:
+        user: [E] int64, index of the user.
+        item: [E] int64, index of the item.
+        value: [E] float32, for example a rating or a count; None where the source has none.
+        time: [E] int64, seconds or any other unit that grows; None where the source has none.
+    """
+
+    user: Tensor
+    item: Tensor
+    value: Tensor | None = None
+    time: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: Tensor) -> "Interactions":
+        """The rows chosen by a [E] bool mask or by int64 positions."""
+        return Interactions(
+            self.user[rows],
+            self.item[rows],
+            None if self.value is None else self.value[rows],
+            None if self.time is None else self.time[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Edges of one kind between two node types.
+
+    A relation that touches users begins at the user (readers turn it round where needed). A relation from users to
+    users is symmetric: it holds each edge in both directions.
+
+    Attributes:
+        source: node type of row 0.
+        name: what the relation is called; also the key under which `gnnrec recommend --user` takes its values.
+        target: node type of row 1.
+        edge_index: [2, E] int64.
+        weight: [E] float32, at least 0; None where every edge counts 1.
+    """
+
+    source: str
+    name: str
+    target: str
+    edge_index: Tensor
+    weight: Tensor | None = None
+
+    @property
+    def type(self) -> EdgeType:
+        """The edge type in torch_geometric's notation."""
+        return (self.source, self.name, self.target)
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A numeric attribute of users or items. It becomes edges to bins once a split says who is in training.
+
+    Attributes:
+        node_type: `user` or `item`.
+        name: what the attribute is called.
+        node: [E] int64, who has a value; whoever is not listed has none.
+        number: [E] float64.
+        bins: number of quantile bins, fitted on the training users (items: on all of them).
+        bounds: ascending inner bounds given by hand, instead of `bins`; a value equal to a bound lies above it.
+    """
+
+    node_type: str
+    name: str
+    node: Tensor
+    number: Tensor
+    bins: int | None = None
+    bounds: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A whole data source. It checks itself when made.
+
+    Attributes:
+        name: name of the source.
+        ids: node type -> the id of each node as the source writes it (as text); position = index of the node.
+        interactions: users' interactions with items; each (user, item) pair at most once.
+        relations: every other edge, attribute values included (an attribute value is a node).
+        numeric: numeric attributes, not yet binned.
+        titles: [I] name of each item for people to read; empty where the source has none.
+        skipped_rows: rows that could not be read and were left out because the config allowed it.
+
+    Raises:
+        DataError: an index is out of range, a pair or an edge stands twice, or there is no interaction at all.
+    """
+
+    name: str
+    ids: Mapping[str, pd.Index]
+    interactions: Interactions
+    relations: tuple[Relation, ...] = ()
+    numeric: tuple[Numeric, ...] = ()
+    titles: tuple[str, ...] = field(default=(), repr=False)
+    skipped_rows: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.interactions) == 0:
+            raise DataError(f"{self.name}: no interaction is left; check the file, and data.positive in the config")
+        self._check_edges("interactions", USER, ITEM, self.interactions.user, self.interactions.item)
+        types = [relation.type for relation in self.relations]
+        for relation in self.relations:
+            if types.count(relation.type) > 1:
+                raise DataError(f"{self.name}: two relations are called {relation.type}; give each its own name")
+            if relation.target == USER and relation.source != USER:
+                raise DataError(f"{self.name}: relation {relation.type} must begin at the user; turn it round")
+            self._check_edges(relation.name, relation.source, relation.target, *relation.edge_index)
+        for attribute in self.numeric:
+            if attribute.bounds is None and (attribute.bins is None or attribute.bins < 1):
+                raise DataError(f"{self.name}: attribute {attribute.name!r} needs bins (at least 1) or bounds")
+            self._check_range(attribute.name, attribute.node_type, attribute.node)
+        if self.titles and len(self.titles) != self.num_items:
+            raise DataError(f"{self.name}: {len(self.titles)} titles for {self.num_items} items")
+
+    def _check_range(self, what: str, node_type: str, index: Tensor) -> None:
+        if node_type not in self.ids:
+            raise DataError(f"{self.name}: {what}: unknown node type {node_type!r}; there are {sorted(self.ids)}")
+        if len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self.ids[node_type])):
+            raise DataError(f"{self.name}: {what}: index out of range for {len(self.ids[node_type])} {node_type} nodes")
+
+    def _check_edges(self, what: str, source_type: str, target_type: str, source: Tensor, target: Tensor) -> None:
+        self._check_range(what, source_type, source)
+        self._check_range(what, target_type, target)
+        key = source * len(self.ids[target_type]) + target
+        unique, count = key.unique(return_counts=True)
+        if len(unique) < len(key):
+            twice = int(unique[count > 1][0])
+            a = self.ids[source_type][twice // len(self.ids[target_type])]
+            b = self.ids[target_type][twice % len(self.ids[target_type])]
+            raise DataError(
+                f"{self.name}: {what}: {len(key) - len(unique)} edges stand twice, e.g. {source_type} {a}, "
+                f"{target_type} {b}; merge them when reading"
+            )
+
+    @property
+    def num_users(self) -> int:
+        """Users, those without any interaction included."""
+        return len(self.ids[USER])
+
+    @property
+    def num_items(self) -> int:
+        """Items, those without any interaction included."""
+        return len(self.ids[ITEM])
+
+    def positives(self, min_value: float) -> "Dataset":
+        """The same data with only the interactions whose value is at least `min_value`; no user or item is dropped.
+
+        Raises:
+            DataError: the interactions have no value, or none is left.
+        """
+        value = self.interactions.value
+        if value is None:
+            raise DataError(f"{self.name}: data.positive.min_value is set, but the interactions have no value column")
+        return replace(self, interactions=self.interactions.take(value >= min_value))
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 over ids, interactions, relations and numbers: two loads that agree hold the same data."""
+        digest = hashlib.sha256()
+
+        def add(*values: Tensor | None) -> None:
+            for value in values:
+                digest.update(b"-" if value is None else np.ascontiguousarray(value.numpy()).tobytes())
+
+        for node_type in sorted(self.ids):
+            digest.update(node_type.encode())
+            digest.update("\n".join(map(str, self.ids[node_type])).encode())
+        add(self.interactions.user, self.interactions.item, self.interactions.value, self.interactions.time)
+        for relation in self.relations:
+            digest.update(repr(relation.type).encode())
+            add(relation.edge_index, relation.weight)
+        for attribute in self.numeric:
+            digest.update(f"{attribute.node_type}{attribute.name}{attribute.bins}{attribute.bounds}".encode())
+            add(attribute.node, attribute.number)
+        return digest.hexdigest()
+
+
+def symmetric(edge_index: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Edges between nodes of one type in both directions, each pair once, no self-loop; the largest weight wins.
+
+    Args:
+        edge_index: [2, E] int64.
+        weight: [E] float32, or None.
+
+    Returns:
+        [2, E'] int64 sorted by row 0 then row 1, and [E'] float32 or None.
+    """
+    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    both_weight = torch.ones(both.shape[1]) if weight is None else torch.cat([weight, weight])
+    keep = both[0] != both[1]
+    size = int(both.max()) + 1 if both.numel() else 1
+    key, place = (both[0] * size + both[1])[keep].unique(return_inverse=True)
+    merged = torch.zeros(len(key)).scatter_reduce(0, place, both_weight[keep], "amax", include_self=False)
+    return torch.stack([key // size, key % size]), None if weight is None else merged

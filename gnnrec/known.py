@@ -1,0 +1,168 @@
+"""What a model may know: of the users it is asked about (Users), and of the world it is trained on (Training)."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gnnrec.data.dataset import ITEM, USER, EdgeType, Relation
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges from the rows of a batch of users to nodes of one type.
+
+    Attributes:
+        row: [E] int64, place of the user in the batch.
+        node: [E] int64, index of the node: an item, an attribute value, or a row of the training users.
+        weight: [E] float32 (a rating, a count, a strength); None where every edge counts 1.
+    """
+
+    row: Tensor
+    node: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, kept: Tensor) -> "Edges":
+        """The edges chosen by a [E] bool mask or by int64 positions."""
+        return Edges(self.row[kept], self.node[kept], None if self.weight is None else self.weight[kept])
+
+
+@dataclass(frozen=True)
+class Users:
+    """All that a model learns of B users. A user is nothing but its edges.
+
+    Attributes:
+        index: [B] int64, the user's index in the data set (to tell users apart, never a feature); -1 for a user who
+            stands in no file.
+        items: edges to the items that the user is known to have chosen: the history of a training user, the support
+            of a held-out one. Weights are the values of the interactions.
+        relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
+            `Training.users`: an edge to a user who is not in training is not known.
+    """
+
+    index: Tensor
+    items: Edges
+    relations: Mapping[EdgeType, Edges]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: Tensor) -> "Users":
+        """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
+        place = torch.full((len(self),), -1, dtype=torch.int64)
+        place[rows] = torch.arange(len(rows))
+
+        def cut(edges: Edges) -> Edges:
+            new = place[edges.row]
+            return Edges(new, edges.node, edges.weight).take(new >= 0)
+
+        return Users(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
+
+    def history(self, num_items: int) -> Tensor:
+        """[B, I] bool, which items each user is known to have chosen. For a batch, never for all users at once."""
+        mask = torch.zeros(len(self), num_items, dtype=torch.bool)
+        mask[self.items.row, self.items.node] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Users to be evaluated: what is known of them, and what a model is asked to find.
+
+    Attributes:
+        users: what a model may see.
+        target: edges to the relevant items, with the interactions' values; never shown to a model.
+    """
+
+    users: Users
+    target: Edges
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that a model is fitted on.
+
+    Attributes:
+        users: the training users with their histories and their other edges.
+        ids: node type -> ids, for every type but `user`.
+        relations: edges between nodes that are no users (item to category, skill to skill ...).
+        bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute.
+        candidates: [I] bool, the items that may be recommended (those seen in training).
+        titles: [I] names of the items for people to read; empty where there are none.
+    """
+
+    users: Users
+    ids: Mapping[str, pd.Index]
+    relations: tuple[Relation, ...]
+    bounds: Mapping[tuple[str, str], tuple[float, ...]]
+    candidates: Tensor
+    titles: tuple[str, ...] = ()
+
+    @property
+    def num_users(self) -> int:
+        """Training users, those without any interaction included."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """Items of the data set; scores have this many columns, whether or not an item is a candidate."""
+        return len(self.ids[ITEM])
+
+    @cached_property
+    def popularity(self) -> Tensor:
+        """[I] float32, how many training users chose each item. The only popularity count there is."""
+        return torch.bincount(self.users.items.node, minlength=self.num_items).float()
+
+    @property
+    def attribute_types(self) -> tuple[EdgeType, ...]:
+        """The user relations that do not lead to users: attributes, tags, skills ..."""
+        return tuple(t for t in self.users.relations if t[2] != USER)
+
+    @property
+    def user_types(self) -> tuple[EdgeType, ...]:
+        """The relations from users to users."""
+        return tuple(t for t in self.users.relations if t[2] == USER)
+
+
+def bin_number(number: np.ndarray, bounds: tuple[float, ...]) -> np.ndarray:
+    """[E] int64 bin of each number; a number equal to a bound lies above it. `len(bounds) + 1` bins.
+
+    Example:
+        >>> bin_number(np.array([17.0, 18.0, 99.0]), (18.0, 25.0))
+        array([0, 1, 2])
+    """
+    return np.searchsorted(np.asarray(bounds), number, side="right").astype(np.int64)
+
+
+def fit_bounds(number: np.ndarray, bins: int) -> tuple[float, ...]:
+    """Inner bounds of `bins` quantile bins; fewer where values repeat.
+
+    Example:
+        >>> fit_bounds(np.array([1.0, 2.0, 3.0, 4.0]), 2)
+        (2.5,)
+    """
+    if len(number) == 0:
+        return ()
+    inner = np.quantile(number, np.linspace(0, 1, bins + 1)[1:-1])
+    return tuple(float(bound) for bound in np.unique(inner) if bound > number.min())
+
+
+def bin_labels(bounds: tuple[float, ...]) -> list[str]:
+    """A name for each bin.
+
+    Example:
+        >>> bin_labels((18.0, 25.0))
+        ['below 18', '18 to 25', '25 and above']
+    """
+    if not bounds:
+        return ["any"]
+    middle = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(bounds)]
+    return [f"below {bounds[0]:g}", *middle, f"{bounds[-1]:g} and above"]

@@ -1,0 +1,52 @@
+"""The contract of every model: what it is fitted on, what it is asked, what it can answer."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from gnnrec.known import HeldOut, Training, Users
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """Anything that can be fitted on training users and asked for the scores of other users.
+
+    A class meets the contract by having these members; there is nothing to inherit. Options are the keyword arguments
+    of its constructor, each with a type and a default: a config names them, and they are checked before any data is
+    read.
+
+    Attributes:
+        scores_unseen_users: False where a user without any known item cannot be told from another; such a model gets
+            a dash in the tables.
+        predicts_values: True where scores are values on the scale of the interactions (ratings), so that RMSE means
+            something.
+        chosen: after a fit with validation users, the options that were chosen on them (for example
+            `{"finetune.epochs": 37}`, dotted keys as in the config); empty where there was nothing to choose. A model
+            built with these options and fitted without validation users is the final one.
+    """
+
+    scores_unseen_users: bool
+    predicts_values: bool
+    chosen: dict[str, Any]
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Learns from `train`. With `validation`, also fills `chosen`; without, follows its options to the letter.
+
+        Args:
+            train: all that may be learned from.
+            validation: users who are not in `train`, for choosing; None in the final fit.
+            seed: source of every random number; same arguments and seed, same model, bit for bit.
+        """
+        ...
+
+    def score(self, users: Users) -> Tensor:
+        """Scores every item for each user; a user's scores depend on that user alone, not on who else is asked about.
+
+        Args:
+            users: B users, in training or not, with what is known of them.
+
+        Returns:
+            [B, I] float32, higher is better; all finite. The columns of items that are no candidates, and of the
+            support, are there but will not be looked at.
+        """
+        ...
