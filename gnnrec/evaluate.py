@@ -1,0 +1,299 @@
+"""A fitted recommender and held-out users -> one value per user and metric."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from gnnrec import metrics, seeds
+from gnnrec.errors import ConfigError, TrainingError
+from gnnrec.known import Edges, HeldOut, Users
+from gnnrec.recommender import Recommender
+
+Metric = Literal["ndcg", "recall", "precision", "map", "hit", "mrr", "coverage", "rmse", "mae"]
+
+OF_LIST: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ndcg": metrics.ndcg,
+    "recall": metrics.recall,
+    "precision": metrics.precision,
+    "map": metrics.average_precision,
+    "hit": metrics.hit,
+}
+OF_VALUES = ("rmse", "mae")
+
+
+class EvaluateConfig(BaseModel):
+    """What is measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: list[Metric] = Field(["ndcg", "recall", "precision", "coverage"], min_length=1)
+    """Metrics of ranked lists, or of predicted values (rmse, mae); the first one is the one that counts."""
+    at: list[Annotated[int, Field(ge=1)]] = Field([10, 20], min_length=1)
+    """Lengths of the lists; mrr looks at the whole ranking, rmse and mae at no list."""
+    batch_size: int = Field(256, ge=1)
+    """Users scored at once: memory, and nothing else, depends on it."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "EvaluateConfig":
+        of_values = [m for m in self.metrics if m in OF_VALUES]
+        if of_values and len(of_values) < len(self.metrics):
+            other = next(m for m in self.metrics if m not in OF_VALUES)
+            raise ValueError(
+                f"metrics: {of_values[0]} is measured over every held-out rating and {other} over ranked lists of "
+                "positive items; ask for them in two configs"
+            )
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names as results have them, each once.
+
+        Example:
+            >>> EvaluateConfig(metrics=["ndcg", "mrr"], at=[5, 10]).names
+            ('ndcg@5', 'ndcg@10', 'mrr')
+        """
+        with_length = {m: [f"{m}@{k}" for k in self.at] for m in (*OF_LIST, "coverage")}
+        return tuple(dict.fromkeys(name for m in self.metrics for name in with_length.get(m, [m])))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a recommender found what held-out users chose.
+
+    Attributes:
+        metrics: name -> mean over the users (`coverage@k`: of all lists together; `rmse`, `mae`: over all ratings);
+            None where the model cannot score these users, which a table shows as a dash.
+        per_user: one row per evaluated user: `user` (index in the data set) and a column for each metric that has
+            a value per user. For rmse and mae the columns are `squared_error`, `absolute_error` and `ratings`.
+        users: how many users the metrics are over.
+        users_without_target: users left out, because no item that could be found is relevant to them.
+    """
+
+    metrics: dict[str, float | None]
+    per_user: pd.DataFrame
+    users: int
+    users_without_target: int
+
+
+def evaluate(
+    model: Recommender, held_out: HeldOut, candidates: Tensor, config: EvaluateConfig, seed: int
+) -> Evaluation:
+    """Ranks every candidate for each held-out user, its support left out, and compares with its target.
+
+    Ties are broken at random. The order of tied items hangs on seed, user and item alone, so it does not change with
+    the batch size or with who else is evaluated, and a model that gives every item one score gets the value of chance.
+
+    A user whose target holds no candidate is left out and counted. For rmse and mae nothing is ranked: every rating
+    in the target counts, also one of an item that was never seen in training.
+
+    Args:
+        model: fitted.
+        held_out: the users, and what is to be found.
+        candidates: [I] bool, the items that are ranked.
+        config: what is measured.
+        seed: the run's seed; breaks ties.
+
+    Returns:
+        Values per user, and their means. Where the model does not score unseen users and a user has no known item,
+        every mean is None and no user is scored.
+
+    Raises:
+        ConfigError: rmse or mae of a model that does not predict values, or of data without values; or no user has
+            anything to find.
+        TrainingError: the model's scores have the wrong shape, or are not all finite.
+    """
+    of_values = config.metrics[0] in OF_VALUES
+    if of_values and not model.predicts_values:
+        raise ConfigError(
+            f"evaluate.metrics: {config.metrics[0]} needs predicted values, but {type(model).__name__} only ranks; "
+            "use a rating model (for example Biases), or ranking metrics such as ndcg"
+        )
+    if of_values and held_out.target.weight is None:
+        raise ConfigError(f"evaluate.metrics: {config.metrics[0]} needs ratings, but the interactions have no value")
+    target = held_out.target if of_values else _findable(held_out, candidates)
+    relevant = torch.bincount(target.row, minlength=len(held_out.users))  # [U]
+    rows = relevant.nonzero().flatten()
+    if len(rows) == 0:
+        raise ConfigError(
+            f"evaluate: none of {len(relevant)} held-out users has a target among {int(candidates.sum())} candidates; "
+            "make the held-out part larger, or the support smaller"
+        )
+    users = held_out.users.take(rows)
+    asked = Users(held_out.users.index, target, {}).take(rows)  # the target in the shape of a history, to be cut alike
+    if not model.scores_unseen_users and (torch.bincount(users.items.row, minlength=len(users)) == 0).any():
+        values: dict[str, Tensor] = {}
+        means: dict[str, float | None] = dict.fromkeys(config.names)
+        users = users.take(rows[:0])
+    else:
+        values, means = (_of_values if of_values else _of_lists)(model, users, asked, candidates, config, seed)
+    return Evaluation(
+        metrics={name: means[name] for name in config.names},
+        per_user=pd.DataFrame({"user": users.index.numpy()} | {n: v.double().numpy() for n, v in values.items()}),
+        users=len(users),
+        users_without_target=len(relevant) - len(rows),
+    )
+
+
+def top(scores: Tensor, eligible: Tensor, users: Tensor, length: int, seed: int) -> Tensor:
+    """The best items of each user in order, exact, ties broken at random.
+
+    Args:
+        scores: [B, I] float32, finite.
+        eligible: [B, I] bool, the items that may stand in the list.
+        users: [B] int64, index of each user; the same user gets the same order of ties.
+        length: K.
+        seed: breaks ties.
+
+    Returns:
+        [B, K] int64, best first; -1 where fewer than K items are eligible.
+
+    Example:
+        >>> top(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([[True, False, True]]), torch.tensor([0]), 3, seed=0)
+        tensor([[ 2,  0, -1]])
+    """
+    masked = scores.masked_fill(~eligible, -torch.inf)
+    value, item = masked.topk(min(length, scores.shape[1]), dim=1)  # [B, K]
+    last = value[:, -1:]
+    # topk chooses among the items that tie with the last place as it likes: where some of them are out, draw again.
+    open_end = ((masked == last).sum(1) > (value == last).sum(1)) & last.isfinite().flatten()
+    if open_end.any():
+        part = masked[open_end]
+        tied = part == last[open_end]
+        key = (part > last[open_end]).double() * 2
+        key[tied] = _tie_break(users[open_end], tied, seed)
+        key[part < last[open_end]] = -1.0
+        item[open_end] = key.topk(item.shape[1], dim=1).indices
+        value[open_end] = part.gather(1, item[open_end])
+    by_key = _key(users[:, None], item, seed).argsort(dim=1, descending=True)
+    value, item = value.gather(1, by_key), item.gather(1, by_key)
+    by_value = value.argsort(dim=1, descending=True, stable=True)
+    item = item.gather(1, by_value).masked_fill(value.gather(1, by_value) == -torch.inf, -1)
+    return torch.nn.functional.pad(item, (0, length - item.shape[1]), value=-1)
+
+
+def first_rank(scores: Tensor, eligible: Tensor, relevant: Tensor, users: Tensor, seed: int) -> Tensor:
+    """Rank of the best placed relevant item in the whole ranking, ties broken as in `top`.
+
+    Args:
+        scores: [B, I] float32, finite.
+        eligible: [B, I] bool, the items that are ranked.
+        relevant: [B, I] bool, at least one eligible item of each user.
+        users: [B] int64, index of each user.
+        seed: breaks ties.
+
+    Returns:
+        [B] int64, from 1.
+
+    Example:
+        >>> everyone = torch.ones(1, 3, dtype=torch.bool)
+        >>> relevant = torch.tensor([[True, False, False]])
+        >>> first_rank(torch.tensor([[1.0, 3.0, 2.0]]), everyone, relevant, torch.tensor([0]), seed=0)
+        tensor([3])
+    """
+    masked = scores.masked_fill(~eligible, -torch.inf)
+    best = masked.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
+    tied = masked == best
+    key = torch.full(scores.shape, -1.0, dtype=torch.float64)
+    key[tied] = _tie_break(users, tied, seed)
+    best_key = key.masked_fill(~relevant, -1.0).amax(1, keepdim=True)
+    return 1 + (masked > best).sum(1) + (key > best_key).sum(1)
+
+
+def _tie_break(users: Tensor, tied: Tensor, seed: int) -> Tensor:
+    """The keys of the places where `tied` [B, I] is True, in the order of the mask."""
+    row, item = tied.nonzero(as_tuple=True)
+    return _key(users[row], item, seed)
+
+
+def _key(user: Tensor, item: Tensor, seed: int) -> Tensor:
+    """A float64 in [0, 1) for each pair of user and item, as if drawn at random, but the same whenever asked for.
+
+    The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014, figure 16),
+    here applied to a user's stream and then to the item, instead of to a counter.
+    """
+    start = np.array(seeds.integer(seed, "ties"), dtype=np.uint64)
+    stream = _mix(_mix(start + user.numpy().astype(np.uint64)))
+    mixed = _mix(stream + item.numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return torch.from_numpy((mixed >> np.uint64(11)) * 2.0**-53)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed
+
+
+def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
+    """The target without the items that cannot be recommended: no candidate, or in the support."""
+
+    def pair(edges: Edges) -> Tensor:
+        return edges.row * len(candidates) + edges.node
+
+    known = torch.isin(pair(held_out.target), pair(held_out.users.items))
+    return held_out.target.take(candidates[held_out.target.node] & ~known)
+
+
+def _scores(model: Recommender, users: Users, num_items: int) -> Tensor:
+    with torch.no_grad():
+        scores = model.score(users)
+    name = type(model).__name__
+    if scores.shape != (len(users), num_items):
+        raise TrainingError(f"{name}.score returned {list(scores.shape)} instead of {[len(users), num_items]}")
+    broken = ~scores.isfinite()
+    if broken.any():
+        raise TrainingError(
+            f"{name}: {int(broken.sum())} of {scores.numel()} scores are not finite, e.g. of item "
+            f"{int(broken.nonzero()[0, 1])}; lower its learning rate, or look for a division by zero"
+        )
+    return scores
+
+
+def _of_lists(
+    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+) -> tuple[dict[str, Tensor], dict[str, float | None]]:
+    longest = max(config.at)
+    num_items = len(candidates)
+    hits, lists, first = [], [], []
+    for rows in torch.arange(len(users)).split(config.batch_size):
+        batch = users.take(rows)
+        scores = _scores(model, batch, num_items)  # [B, I]
+        relevant = target.take(rows).history(num_items)
+        eligible = candidates & ~batch.history(num_items)
+        items = top(scores, eligible, batch.index, longest, seed)  # [B, K]
+        lists.append(items)
+        hits.append(relevant.gather(1, items.clamp(min=0)) & (items >= 0))
+        if "mrr" in config.metrics:
+            first.append(first_rank(scores, eligible, relevant, batch.index, seed))
+    hit, items = torch.cat(hits), torch.cat(lists)  # [U, K]
+    num_relevant = torch.bincount(target.items.row, minlength=len(users))
+    values = {
+        f"{m}@{k}": OF_LIST[m](hit[:, :k], num_relevant) for m in config.metrics if m in OF_LIST for k in config.at
+    }
+    if first:
+        values["mrr"] = metrics.reciprocal_rank(torch.cat(first))
+    means: dict[str, float | None] = {f"coverage@{k}": metrics.coverage(items[:, :k], candidates) for k in config.at}
+    return values, means | {name: float(value.double().mean()) for name, value in values.items()}
+
+
+def _of_values(
+    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+) -> tuple[dict[str, Tensor], dict[str, float | None]]:
+    errors = []
+    for rows in torch.arange(len(users)).split(config.batch_size):
+        asked = target.take(rows).items
+        assert asked.weight is not None
+        score = _scores(model, users.take(rows), len(candidates))[asked.row, asked.node].double()
+        error = score - asked.weight
+        sums = torch.zeros(3, len(rows), dtype=torch.float64)
+        errors.append(sums.index_add(1, asked.row, torch.stack([error**2, error.abs(), torch.ones_like(error)])))
+    squared_error, absolute_error, ratings = torch.cat(errors, dim=1)
+    values = {"squared_error": squared_error, "absolute_error": absolute_error, "ratings": ratings}
+    return values, {"rmse": metrics.rmse(squared_error, ratings), "mae": metrics.mae(absolute_error, ratings)}
