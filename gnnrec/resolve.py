@@ -4,11 +4,14 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import re
 import types
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import pydantic
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnnrec.errors import ConfigError
@@ -96,6 +99,88 @@ def build(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") 
         return cls(**{name: getattr(checked, name) for name in type(checked).model_fields})
     except (TypeError, ValueError) as error:
         raise ConfigError(_join(where, at or cls.__name__, _word(error))) from error
+
+
+def option_names(layer: type) -> list[str]:
+    """The options of a layer: what its constructor names after `in_channels` and `out_channels`.
+
+    Layers of torch_geometric pass `**kwargs` on to the class that they are built on; its parameters count too.
+    """
+    names: list[str] = []
+    for cls in layer.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in dict.fromkeys(names) if name not in ("in_channels", "out_channels")]
+
+
+def check_layer_options(layer: type, options: Mapping[str, Any], where: str = "", at: str = "") -> dict[str, Any]:
+    """Checks that a layer can be made with these options and called on edges between two node types.
+
+    The layer is made and called once, on three sources and two targets; the global random state stays as it is.
+
+    Returns:
+        The options, with `add_self_loops: False` where the layer has that option: it would join source i to target i,
+        two nodes that have nothing to do with each other, and torch_geometric does so without a word.
+
+    Raises:
+        ConfigError: an unknown option, or a layer that cannot be made or called with these options. The arguments
+            `where` and `at` are those of `complete_options`.
+    """
+    known = option_names(layer)
+    for key in options:
+        if key not in known:
+            text = f"{layer.__name__} has no option {key!r}.{_nearest(str(key), known)} It has: {', '.join(known)}"
+            raise ConfigError(_join(where, at, text))
+    complete = {**({"add_self_loops": False} if "add_self_loops" in known else {}), **options}
+    if complete.get("add_self_loops"):
+        text = f"{layer.__name__}: add_self_loops would join source i to target i, two nodes of different types"
+        raise ConfigError(_join(where, at, f"{text}; leave it out"))
+    with torch.random.fork_rng(devices=[]):
+        try:
+            out = layer(4, 4, **complete)((torch.ones(3, 4), torch.ones(2, 4)), torch.tensor([[0, 1, 2], [0, 0, 1]]))
+        except Exception as error:  # whatever a layer from elsewhere raises
+            text = f"{layer.__name__} does not work as Layer(in_channels, out_channels, **options) with "
+            raise ConfigError(_join(where, at, f"{text}{_short(dict(complete))}: {_word(error)}")) from error
+    if not isinstance(out, torch.Tensor) or out.shape != (2, 4):
+        got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        text = f"{layer.__name__} gives {got} for two targets and out_channels 4; it must give [2, 4]"
+        hint = "; set concat: false, so that heads are averaged" if complete.get("concat", "concat" in known) else ""
+        raise ConfigError(_join(where, at, text + hint))
+    return complete
+
+
+class LayerName(NamedTuple):
+    """A layer that a config may name, and what it is in one line."""
+
+    name: str
+    summary: str
+
+
+def available_layers() -> list[LayerName]:
+    """Our own layers, then those of torch_geometric.nn that work between two node types without any option."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for package, prefix in (("gnnrec.layers", ""), ("torch_geometric.nn.conv", "torch_geometric.nn.")):
+            for name in _import(package, package).__all__:
+                layer = resolve(name, package)
+                try:
+                    check_layer_options(layer, {})
+                except ConfigError:
+                    continue
+                found.append(LayerName(prefix + name, _first_sentence(layer)))
+    return found
+
+
+def _first_sentence(cls: type) -> str:
+    """The first sentence of a docstring as plain text: of a link in reStructuredText only its title stays."""
+    paragraph = " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+    plain = re.sub(r"`+(.+?) <[^>]*>`_+", r"\1", paragraph)
+    return re.sub(r":\w+:`~?([^`]+)`", r"\1", plain).partition(". ")[0].rstrip(".") + "."
 
 
 def _validate(cls: type, options: Mapping[str, Any], where: str, at: str) -> BaseModel:
