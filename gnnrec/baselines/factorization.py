@@ -1,0 +1,256 @@
+"""Matrix factorization by the library implicit, and what stands in for the vector of a user it has never seen."""
+
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from gnnrec import seeds
+from gnnrec.baselines.matrices import (
+    EdgeWeights,
+    Normalise,
+    UserFeatures,
+    as_csr_matrix,
+    as_scores,
+    histories,
+    training_rows,
+)
+from gnnrec.baselines.ridge import RidgeMap
+from gnnrec.errors import ConfigError
+from gnnrec.known import HeldOut, Training, Users
+
+Cold = Literal["none", "mean", "attribute_map"]
+"""The vector of a user without one of its own: none, so that unseen users cannot be scored; the mean of the training
+users' vectors; or a ridge regression from attribute values to vectors."""
+
+
+class ALS:
+    """Matrix factorization for implicit feedback by alternating least squares.
+
+    A user with known items, in training or not, gets the vector that the last step of the fit would give it (fold-in);
+    a user without any gets one by the cold policy.
+
+    Source: Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, equation 4; cold
+        policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme, Learning
+        Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM 2010, section III-D. Differs: the mapping
+        is a ridge regression to the vectors (least squares, not the ranking loss), with an intercept.
+    Shapes: users B, factors D -> vectors [B, D] -> scores [B, I].
+
+    Args:
+        cold: what stands in for the vector of a user without items.
+        factors: D, at least 1.
+        regularization: weight of the squared vectors; at least 0.
+        alpha: confidence of an interaction, against 1 for everything else; above 0.
+        iterations: alternations; at least 1.
+        map_regularization: weight of the squared coefficients of `attribute_map`; above 0.
+        friends: `attribute_map` also has a feature for each training user, 1 where the user has an edge to them.
+        edge_weights: for `attribute_map`, what an attribute edge counts: 1, log(1 + its weight), or its weight.
+        idf: for `attribute_map`, a value counts by the logarithm of its rarity.
+        normalise: for `attribute_map`, what a user's features are divided by: nothing, their sum, or their length.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    predicts_values = False
+
+    def __init__(
+        self,
+        *,
+        cold: Cold = "mean",
+        factors: int = 64,
+        regularization: float = 0.01,
+        alpha: float = 10.0,
+        iterations: int = 15,
+        map_regularization: float = 10.0,
+        friends: bool = False,
+        edge_weights: EdgeWeights = "ignore",
+        idf: bool = False,
+        normalise: Normalise = "none",
+    ) -> None:
+        _check_at_least_1(factors=factors, iterations=iterations)
+        _check_above_0(alpha=alpha, map_regularization=map_regularization)
+        if not regularization >= 0:
+            raise ValueError(f"regularization must be at least 0, got {regularization}")
+        self.scores_unseen_users = cold != "none"
+        self.cold = cold
+        self.factors = factors
+        self.regularization = regularization
+        self.alpha = alpha
+        self.iterations = iterations
+        self.map_regularization = map_regularization
+        self.friends = friends
+        self.edge_weights: EdgeWeights = edge_weights
+        self.idf = idf
+        self.normalise: Normalise = normalise
+        self.chosen: dict[str, Any] = {}
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Factorizes, starting from vectors drawn from the seed; nothing is chosen.
+
+        Raises:
+            ConfigError: the library implicit is not installed.
+        """
+        options = {
+            "factors": self.factors,
+            "regularization": self.regularization,
+            "alpha": self.alpha,
+            "iterations": self.iterations,
+        }
+        self._model = _fit("als", "AlternatingLeastSquares", options, train, seed)
+        features = UserFeatures(
+            train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
+        )
+        self._cold_vectors = _ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
+        vectors = self._cold_vectors(users)  # [B, D]
+        known = as_csr_matrix(histories(users, len(self._model.item_factors)))
+        row = np.flatnonzero(np.diff(known.indptr))
+        if len(row):
+            vectors[row] = self._model.recalculate_user(row, known[row])
+        return as_scores(vectors @ self._model.item_factors.T)
+
+
+class BPR:
+    """Matrix factorization fitted by Bayesian personalised ranking, with a bias per item.
+
+    A training user has its own vector, every other user one by the cold policy: there is no fold-in, so the items that
+    are known of an unseen user are not used.
+
+    Source: Rendle, Freudenthaler, Gantner, Schmidt-Thieme, BPR: Bayesian Personalized Ranking from Implicit Feedback,
+        UAI 2009, figure 4; cold policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme,
+        Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM 2010, section III-D. Differs: the
+        mapping is a ridge regression to the vectors (least squares, not the ranking loss), with an intercept.
+    Shapes: users B, factors D -> vectors [B, D + 1], the last entry for the bias -> scores [B, I].
+
+    Args:
+        cold: what stands in for the vector of a user who is not in training.
+        factors: D, at least 1.
+        learning_rate: step size; above 0.
+        regularization: weight of the squared vectors; at least 0.
+        iterations: passes over the interactions; at least 1.
+        map_regularization: weight of the squared coefficients of `attribute_map`; above 0.
+        friends: `attribute_map` also has a feature for each training user, 1 where the user has an edge to them.
+        edge_weights: for `attribute_map`, what an attribute edge counts: 1, log(1 + its weight), or its weight.
+        idf: for `attribute_map`, a value counts by the logarithm of its rarity.
+        normalise: for `attribute_map`, what a user's features are divided by: nothing, their sum, or their length.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    predicts_values = False
+
+    def __init__(
+        self,
+        *,
+        cold: Cold = "mean",
+        factors: int = 64,
+        learning_rate: float = 0.05,
+        regularization: float = 0.01,
+        iterations: int = 100,
+        map_regularization: float = 10.0,
+        friends: bool = False,
+        edge_weights: EdgeWeights = "ignore",
+        idf: bool = False,
+        normalise: Normalise = "none",
+    ) -> None:
+        _check_at_least_1(factors=factors, iterations=iterations)
+        _check_above_0(learning_rate=learning_rate, map_regularization=map_regularization)
+        if not regularization >= 0:
+            raise ValueError(f"regularization must be at least 0, got {regularization}")
+        self.scores_unseen_users = cold != "none"
+        self.cold = cold
+        self.factors = factors
+        self.learning_rate = learning_rate
+        self.regularization = regularization
+        self.iterations = iterations
+        self.map_regularization = map_regularization
+        self.friends = friends
+        self.edge_weights: EdgeWeights = edge_weights
+        self.idf = idf
+        self.normalise: Normalise = normalise
+        self.chosen: dict[str, Any] = {}
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Factorizes, drawing vectors and negatives from the seed; nothing is chosen.
+
+        Raises:
+            ConfigError: the library implicit is not installed.
+        """
+        options = {
+            "factors": self.factors,
+            "learning_rate": self.learning_rate,
+            "regularization": self.regularization,
+            "iterations": self.iterations,
+        }
+        self._train = train
+        self._model = _fit("bpr", "BayesianPersonalizedRanking", options, train, seed)
+        features = UserFeatures(
+            train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
+        )
+        self._cold_vectors = _ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, of which only the order means something; all 0 where there is no vector."""
+        vectors = self._cold_vectors(users)  # [B, D + 1]
+        row = training_rows(users, self._train)
+        row[row >= 0] = np.where(self._cold_vectors.learned[row[row >= 0]], row[row >= 0], -1)
+        vectors[row >= 0] = self._model.user_factors[row[row >= 0]]
+        return as_scores(vectors @ self._model.item_factors.T)
+
+
+class _ColdVectors:
+    """The vectors of users who have none of their own.
+
+    Attributes:
+        learned: [U] bool, the training users whose vector says something: those with any interaction.
+    """
+
+    def __init__(
+        self, cold: Cold, train: Training, vectors: np.ndarray, features: UserFeatures, regularization: float
+    ) -> None:
+        self.learned = np.bincount(train.users.items.row.numpy(), minlength=train.num_users) > 0
+        self._mean = np.zeros(vectors.shape[1]) if cold == "none" else vectors[self.learned].mean(axis=0)
+        self._features = features
+        self._map = None
+        if cold == "attribute_map":
+            row = np.flatnonzero(self.learned)
+            self._map = RidgeMap(features(train.users)[row], vectors[row].astype(np.float64), regularization)
+
+    def __call__(self, users: Users) -> np.ndarray:
+        """[B, D] float64, one vector per user, whether or not it has one of its own."""
+        if self._map is None:
+            return np.repeat(self._mean[None].astype(np.float64), len(users), axis=0)
+        return self._map(self._features(users))
+
+
+def _fit(module: Literal["als", "bpr"], name: str, options: dict[str, Any], train: Training, seed: int) -> Any:
+    """A fitted model of implicit. One thread: with several, two runs of BPR differ."""
+    try:
+        import implicit.cpu.als
+        import implicit.cpu.bpr
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError(f"{name} needs the library implicit: pip install 'gnnrec[mf]' ({error})") from error
+
+    random_state = seeds.integer(seed, f"implicit {module}") % 2**32
+    # implicit asks for a BLAS of one thread, being several times slower otherwise, and warns where there is another.
+    with threadpool_limits(1, "blas"):
+        model = getattr(getattr(implicit.cpu, module), name)(**options, num_threads=1, random_state=random_state)
+        model.fit(as_csr_matrix(histories(train.users, train.num_items)), show_progress=False)
+    return model
+
+
+def _check_at_least_1(**options: int) -> None:
+    for name, value in options.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _check_above_0(**options: float) -> None:
+    for name, value in options.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
