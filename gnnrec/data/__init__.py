@@ -1,1 +1,56 @@
-"""Data sources and the reader of each."""
+"""From the `data` part of a config to a Dataset."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from gnnrec.data import lastfm, movielens
+from gnnrec.data.config import NamedData, TableData
+from gnnrec.data.dataset import ITEM, USER, Dataset
+from gnnrec.data.sources import fetch, source_named
+from gnnrec.errors import ConfigError
+
+__all__ = ["load"]
+
+READERS = {
+    "ml-100k": movielens.read_100k,
+    "ml-1m": movielens.read_1m,
+    "hetrec-lastfm": lastfm.read,
+}
+
+
+def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
+    """Reads a data source, fetching its files where they are not on this machine.
+
+    Args:
+        config: the `data` part of a config.
+        base: folder that the config's paths are relative to.
+
+    Returns:
+        The data, with only the positive interactions where `config.positive` says so.
+
+    Raises:
+        ConfigError: the config names something that is not there.
+        DataError: a file cannot be had or read.
+    """
+    if isinstance(config, TableData):
+        raise NotImplementedError("source: table")
+    dataset = READERS[config.source](fetch(config.source))
+    dataset = _only(dataset, config.use, source_named(config.source).not_default)
+    return dataset if config.positive is None else dataset.positives(config.positive.min_value)
+
+
+def _only(dataset: Dataset, use: tuple[str, ...] | None, not_default: tuple[str, ...]) -> Dataset:
+    """Keeps the relations and attributes that `use` names, and the node types that they need."""
+    names = [r.name for r in dataset.relations] + [a.name for a in dataset.numeric]
+    for name in use or ():
+        if name not in names:
+            raise ConfigError(f"data.use: {dataset.name} has no relation or attribute {name!r}; there are {names}")
+    kept = [name for name in names if name not in not_default] if use is None else use
+    relations = tuple(r for r in dataset.relations if r.name in kept)
+    node_types = {USER, ITEM}.union(*({r.source, r.target} for r in relations))
+    return replace(
+        dataset,
+        ids={node_type: ids for node_type, ids in dataset.ids.items() if node_type in node_types},
+        relations=relations,
+        numeric=tuple(a for a in dataset.numeric if a.name in kept),
+    )

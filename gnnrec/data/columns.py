@@ -1,0 +1,86 @@
+"""Columns of a data frame -> ids of nodes, and edges."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gnnrec.data.dataset import Interactions, Relation
+
+
+def node_ids(values: Iterable[str]) -> pd.Index:
+    """The distinct ids, sorted: by number where all are whole numbers, else by text.
+
+    Example:
+        >>> list(node_ids(["10", "9", "9"])), list(node_ids(["10", "9", "b"]))
+        (['9', '10'], ['10', '9', 'b'])
+    """
+    distinct = {str(value) for value in values}
+    numbers = all(value.isascii() and value.isdigit() for value in distinct)
+    ids: pd.Index = pd.Index(sorted(distinct, key=lambda value: (int(value) if numbers else 0, value)), dtype="str")
+    return ids
+
+
+def positions(ids: pd.Index, column: "pd.Series") -> np.ndarray:
+    """[R] int64, the place of each cell in `ids`, -1 where it is not there. Only distinct cells are looked up.
+
+    Example:
+        >>> positions(pd.Index(["9", "10"]), pd.Series([10, 9, 10]))
+        array([1, 0, 1])
+    """
+    code, distinct = pd.factorize(column)
+    place = ids.get_indexer(pd.Index(distinct).astype("str"))
+    return np.where(code >= 0, place[code], -1)
+
+
+def edge_tensor(source: np.ndarray, target: np.ndarray) -> Tensor:
+    """[2, E] int64."""
+    return torch.from_numpy(np.stack([source, target]).astype(np.int64))
+
+
+def number_tensor(values: "pd.Series | np.ndarray") -> Tensor:
+    """[E] float32."""
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def sorted_interactions(
+    user: np.ndarray, item: np.ndarray, value: "pd.Series | None" = None, time: "pd.Series | None" = None
+) -> Interactions:
+    """Interactions in the order of user, then item, whatever the order in the file."""
+    order = np.lexsort((item, user))
+    return Interactions(
+        torch.from_numpy(user[order].astype(np.int64)),
+        torch.from_numpy(item[order].astype(np.int64)),
+        None if value is None else number_tensor(np.asarray(value)[order]),
+        None if time is None else torch.from_numpy(np.asarray(time)[order].astype(np.int64)),
+    )
+
+
+def attribute(
+    owner: str, name: str, node: np.ndarray, value: "pd.Series", split: str | None = None
+) -> tuple[Relation, pd.Index]:
+    """A categorical attribute as edges from its owners to its values.
+
+    Args:
+        owner: node type of the owners.
+        name: what the attribute, the relation and the node type of the values are called.
+        node: [R] int64, owner of each row.
+        value: [R] text; a missing or empty one makes no edge.
+        split: separator of the values in one cell; None where a cell holds one value.
+
+    Returns:
+        The relation, each edge once, sorted by owner; and the ids of the values.
+    """
+    rows = pd.DataFrame({"node": node, "value": value.to_numpy(dtype=object)}).dropna()
+    rows["value"] = rows["value"].astype("str")
+    if split is not None:
+        rows["value"] = rows["value"].str.split(split, regex=False)
+        rows = rows.explode("value")
+    rows["value"] = rows["value"].astype("str").str.strip()
+    rows = rows[rows["value"] != ""].drop_duplicates()
+    ids = node_ids(rows["value"].unique())
+    target = positions(ids, rows["value"])
+    edges = np.unique(np.stack([rows["node"].to_numpy(), target]), axis=1)
+    return Relation(owner, name, name, edge_tensor(*edges)), ids
