@@ -117,38 +117,52 @@ def option_names(layer: type) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in ("in_channels", "out_channels")]
 
 
-def check_layer_options(layer: type, options: Mapping[str, Any], where: str = "", at: str = "") -> dict[str, Any]:
-    """Checks that a layer can be made with these options and called on edges between two node types.
+def layer_options(layer: type, options: Mapping[str, Any], where: str = "", at: str = "") -> dict[str, Any]:
+    """The options of a layer by name, and `add_self_loops: False` where the layer has that option.
 
-    The layer is made and called once, on three sources and two targets; the global random state stays as it is.
-
-    Returns:
-        The options, with `add_self_loops: False` where the layer has that option: it would join source i to target i,
-        two nodes that have nothing to do with each other, and torch_geometric does so without a word.
+    A self-loop would join source i to target i, two nodes that have nothing to do with each other; torch_geometric
+    does so without a word. The arguments `where` and `at` are those of `complete_options`.
 
     Raises:
-        ConfigError: an unknown option, or a layer that cannot be made or called with these options. The arguments
-            `where` and `at` are those of `complete_options`.
+        ConfigError: an unknown option, or self-loops that are asked for.
     """
     known = option_names(layer)
     for key in options:
         if key not in known:
             text = f"{layer.__name__} has no option {key!r}.{_nearest(str(key), known)} It has: {', '.join(known)}"
             raise ConfigError(_join(where, at, text))
-    complete = {**({"add_self_loops": False} if "add_self_loops" in known else {}), **options}
-    if complete.get("add_self_loops"):
+    if options.get("add_self_loops"):
         text = f"{layer.__name__}: add_self_loops would join source i to target i, two nodes of different types"
         raise ConfigError(_join(where, at, f"{text}; leave it out"))
+    return {**({"add_self_loops": False} if "add_self_loops" in known else {}), **options}
+
+
+def check_layer_options(layer: type, options: Mapping[str, Any], where: str = "", at: str = "") -> dict[str, Any]:
+    """`layer_options`, and a trial: the layer is made and called on three sources and two targets.
+
+    The trial has edges once and none once; the global random state stays as it is.
+
+    Raises:
+        ConfigError: as `layer_options`, or the layer cannot be made or called with these options.
+    """
+    complete = layer_options(layer, options, where, at)
+    edges = torch.tensor([[0, 1, 2], [0, 0, 1]])
     with torch.random.fork_rng(devices=[]):
         try:
-            out = layer(4, 4, **complete)((torch.ones(3, 4), torch.ones(2, 4)), torch.tensor([[0, 1, 2], [0, 0, 1]]))
+            made = layer(4, 4, **complete)
+            out = made((torch.ones(3, 4), torch.ones(2, 4)), edges)
+            made((torch.ones(3, 4), torch.ones(2, 4)), edges[:, :0])  # a sample may hold no edge of a relation
         except Exception as error:  # whatever a layer from elsewhere raises
             text = f"{layer.__name__} does not work as Layer(in_channels, out_channels, **options) with "
-            raise ConfigError(_join(where, at, f"{text}{_short(dict(complete))}: {_word(error)}")) from error
+            raise ConfigError(_join(where, at, f"{text}{_short(complete)}: {_word(error)}")) from error
     if not isinstance(out, torch.Tensor) or out.shape != (2, 4):
         got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         text = f"{layer.__name__} gives {got} for two targets and out_channels 4; it must give [2, 4]"
-        hint = "; set concat: false, so that heads are averaged" if complete.get("concat", "concat" in known) else ""
+        hint = (
+            "; set concat: false, so that heads are averaged"
+            if complete.get("concat", "concat" in option_names(layer))
+            else ""
+        )
         raise ConfigError(_join(where, at, text + hint))
     return complete
 
