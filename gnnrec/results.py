@@ -1,0 +1,195 @@
+"""A run's folder: config.yaml, per_user.parquet and, last, result.json, which says that the run is finished."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gnnrec.errors import ConfigError
+
+CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
+NOT_OF_THE_RUN = ("expected", "tracking")
+"""Keys of a config that do not change what a run computes."""
+
+
+class Result(BaseModel):
+    """What a finished run found, and what it takes to trace it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """Name of the config; one row of a table."""
+    seed: int
+    """The run's seed."""
+    metrics: dict[str, float | None]
+    """Metric -> mean over users; None where the model cannot score them."""
+    users: int
+    """Users that the metrics are over."""
+    users_without_target: int
+    """Users left out, because nothing that could be found is relevant to them."""
+    checksums: dict[str, str]
+    """SHA-256 of `data`, `split` and `config`."""
+    seconds: dict[str, float]
+    """Wall-clock time of `load`, `fit` and `evaluate`."""
+    peak_rss_mb: float
+    """Most memory that the process held, in MiB."""
+    versions: dict[str, str]
+    """Versions of gnnrec, Python and the libraries that numbers depend on."""
+    chosen: dict[str, Any] = {}
+    """Options chosen on the validation users, dotted keys as in the config."""
+    audit: dict[str, Any] = {}
+    """What was checked before the fit."""
+    skipped_rows: int = 0
+    """Rows of the data files left out because they could not be read and the config allowed it."""
+    config: dict[str, Any]
+    """The complete config."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        result: its numbers.
+        per_user: one row per evaluated user: `user` (its id) and a column per metric.
+        folder: where it was read from; None for one that was never written.
+    """
+
+    result: Result
+    per_user: pd.DataFrame
+    folder: Path | None = None
+
+
+def config_checksum(config: Mapping[str, Any]) -> str:
+    """SHA-256 of what a config makes a run compute: the order of keys, expected numbers and tracking do not count.
+
+    Example:
+        >>> config_checksum({"a": 1, "b": [2], "expected": {}}) == config_checksum({"b": [2], "a": 1})
+        True
+    """
+    kept = {key: value for key, value in config.items() if key not in NOT_OF_THE_RUN}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_result(folder: Path, result: Result, per_user: pd.DataFrame) -> None:
+    """Writes a run's folder so that no kill, at any point, leaves something that looks like a finished run.
+
+    Each file is written beside its place, brought to the disk and renamed; an older result.json goes first, the new one
+    comes last.
+
+    Args:
+        folder: OUT/<config name>/<seed>; made if it is not there.
+        result: the numbers.
+        per_user: a column `user` (ids) and one for each metric that has a value per user.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    table = io.BytesIO()
+    per_user.to_parquet(table, index=False)
+    _replace(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(result.config)).encode())
+    _replace(folder / PER_USER, table.getvalue())
+    _replace(folder / RESULT, (result.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_result(folder: Path) -> Result:
+    """The result of a finished run.
+
+    Raises:
+        ConfigError: there is no such folder, the run is not finished, or result.json cannot be read.
+    """
+    path = folder / RESULT
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such run folder; `gnnrec run CONFIG` writes one per config and seed")
+    if not path.is_file():
+        raise ConfigError(f"{folder}: this run is not finished (no {RESULT}); run its config again to finish it")
+    try:
+        return Result.model_validate_json(path.read_text())
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = "".join(f"{key}: " for key in first["loc"])
+        raise ConfigError(f"{path}: cannot be read: {where}{first['msg']}; delete the file and run again") from error
+
+
+def finished_result(folder: Path, checksum: str) -> Result | None:
+    """The result that a folder already holds; None where the run is still to be made or finished.
+
+    Args:
+        folder: of the run.
+        checksum: of the config that is to be run.
+
+    Raises:
+        ConfigError: the folder holds a run of another config.
+    """
+    if not (folder / RESULT).is_file():
+        return None
+    result = read_result(folder)
+    if result.checksums.get("config") != checksum:
+        raise ConfigError(
+            f"{folder}: holds a finished run of another config (checksum {result.checksums.get('config', '')[:12]}, "
+            f"this one {checksum[:12]}); choose another --out, or delete the folder"
+        )
+    return result
+
+
+def read_run(folder: Path) -> Run:
+    """A finished run with its values per user.
+
+    Raises:
+        ConfigError: as `read_result`; or the values per user are missing or broken.
+    """
+    result = read_result(folder)
+    try:
+        return Run(result, pd.read_parquet(folder / PER_USER), folder)
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{folder / PER_USER}: cannot be read: {reason}; delete the folder and run again") from error
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """The folders of all finished runs under the paths, each once.
+
+    Args:
+        paths: each a run's folder, the folder of a config's runs, or the folder of several configs.
+
+    Returns:
+        In the order of the paths; under one path by config name, then by seed.
+
+    Raises:
+        ConfigError: there is no finished run under one of the paths.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise ConfigError(f"{path}: no such folder; give a run's folder, a config's, or the --out of `gnnrec run`")
+        runs = [file.parent for depth in ("", "*/", "*/*/") for file in path.glob(depth + RESULT)]
+        if not runs:
+            raise ConfigError(f"{path}: no finished run in it (no {RESULT}); run a config with --out {path} first")
+        found |= dict.fromkeys(sorted(runs, key=lambda run: (str(run.parent), _number(run.name), run.name)))
+    return list(found)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Puts a file in its place in one step: whoever looks sees the old one, or the whole new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
