@@ -1,0 +1,164 @@
+"""Fine-tuning: a ranking loss on the users' interactions with items."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gnnrec import losses
+from gnnrec.data.dataset import ITEM, USER
+from gnnrec.encoder import Block, Encoder
+from gnnrec.graph import INTERACTS, reverse
+from gnnrec.known import Training
+from gnnrec.propagation import vectors
+from gnnrec.sampling import FanOut, NegativeSampler
+from gnnrec.tracking import Tracker
+from gnnrec.training import LoopConfig, train
+
+
+class FinetuneConfig(LoopConfig):
+    """A ranking loss on the target relation."""
+
+    loss: Literal["softmax", "sampled_softmax", "bpr", "bce"] = "softmax"
+    """`softmax` ranks a user's items among all items; the others among drawn ones."""
+    batch_users: int = Field(512, ge=1)
+    """Users asked about in one step."""
+    cold_share: float = Field(0.5, ge=0, le=1)
+    """Share of the asked users who show none of their interactions; the others show a random part."""
+    negatives: int = Field(100, ge=1)
+    """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""
+    negative_power: float = Field(0.5, ge=0, le=1)
+    """Items are drawn in proportion to this power of their popularity."""
+    freeze_attributes: bool = False
+    """Whether the tables of attribute values keep their pretrained vectors."""
+
+
+class ItemRanker(nn.Module):
+    """Scores items for users: inner product of the encoder's vectors plus an item bias that starts at log popularity.
+
+    Shapes: [B, D] users and [I, D] items -> [B, I].
+    """
+
+    def __init__(self, encoder: Encoder, popularity: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        share = (popularity + 0.1) / (
+            popularity + 0.1
+        ).sum()  # 0.1: an item nobody chose is rarer than any, not infinitely
+        self.bias = nn.Parameter(share.log() - share.log().mean())
+
+    def score(self, user: Tensor, item: Tensor) -> Tensor:
+        """[B, D] and [I, D] -> [B, I]."""
+        return user @ item.t() + self.bias
+
+
+def finetune(
+    ranker: ItemRanker,
+    block: Block,
+    train_part: Training,
+    config: FinetuneConfig,
+    *,
+    measure: Callable[[], dict[str, float]] | None,
+    fan_out: FanOut,
+    seed: int,
+    tracker: Tracker,
+) -> int:
+    """Trains encoder and item bias in place.
+
+    Each step takes a batch of training users and hides from the graph, in both directions, all interactions of some and
+    a random part of those of the others; what was hidden is what they are asked for. So the encoder sees in training
+    what it will see later: users without a history, and users with the beginning of one.
+
+    Args:
+        ranker: encoder and item bias.
+        block: the whole graph.
+        train_part: the training users.
+        config: settings.
+        measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
+        fan_out: edges drawn per target and relation in each step; None propagates over the whole graph.
+        seed: the run's seed.
+        tracker: where to report.
+
+    Returns:
+        The number of epochs of the final state.
+    """
+    attribute_types = {t for t in ranker.encoder.node_types if t not in (USER, ITEM)}
+    for node_type in attribute_types:
+        ranker.encoder.table(node_type).weight.requires_grad_(not config.freeze_attributes)
+    items = train_part.users.items
+    by_user = block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
+    active = (by_user.pointer.diff() > 0).nonzero().flatten()
+    sampler = NegativeSampler(train_part.popularity, config.negative_power)
+    hopeless = torch.where(train_part.popularity > 0, 0.0, -torch.inf)
+
+    def epoch(generator: torch.Generator) -> Iterator[Tensor]:
+        order = active[torch.randperm(len(active), generator=generator)]
+        for users in order.split(config.batch_users):
+            first = by_user.pointer[users]
+            count = by_user.pointer[users + 1] - first
+            row = torch.arange(len(users)).repeat_interleave(count)  # [P], the batch's edges
+            place = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + first[row]
+            share = torch.rand(len(users), generator=generator)
+            share[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
+            hidden = torch.rand(len(row), generator=generator) < share[row]
+            row, edge = row[hidden], by_user.edge_id[place[hidden]]
+            if not len(row):
+                continue
+            kept = torch.ones(len(items), dtype=torch.bool)
+            kept[edge] = False
+            yield _loss(
+                ranker,
+                block.hide(INTERACTS, kept),
+                users,
+                row,
+                items.node[edge],
+                config,
+                sampler,
+                hopeless,
+                fan_out,
+                generator,
+            )
+
+    epochs = train(ranker, epoch, measure, config, "finetune", seed, tracker)
+    for node_type in attribute_types:
+        ranker.encoder.table(node_type).weight.requires_grad_(True)
+    return epochs
+
+
+def _loss(
+    ranker: ItemRanker,
+    block: Block,
+    users: Tensor,
+    row: Tensor,
+    item: Tensor,
+    config: FinetuneConfig,
+    sampler: NegativeSampler,
+    hopeless: Tensor,
+    fan_out: FanOut,
+    generator: torch.Generator,
+) -> Tensor:
+    """The loss of one batch: [B] users, and [P] hidden interactions as rows of the batch and items."""
+
+    def embed(items: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = {USER: users, ITEM: items}
+        x = vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=fan_out is not None, generator=generator)
+        return x[USER], x[ITEM]
+
+    if config.loss == "softmax":
+        user, every = embed(torch.arange(len(hopeless)))
+        return losses.softmax(ranker.score(user, every) + hopeless, row, item)
+    if config.loss == "sampled_softmax":
+        drawn = sampler.draw((config.negatives,), generator)
+        user, x = embed(torch.cat([item, drawn]))
+        true, false = x[: len(item)], x[len(item) :]
+        positive = (user[row] * true).sum(-1) + ranker.bias[item]
+        negative = (user @ false.t() + ranker.bias[drawn])[row]  # [P, K]
+        return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn])
+    drawn = sampler.draw((len(item), config.negatives), generator)  # [P, K]
+    user, x = embed(torch.cat([item, drawn.flatten()]))
+    true, false = x[: len(item)], x[len(item) :].view(*drawn.shape, -1)
+    positive = (user[row] * true).sum(-1) + ranker.bias[item]
+    negative = (user[row][:, None] * false).sum(-1) + ranker.bias[drawn]
+    return (losses.bpr if config.loss == "bpr" else losses.link_bce)(positive, negative)

@@ -1,0 +1,89 @@
+"""Link-prediction and ranking losses: pure functions of scores."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def link_bce(positive: Tensor, negative: Tensor) -> Tensor:
+    """Binary cross-entropy of true edges against drawn ones, both sides weighing the same.
+
+    Args:
+        positive: [B] scores of true edges (log-odds).
+        negative: [B, K] scores of drawn edges.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> link_bce(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]]))
+        tensor(1.3863)
+    """
+    return functional.softplus(-positive).mean() + functional.softplus(negative).mean()
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalised ranking: each true item should score above each drawn one.
+
+    Source: Rendle et al., "BPR", UAI 2009, BPR-Opt without the regulariser; K draws per positive instead of one.
+
+    Args:
+        positive: [B] scores of true items.
+        negative: [B, K] scores of drawn items.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> bpr(torch.tensor([1.0]), torch.tensor([[1.0]]))
+        tensor(0.6931)
+    """
+    return functional.softplus(negative - positive[:, None]).mean()
+
+
+def softmax(score: Tensor, row: Tensor, item: Tensor) -> Tensor:
+    """Cross-entropy of each user's relevant items against all items; every user weighs the same.
+
+    Source: the multinomial likelihood of Liang et al., "Variational Autoencoders for Collaborative Filtering", WWW
+        2018, eq. 2. Differs: averaged over a user's items, so that a heavy user does not drown the others.
+
+    Args:
+        score: [B, I] scores; -inf for an item that cannot be chosen.
+        row: [P] int64, row of each relevant pair.
+        item: [P] int64, item of each relevant pair.
+
+    Returns:
+        A scalar: the mean over the users with at least one relevant item.
+
+    Example:
+        >>> softmax(torch.zeros(1, 4), torch.tensor([0, 0]), torch.tensor([1, 2]))
+        tensor(1.3863)
+    """
+    count = torch.bincount(row, minlength=len(score))
+    # log p = score - logsumexp, picked before the subtraction: no second [B, I] tensor
+    log_probability = score[row, item] - score.logsumexp(dim=1)[row]
+    return -(log_probability / count[row]).sum() / (count > 0).sum().clamp(min=1)
+
+
+def sampled_softmax(positive: Tensor, negative: Tensor, log_chance: Tensor, log_chance_negative: Tensor) -> Tensor:
+    """Cross-entropy of a true item against drawn ones, corrected for how often each item is drawn.
+
+    Source: Bengio, Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language
+        Model", IEEE TNN 2008; the correction subtracts log q from each score.
+
+    Args:
+        positive: [B] scores of true items.
+        negative: [B, K] scores of drawn items.
+        log_chance: [B] log of the chance that the true item is drawn.
+        log_chance_negative: [B, K] (or [K]) log of the chance that each drawn item is drawn.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> sampled_softmax(torch.zeros(1), torch.zeros(1, 3), torch.zeros(1), torch.zeros(3))
+        tensor(1.3863)
+    """
+    true = (positive - log_chance)[:, None]
+    drawn = negative - log_chance_negative
+    return (torch.cat([true, drawn], dim=1).logsumexp(dim=1) - true[:, 0]).mean()

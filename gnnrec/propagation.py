@@ -1,0 +1,47 @@
+"""The vectors of the wanted nodes, by whole-graph propagation or by sampled mini-batches: one call, same numbers."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gnnrec.encoder import Block, Encoder
+from gnnrec.sampling import FanOut, sample_blocks
+
+
+def vectors(
+    encoder: Encoder,
+    block: Block,
+    wanted: Mapping[str, Tensor],
+    *,
+    fan_out: FanOut | None = None,
+    sampled: bool = False,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Computes the vectors of some nodes.
+
+    Args:
+        encoder: the encoder.
+        block: the whole graph, with what is hidden in this step.
+        wanted: node type -> [n] int64; a node may stand there more than once.
+        fan_out: edges drawn per target and relation, for sampled propagation; None takes all of them.
+        sampled: whether to follow only the edges that lead to the wanted nodes. Pays where the graph is large and the
+            batch is small.
+        generator: source of the draws, needed with a fan-out.
+
+    Returns:
+        Node type -> [n, D] float32, row by row as wanted.
+    """
+    outputs = tuple(wanted)
+    if not sampled:
+        every = encoder([block] * encoder.config.layers, outputs=outputs)
+        return {t: _present(every[t], block.num_targets[t], encoder)[index] for t, index in wanted.items()}
+    once = {t: index.unique(return_inverse=True) for t, index in wanted.items()}
+    distinct = {t: nodes for t, (nodes, _) in once.items()}
+    nodes, blocks = sample_blocks(block, encoder.plan(outputs), distinct, fan_out, generator or torch.Generator())
+    some = encoder(blocks, nodes, outputs)
+    return {t: _present(some[t], len(distinct[t]), encoder)[place] for t, (_, place) in once.items()}
+
+
+def _present(x: Tensor | None, count: int, encoder: Encoder) -> Tensor:
+    return torch.zeros(count, encoder.config.channels) if x is None else x

@@ -1,0 +1,136 @@
+"""The one training loop: early stopping, checkpoints, exact resume, and a stop at the first loss that is no number."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from gnnrec import seeds
+from gnnrec.errors import TrainingError
+from gnnrec.tracking import Tracker
+
+
+class LoopConfig(BaseModel):
+    """How long and how fast a stage trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(100, ge=0)
+    """Passes over the training users or edges; with validation users, at most this many."""
+    learning_rate: float = Field(0.01, gt=0)
+    """Step size of AdamW."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
+    evaluate_every: int = Field(2, ge=1)
+    """Epochs between two looks at the validation part."""
+    patience: int = Field(10, ge=1)
+    """Looks without a better value after which a stage stops."""
+
+
+def train(
+    module: nn.Module,
+    losses: Callable[[torch.Generator], Iterator[Tensor]],
+    measure: Callable[[], dict[str, float]] | None,
+    config: LoopConfig,
+    stage: str,
+    seed: int,
+    tracker: Tracker,
+) -> int:
+    """Trains a module in place.
+
+    With `measure`, stops once its first value has not risen for `patience` looks and leaves the module in its best
+    state; without, runs `epochs` epochs. A stage that was broken off goes on from its checkpoint and ends with the
+    same numbers, bit for bit: the state of every source of random numbers is part of it, that of torch's global
+    generator included, which dropout draws from.
+
+    Args:
+        module: what to train; parameters that require no gradient stay as they are.
+        losses: one epoch, a scalar loss per step; draws from the generator it is handed.
+        measure: name -> value on held-out data, higher is better; None to train for a fixed number of epochs.
+        config: how long and how fast.
+        stage: name of the stage, for checkpoints and messages.
+        seed: the run's seed.
+        tracker: where to report.
+
+    Returns:
+        The number of epochs that the module's final state has seen.
+
+    Raises:
+        TrainingError: a loss is not a number.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    generator = seeds.generator(seed, stage)
+    torch.manual_seed(seeds.integer(seed, f"{stage}/dropout"))
+    state: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_value": None, "best": None, "done": False}
+    saved = tracker.load(stage)
+    complete = saved is not None and saved["done"]
+    if saved is not None:
+        module.load_state_dict(saved.pop("module"))
+        optimizer.load_state_dict(saved.pop("optimizer"))
+        generator.set_state(saved.pop("generator"))
+        torch.set_rng_state(saved.pop("global"))
+        state = saved
+
+    def checkpoint() -> None:
+        tracker.save(
+            stage,
+            {
+                **state,
+                "module": module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "generator": generator.get_state(),
+                "global": torch.get_rng_state(),
+            },
+        )
+
+    if measure is not None and state["best_value"] is None:
+        module.eval()
+        state |= {"best_value": next(iter(measure().values())), "best": copy.deepcopy(module.state_dict())}
+    while state["epoch"] < config.epochs and not state["done"]:
+        module.train()
+        state["epoch"] += 1
+        values = {"loss": _epoch(losses(generator), optimizer, stage, state["epoch"], config)}
+        if measure is not None and state["epoch"] % config.evaluate_every == 0:
+            module.eval()
+            measured = measure()
+            values |= measured
+            first = next(iter(measured.values()))
+            if first > state["best_value"]:
+                best = copy.deepcopy(module.state_dict())
+                state |= {"best_value": first, "best_epoch": state["epoch"], "best": best}
+            looks = (state["epoch"] - state["best_epoch"]) // config.evaluate_every
+            state["done"] = looks >= config.patience
+        tracker.epoch(stage, state["epoch"], config.epochs, values)
+        if tracker.due():
+            checkpoint()
+    if not complete:
+        state["done"] = True
+        checkpoint()
+    module.eval()
+    tracker.end_stage(stage)
+    if measure is None:
+        return int(state["epoch"])
+    module.load_state_dict(state["best"])
+    return int(state["best_epoch"])
+
+
+def _epoch(
+    losses: Iterator[Tensor], optimizer: torch.optim.Optimizer, stage: str, epoch: int, config: LoopConfig
+) -> float:
+    """One pass; returns the mean loss."""
+    total, steps = 0.0, 0
+    for loss in losses:
+        if not loss.isfinite():
+            raise TrainingError(
+                f"{stage}: the loss is {loss.item()} in epoch {epoch}, step {steps + 1}; lower "
+                f"model.{stage}.learning_rate (now {config.learning_rate:g}) or look for huge edge weights"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total, steps = total + loss.item(), steps + 1
+    return total / max(steps, 1)
