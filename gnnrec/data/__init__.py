@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gnnrec.data import lastfm, movielens
+from gnnrec.data import lastfm, movielens, renttherunway, table, tafeng
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import ITEM, USER, Dataset
 from gnnrec.data.sources import fetch, source_named
@@ -15,6 +15,8 @@ READERS = {
     "ml-100k": movielens.read_100k,
     "ml-1m": movielens.read_1m,
     "hetrec-lastfm": lastfm.read,
+    "renttherunway": renttherunway.read,
+    "ta-feng": tafeng.read,
 }
 
 
@@ -33,9 +35,10 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         DataError: a file cannot be had or read.
     """
     if isinstance(config, TableData):
-        raise NotImplementedError("source: table")
-    dataset = READERS[config.source](fetch(config.source))
-    dataset = _only(dataset, config.use, source_named(config.source).not_default)
+        dataset = table.read(config, base)
+    else:
+        dataset = READERS[config.source](fetch(config.source))
+        dataset = _only(dataset, config.use, source_named(config.source).not_default)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value)
 
 

@@ -58,8 +58,33 @@ def sorted_interactions(
     )
 
 
+def each_value(cells: "pd.Series", split: str | None = None) -> tuple[np.ndarray, "pd.Series"]:
+    """The values in the cells of a column; a missing or empty one is none.
+
+    Args:
+        cells: [R] text.
+        split: separator of the values in one cell; None where a cell holds one value.
+
+    Returns:
+        [V] int64 row of each value, and [V] the values; no value twice in a row.
+
+    Example:
+        >>> row, value = each_value(pd.Series(["a|b", None, "b| "]), "|")
+        >>> row, list(value)
+        (array([0, 0, 2]), ['a', 'b', 'b'])
+    """
+    rows = pd.DataFrame({"row": np.arange(len(cells)), "value": cells.to_numpy()}).dropna().astype({"value": "str"})
+    if split is not None:
+        rows["value"] = rows["value"].str.split(split, regex=False)
+        rows = rows.explode("value")
+        rows["value"] = rows["value"].astype("str")
+    rows["value"] = rows["value"].str.strip()
+    rows = rows[rows["value"] != ""].drop_duplicates()
+    return rows["row"].to_numpy(np.int64), rows["value"]
+
+
 def attribute(
-    owner: str, name: str, node: np.ndarray, value: "pd.Series", split: str | None = None
+    owner: str, name: str, node: np.ndarray, cells: "pd.Series", split: str | None = None
 ) -> tuple[Relation, pd.Index]:
     """A categorical attribute as edges from its owners to its values.
 
@@ -67,20 +92,13 @@ def attribute(
         owner: node type of the owners.
         name: what the attribute, the relation and the node type of the values are called.
         node: [R] int64, owner of each row.
-        value: [R] text; a missing or empty one makes no edge.
-        split: separator of the values in one cell; None where a cell holds one value.
+        cells: [R] text, see `each_value`.
+        split: see `each_value`.
 
     Returns:
         The relation, each edge once, sorted by owner; and the ids of the values.
     """
-    rows = pd.DataFrame({"node": node, "value": value.to_numpy(dtype=object)}).dropna()
-    rows["value"] = rows["value"].astype("str")
-    if split is not None:
-        rows["value"] = rows["value"].str.split(split, regex=False)
-        rows = rows.explode("value")
-    rows["value"] = rows["value"].astype("str").str.strip()
-    rows = rows[rows["value"] != ""].drop_duplicates()
-    ids = node_ids(rows["value"].unique())
-    target = positions(ids, rows["value"])
-    edges = np.unique(np.stack([rows["node"].to_numpy(), target]), axis=1)
+    row, value = each_value(cells, split)
+    ids = node_ids(value.unique())
+    edges = np.unique(np.stack([node[row], positions(ids, value)]), axis=1)
     return Relation(owner, name, name, edge_tensor(*edges)), ids

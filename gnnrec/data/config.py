@@ -74,8 +74,13 @@ class NodesFile(_DataConfig):
     """Column of ids."""
     attributes: dict[str, Attribute] = Field(default_factory=dict)
     """Column -> how to read it; the other columns are not read."""
+
+
+class ItemsFile(NodesFile):
+    """A file with one row per item."""
+
     title: str | None = None
-    """Column of names for people to read (used for items)."""
+    """Column of names for people to read."""
 
 
 class End(_DataConfig):
@@ -104,7 +109,7 @@ class TableData(_DataConfig):
     source: Literal["table"]
     interactions: InteractionsFile
     users: NodesFile | None = None
-    items: NodesFile | None = None
+    items: ItemsFile | None = None
     relations: tuple[RelationFile, ...] = ()
     positive: Positive | None = None
     on_bad_row: Literal["error", "skip"] = "error"

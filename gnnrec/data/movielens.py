@@ -58,7 +58,7 @@ def read_1m(files: dict[str, Path]) -> Dataset:
 
 def _atomic(path: Path) -> pd.DataFrame:
     table: pd.DataFrame = pd.read_csv(path, sep="\t", dtype=str, quoting=csv.QUOTE_NONE, keep_default_na=False)
-    table.columns = pd.Index([column.split(":")[0] for column in table])
+    table.columns = pd.Index([str(column).split(":")[0] for column in table])
     return table
 
 

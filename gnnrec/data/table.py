@@ -1,0 +1,225 @@
+"""Reader of people's own files: interactions, users, items and further relations, as a config describes them."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
+from gnnrec.data.config import Attribute, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
+from gnnrec.data.dataset import ITEM, USER, Dataset, Interactions, Numeric, Relation, symmetric
+from gnnrec.data.textfile import TextFile
+
+
+def read(config: TableData, base: Path) -> Dataset:
+    """Reads the files that a config names.
+
+    - Users and items are those of their file, with or without interactions. Where there is no such file, they are
+      those that interactions and relations name.
+    - Of several interactions of one user with one item the last one counts: by time where there is a time, else by
+      its place in the file. Several edges of one relation between two nodes become one, their weights added.
+    - An empty cell in an attribute column makes no edge. Any other empty cell makes the row a bad one.
+    - A relation that ends at a user is turned round; one between users is made symmetric, and a user's edge to
+      itself is dropped.
+    - A relation may name the node type of a categorical attribute (its column); then both share their nodes.
+    - An attribute without any value, and a relation without any edge, are left out with a warning.
+
+    Args:
+        config: the `data` part of a config; `positive` is not looked at.
+        base: folder that the config's paths are relative to.
+
+    Raises:
+        DataError: a file, a column or a row cannot be read; the message names file, line and column.
+    """
+    skip = config.on_bad_row == "skip"
+    nodes = {
+        node_type: _nodes_file(node_type, file, base, skip)
+        for node_type, file in ((USER, config.users), (ITEM, config.items))
+        if file is not None
+    }
+    rows = _interactions_file(config.interactions, base, skip)
+    edges = [_relation_file(place, relation, base, skip) for place, relation in enumerate(config.relations)]
+    ends = [(rows, "user", USER), (rows, "item", ITEM)]
+    for relation, file in zip(config.relations, edges, strict=True):
+        ends += [(file, "source.column", relation.source.type), (file, "target.column", relation.target.type)]
+
+    ids = {node_type: node_ids(file.frame["id"]) for node_type, file in nodes.items()}
+    for file, role, node_type in ends:
+        if node_type in nodes:
+            file.parse_ids(role, ids[node_type], str(nodes[node_type].path))
+    open_ends = [end for end in ends if end[2] not in nodes]
+    values = _values(config, nodes, {node_type for _, _, node_type in ends})
+    ids |= _other_ids(open_ends, values)
+    for file, role, node_type in open_ends:
+        file.parse_ids(role, ids[node_type], "its own")
+
+    relations = [_attribute(value, ids) for value in values]
+    for relation, file in zip(config.relations, edges, strict=True):
+        relations += _relation(relation, file)
+    used = {USER, ITEM}.union(*({relation.source, relation.target} for relation in relations))
+    return Dataset(
+        name=config.interactions.path.stem,
+        ids={node_type: index for node_type, index in ids.items() if node_type in used},
+        interactions=_interactions(rows),
+        relations=tuple(relations),
+        numeric=tuple(_numeric(config, nodes, ids)),
+        titles=_titles(nodes, ids[ITEM]),
+        skipped_rows=sum(file.skipped for file in (*nodes.values(), rows, *edges)),
+    )
+
+
+def _nodes_file(node_type: str, config: NodesFile, base: Path, skip: bool) -> TextFile:
+    columns = {"id": config.id} | {_role(column): column for column in config.attributes}
+    if isinstance(config, ItemsFile) and config.title is not None:
+        columns["title"] = config.title
+    file = TextFile(base / config.path, f"data.{node_type}s", columns, skip)
+    file.require_text("id")
+    once = ~file.frame["id"].duplicated().to_numpy(bool)
+    file.require(once, "id", f"{node_type} {{cell}} stands further up already; give each {node_type} one row")
+    for column, options in config.attributes.items():
+        if options.numeric:
+            file.parse_numbers(_role(column), optional=True)
+    return file
+
+
+def _role(column: str) -> str:
+    return f"attributes.{column}"
+
+
+def _interactions_file(config: InteractionsFile, base: Path, skip: bool) -> TextFile:
+    columns = config.model_dump(exclude={"path"}, exclude_none=True)
+    file = TextFile(base / config.path, "data.interactions", columns, skip)
+    for role in ("user", "item"):
+        file.require_text(role)
+    if "value" in columns:
+        file.parse_numbers("value")
+    if "time" in columns:
+        file.parse_times("time")
+    return file
+
+
+def _relation_file(place: int, config: RelationFile, base: Path, skip: bool) -> TextFile:
+    columns = {"source.column": config.source.column, "target.column": config.target.column}
+    if config.weight is not None:
+        columns["weight"] = config.weight
+    file = TextFile(base / config.path, f"data.relations[{place}]", columns, skip)
+    for role in ("source.column", "target.column"):
+        file.require_text(role)
+    if config.weight is not None:
+        file.parse_numbers("weight", minimum=0)
+    return file
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The values of one categorical attribute: [V] ids of the owners, [V] values, and the values' node type."""
+
+    owner: str
+    name: str
+    owner_id: "pd.Series"
+    value: "pd.Series"
+    node_type: str
+
+
+def _values(config: TableData, nodes: Mapping[str, TextFile], named: set[str]) -> list[_Values]:
+    """The categorical attributes that have any value; `named` are the node types at the ends of relations."""
+    found: list[_Values] = []
+    for owner, name, options, file in _columns(config, nodes):
+        if options.numeric:
+            continue
+        row, value = each_value(file.frame[_role(name)], options.split)
+        if not len(row):
+            _warn_all_missing(file, name)
+            continue
+        shared = name in named and name not in (USER, ITEM)
+        taken = {USER, ITEM, *(other.node_type for other in found)}
+        node_type = name if shared or name not in taken else f"{owner}_{name}"
+        found.append(_Values(owner, name, file.frame["id"].iloc[row], value, node_type))
+    return found
+
+
+def _columns(config: TableData, nodes: Mapping[str, TextFile]) -> Iterator[tuple[str, str, Attribute, TextFile]]:
+    for owner, described in ((USER, config.users), (ITEM, config.items)):
+        if described is not None:
+            for name, options in described.attributes.items():
+                yield owner, name, options, nodes[owner]
+
+
+def _warn_all_missing(file: TextFile, name: str) -> None:
+    warnings.warn(f"{file.path}: column {name!r}: every value is missing; the attribute is left out", stacklevel=4)
+
+
+def _other_ids(open_ends: Sequence[tuple[TextFile, str, str]], values: Sequence[_Values]) -> dict[str, pd.Index]:
+    """The ids of every node type that has no file of its own."""
+    columns: dict[str, list[pd.Series]] = {}
+    for file, role, node_type in open_ends:
+        columns.setdefault(node_type, []).append(file.frame[role])
+    for value in values:
+        columns.setdefault(value.node_type, []).append(value.value)
+    return {node_type: node_ids(pd.concat(found).unique()) for node_type, found in columns.items()}
+
+
+def _attribute(values: _Values, ids: Mapping[str, pd.Index]) -> Relation:
+    owner = positions(ids[values.owner], values.owner_id)
+    value = positions(ids[values.node_type], values.value)
+    edges = np.unique(np.stack([owner, value]), axis=1)
+    return Relation(values.owner, values.name, values.node_type, edge_tensor(*edges))
+
+
+def _numeric(config: TableData, nodes: Mapping[str, TextFile], ids: Mapping[str, pd.Index]) -> Iterator[Numeric]:
+    for owner, name, options, file in _columns(config, nodes):
+        if options.numeric:
+            known = file.frame.dropna(subset=[_role(name)])
+            node = positions(ids[owner], known["id"])
+            order = np.argsort(node)
+            number = known[_role(name)].to_numpy(float)[order]
+            if len(known):
+                yield Numeric(
+                    owner, name, torch.from_numpy(node[order]), torch.from_numpy(number), options.bins, options.bounds
+                )
+            else:
+                _warn_all_missing(file, name)
+
+
+def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
+    """The relation, or nothing where no edge is left."""
+    frame = file.frame.rename(columns={"source.column": "source", "target.column": "target"})
+    ends = (config.source.type, config.target.type)
+    if ends[1] == USER and ends[0] != USER:
+        ends = (ends[1], ends[0])
+        frame = frame.rename(columns={"source": "target", "target": "source"})
+    weighted = config.weight is not None
+    if not weighted:
+        frame = frame.assign(weight=1.0)
+    merged = frame.groupby(["source", "target"], as_index=False)["weight"].sum()
+    edge_index = edge_tensor(merged["source"].to_numpy(), merged["target"].to_numpy())
+    weight = number_tensor(merged["weight"]) if weighted else None
+    if ends == (USER, USER):
+        edge_index, weight = symmetric(edge_index, weight)
+    if not edge_index.shape[1]:
+        warnings.warn(f"{file.path}: relation {config.name!r} has no edge and is left out", stacklevel=3)
+        return []
+    return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
+
+
+def _interactions(rows: TextFile) -> Interactions:
+    frame = rows.frame
+    if "time" in frame:
+        frame = frame.sort_values("time", kind="stable")
+    frame = frame.drop_duplicates(["user", "item"], keep="last")
+    return sorted_interactions(
+        frame["user"].to_numpy(), frame["item"].to_numpy(), frame.get("value"), frame.get("time")
+    )
+
+
+def _titles(nodes: Mapping[str, TextFile], ids: pd.Index) -> tuple[str, ...]:
+    """[I] the item's title, or its id where the title is missing; empty where no title column is named."""
+    if ITEM not in nodes or "title" not in nodes[ITEM].frame:
+        return ()
+    frame = nodes[ITEM].frame.set_index("id")
+    title = frame["title"].where(frame["title"] != "", frame.index.to_series())
+    return tuple(title.loc[ids])

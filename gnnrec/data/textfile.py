@@ -1,0 +1,205 @@
+"""Columns of a CSV, TSV or Parquet file as text, and one clear line for a row that cannot be read."""
+
+import csv
+import difflib
+import gzip
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from gnnrec.data.columns import positions
+from gnnrec.errors import DataError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+class TextFile:
+    """The columns of one file that a config names, row by row.
+
+    Every cell is text without blanks around it, and a missing one is "". Whole numbers stay as they are written
+    (`5` is never `5.0`, also next to missing cells); a column that has `.0` behind every number loses it. The parse
+    methods turn columns into numbers and leave out bad rows, or raise, as `skip` says.
+
+    Attributes:
+        path: the file.
+        frame: role -> column. The roles are those of the config, for example `user` or `attributes.age`.
+        skipped: rows that were left out because they could not be read.
+    """
+
+    def __init__(self, path: Path, place: str, columns: Mapping[str, str], skip: bool) -> None:
+        """Reads a file.
+
+        Args:
+            path: a file that ends in .csv or .tsv (also with .gz behind), or in .parquet.
+            place: where in the config the file is named, for messages.
+            columns: role -> name of the column in the file.
+            skip: leave out bad rows and count them, instead of raising.
+
+        Raises:
+            DataError: the file is missing, empty, broken, or has no such column; or a row has more or fewer cells
+                than the header.
+        """
+        if not path.is_file():
+            raise DataError(f"{path}: no such file ({place}.path); paths are relative to the config file")
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty ({place}.path)")
+        self.path = path
+        self.skipped = 0
+        self._skip = skip
+        self._columns = dict(columns)
+        self._parquet = path.suffix == ".parquet"
+        self._header = self._read_header()
+        for role, column in columns.items():
+            if column not in self._header:
+                near = difflib.get_close_matches(column, self._header, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise DataError(
+                    f"{path}: no column {column!r} ({place}.{role}); {hint}the columns are {', '.join(self._header)}"
+                )
+        table = self._read_parquet() if self._parquet else self._read_text()
+        self.frame = pd.DataFrame({role: self._text(table, column) for role, column in columns.items()})
+        if not len(self.frame):
+            raise DataError(f"{path}: the file has a header but no row ({place}.path)")
+
+    def require(self, ok: np.ndarray, role: str, problem: str) -> None:
+        """Leaves out the rows that are not `ok`, or raises for the first of them.
+
+        Args:
+            ok: [R] bool.
+            role: the role of the column to blame.
+            problem: what is wrong; `{cell}` stands for the text of the cell.
+        """
+        if ok.all():
+            return
+        if not self._skip:
+            row = int(np.argmin(ok))
+            cell = repr(str(self.frame[role].iloc[row]))
+            number = int(self.frame.index[row])
+            where = f"row {number + 1}" if self._parquet else f"line {self._line(number)}"
+            raise DataError(
+                f"{self.path}: {where}, column {self._columns[role]!r}: {problem.format(cell=cell)} "
+                f"({len(ok) - int(ok.sum())} such rows); mend the file, or set data.on_bad_row to skip"
+            )
+        self.skipped += len(ok) - int(ok.sum())
+        self.frame = self.frame[ok]
+
+    def require_text(self, role: str) -> None:
+        """Every cell of the column must hold something."""
+        self.require((self.frame[role] != "").to_numpy(bool), role, "the cell is empty, an id is needed")
+
+    def parse_ids(self, role: str, ids: pd.Index, listed_in: str) -> None:
+        """Replaces ids by their places in `ids`; an id that is not in it makes a bad row."""
+        place = positions(ids, self.frame[role])
+        self.require(place >= 0, role, f"{{cell}} is not among the ids of {listed_in}")
+        self.frame = self.frame.assign(**{role: place[place >= 0]})
+
+    def parse_numbers(self, role: str, *, optional: bool = False, minimum: float = -np.inf) -> None:
+        """Replaces text by numbers (float64; NaN for a missing one, which is a bad row unless `optional`)."""
+        text = self.frame[role]
+        number = pd.to_numeric(text, errors="coerce").to_numpy(float)
+        ok = np.isfinite(number) | (optional & (text == "").to_numpy(bool))
+        self.require(ok, role, "{cell} is not a number")
+        number = number[ok]
+        large = ~(number < minimum)
+        self.require(large, role, f"{{cell}} is below {minimum:g}")
+        self.frame = self.frame.assign(**{role: number[large]})
+
+    def parse_times(self, role: str) -> None:
+        """Replaces times by int64: numbers as they are (whole part), dates as seconds since 1970 (UTC if no zone)."""
+        text = self.frame[role]
+        if text.str.fullmatch(r"-?\d{1,18}").all():  # not by way of float64, which has too few digits for nanoseconds
+            time = text.astype(np.int64).to_numpy()
+        elif np.isfinite(float(pd.to_numeric(text.iloc[:1], errors="coerce").iloc[0])):
+            self.parse_numbers(role)
+            time = self.frame[role].to_numpy().astype(np.int64)
+        else:
+            date = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
+            ok = date.notna().to_numpy(bool)
+            self.require(ok, role, "{cell} is neither a number nor a date such as 2024-03-01 or 2024-03-01 17:30:00")
+            time = ((date[ok] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)).to_numpy()
+        self.frame = self.frame.assign(**{role: time})
+
+    def _read_header(self) -> list[str]:
+        if self._parquet:
+            try:
+                return list(pa.parquet.read_schema(self.path).names)
+            except pa.ArrowInvalid as error:
+                raise DataError(f"{self.path}: not a Parquet file ({error})") from error
+        suffix = Path(self.path.stem).suffix if self.path.suffix == ".gz" else self.path.suffix
+        if suffix not in SEPARATORS:
+            raise DataError(f"{self.path}: the name must end in .csv, .tsv (also with .gz) or .parquet")
+        self._separator = SEPARATORS[suffix]
+        try:
+            return next(self._records(), (0, []))[1]
+        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+            raise DataError(f"{self.path}: cannot be read as text in UTF-8 ({error})") from error
+
+    def _read_text(self) -> pa.Table:
+        broken = 0
+
+        def on_broken(row: object) -> str:
+            nonlocal broken
+            broken += 1
+            return "skip" if self._skip else "error"
+
+        wanted = list(dict.fromkeys(self._columns.values()))
+        try:
+            table = pa.csv.read_csv(
+                self.path,
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=self._separator, newlines_in_values=True, invalid_row_handler=on_broken
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
+                ),
+            )
+        except (pa.ArrowInvalid, OSError) as error:
+            if broken:
+                line, cells = next((n, c) for n, c in self._records() if len(c) != len(self._header))
+                raise DataError(
+                    f"{self.path}: line {line}: {len(cells)} cells, but the header has {len(self._header)}; mend the "
+                    f"file, or set data.on_bad_row to skip"
+                ) from error
+            raise DataError(f"{self.path}: cannot be read as text in UTF-8 ({' '.join(str(error).split())})") from error
+        self.skipped += broken
+        return table
+
+    def _read_parquet(self) -> pa.Table:
+        return pa.parquet.read_table(self.path, columns=list(dict.fromkeys(self._columns.values())))
+
+    def _text(self, table: pa.Table, column: str) -> "pd.Series":
+        values = table[column].combine_chunks()
+        if pa.types.is_floating(values.type):  # also whole numbers that pandas wrote next to missing ones
+            values = pc.if_else(pc.is_nan(values), None, values)
+        try:
+            text = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+            raise DataError(f"{self.path}: column {column!r} holds {values.type}, which is neither text nor number; "
+                            f"write several values as one text with a separator") from error  # fmt: skip
+        cells: pd.Series = pd.Series(pc.fill_null(text, "").to_numpy(zero_copy_only=False), dtype="str")
+        whole = bool(cells.str.fullmatch(r"(?:-?\d+\.0)?").all())
+        shorter: pd.Series = cells.str.removesuffix(".0")
+        return shorter if whole else cells
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each record begins (a quoted cell may span lines), and its cells; blank lines left out."""
+        opened = gzip.open if self.path.suffix == ".gz" else open
+        with opened(self.path, "rt", encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, delimiter=self._separator)
+            begin = 1
+            for cells in reader:
+                if cells:
+                    yield begin, cells
+                begin = reader.line_num + 1
+
+    def _line(self, row: int) -> int:
+        """The line of a row of the frame; only asked for when there is something to complain about."""
+        whole = (line for line, cells in self._records() if len(cells) == len(self._header))
+        next(whole)  # the header
+        return next(line for number, line in enumerate(whole) if number == row)
