@@ -25,11 +25,12 @@ class AttributeAttention(MessagePassing):  # type: ignore[misc]
     always be 1, and attention could learn nothing there.
 
     Source:
-        Dot product over edges: Shi, Huang, Feng, Zhong, Wang, Sun, "Masked Label Prediction: Unified Message Passing
-        Model for Semi-Supervised Classification", IJCAI 2021, equations 3 and 4, arXiv:2009.03509. The 1 in the
-        denominator: Ai, Hill, Vishwanathan, Croft, "A Zero Attention Model for Personalized Product Search", CIKM
-        2019, arXiv:1908.11322. Differs: one head; the prior of a source is ours; the score of "nothing known" is fixed
-        at 0 (the constant c learns the same), where Ai et al. learn a vector for it.
+        Dot product over edges and the target's own transformed vector: Shi, Huang, Feng, Zhong, Wang, Sun, "Masked
+        Label Prediction: Unified Message Passing Model for Semi-Supervised Classification", IJCAI 2021, section 3
+        (graph transformer), arXiv:2009.03509. The 1 in the denominator: Ai, Hill, Vishwanathan, Croft, "A Zero
+        Attention Model for Personalized Product Search", CIKM 2019, section 4 (zero attention), arXiv:1908.11322.
+        Differs: the prior of a source is ours; one head; the score of "nothing known" is 0 and the constant c learns
+        how much evidence it takes.
 
     Shapes:
         x_source [S, D_source], x_target [T, D_target], edge_index [2, E] -> [T, out_channels].
