@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
+from scipy import sparse
 from torch import Tensor
 
 from gnnrec.baselines.matrices import UserFeatures, as_scores
@@ -54,13 +55,13 @@ class ItemMean:
 class Biases:
     """The overall mean, plus a bias of the item, plus a bias of the user.
 
-    An item's bias is the mean of value - overall mean over its interactions, shrunk to 0. A user's bias is the mean of
-    value - overall mean - item's bias over its known items, shrunk to what is expected of a user without any: 0, the
-    mean of the training users' biases, or a ridge regression from attribute values to them. Predictions are clipped
-    to the range of the training values.
+    Both are fitted together, by least squares with a penalty on the squared biases. When asked, a user's bias is the
+    mean of value - overall mean - item's bias over its known items, shrunk to what is expected of a user of whom no
+    item is known: 0, the mean of the training users' biases, or a ridge regression from attribute values to them.
+    Predictions are clipped to the range of the training values.
 
-    Source: Koren, Factor in the Neighbors, TKDD 4 (2010), section 2.1, the decoupled estimate. Differs by what a user
-        is shrunk to.
+    Source: Koren, Factor in the Neighbors, TKDD 4 (2010), section 2.1, the least squares problem, whose penalty here
+        is not multiplied by the number of interactions. Differs also by what an unseen user's bias is.
     Shapes: users B -> values [B, I].
 
     Args:
@@ -80,9 +81,9 @@ class Biases:
         self,
         *,
         item_shrinkage: float = 2.0,
-        user_shrinkage: float = 5.0,
+        user_shrinkage: float = 3.0,
         cold: Literal["zero", "mean", "attributes"] = "mean",
-        regularization: float = 10.0,
+        regularization: float = 100.0,
     ) -> None:
         for name, shrinkage in (("item_shrinkage", item_shrinkage), ("user_shrinkage", user_shrinkage)):
             if not shrinkage >= 0:
@@ -101,22 +102,31 @@ class Biases:
         Raises:
             ConfigError: the interactions have no values.
         """
-        values = _values(train)
         items = train.users.items
-        self._range = (float(values.min()), float(values.max()))
-        mean = values.mean()
-        self._item_value = mean + _shrunk_mean(
-            items.node.numpy(), values - mean, train.num_items, self.item_shrinkage
-        )  # [I], overall mean plus bias
+        user, item, value = items.row.numpy(), items.node.numpy(), _values(train)
+        self._range = (float(value.min()), float(value.max()))
+        mean = value.mean()
+        edge = np.arange(len(value))
+        shape = (len(value), train.num_users + train.num_items)
+        design = sparse.csr_array(
+            (np.ones(2 * len(value)), (np.tile(edge, 2), np.concatenate([user, train.num_users + item]))), shape=shape
+        )
+        penalty = np.repeat(
+            np.array([self.user_shrinkage, self.item_shrinkage], float), [train.num_users, train.num_items]
+        )
+        gram = sparse.csr_array(design.T @ design + sparse.diags_array(penalty))
+        bias, unsolved = sparse.linalg.cg(gram, design.T @ (value - mean), rtol=1e-8)
+        assert unsolved == 0
+        user_bias, item_bias = np.split(bias, [train.num_users])
+        self._item_value = mean + item_bias  # [I]
         self._features = UserFeatures(train)
         self._expected: RidgeMap | float = 0.0
-        bias = self._user_bias(train.users, np.zeros(train.num_users))
-        known = np.flatnonzero(np.bincount(items.row.numpy(), minlength=train.num_users))
+        known = np.flatnonzero(np.bincount(user, minlength=train.num_users))
         if self.cold == "mean":
-            self._expected = float(bias[known].mean())
+            self._expected = float(user_bias[known].mean())
         elif self.cold == "attributes":
             features = self._features(train.users)[known]
-            self._expected = RidgeMap(features, bias[known][:, None], self.regularization)
+            self._expected = RidgeMap(features, user_bias[known][:, None], self.regularization)
 
     def _user_bias(self, users: Users, expected: np.ndarray) -> np.ndarray:
         """[B] biases of the users, shrunk to `expected` ([B])."""
