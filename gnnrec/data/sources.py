@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -351,6 +352,30 @@ def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
             f"GNNREC_DATA to a folder that holds {name}/ with these files (checksums: gnnrec data list)"
         )
     return {key: found[key] for key in source.keys}
+
+
+def list_sources() -> list[dict[str, Any]]:
+    """One row per source, for people and for JSON.
+
+    Returns:
+        For each source `name`, `title`, `terms`, `citation`, `page`, `official` and `archive` (where `fetch` can get
+        it besides GNNREC_DATA, None where it cannot), `here` (whether every file is on this machine) and `sha256` (file
+        name -> checksum).
+    """
+    return [
+        {
+            "name": source.name,
+            "title": source.title,
+            "terms": source.terms,
+            "citation": source.citation,
+            "page": source.page,
+            "official": source.official,
+            "archive": source.archive and "==".join(source.archive),
+            "here": len(find(source.name)) == len(source.keys),
+            "sha256": {file.name: file.sha256 for file in source.files},
+        }
+        for source in SOURCES.values()
+    ]
 
 
 def _content(path: Path) -> bytes | None:
