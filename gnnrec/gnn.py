@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
 import gnnrec.layers
 from gnnrec import seeds
@@ -42,6 +43,7 @@ class GraphRecommender:
 
     scores_unseen_users = True
     predicts_values = False
+    chooses_on_validation = True
 
     def __init__(
         self,
@@ -53,8 +55,8 @@ class GraphRecommender:
         pretrained: Path | None = None,
     ) -> None:
         self.layer_class = resolve(encoder.layer, gnnrec.layers)
-        check_layer_options(self.layer_class, encoder.layer_options)
-        self.encoder_config = encoder
+        options = check_layer_options(self.layer_class, encoder.layer_options, at="encoder.layer_options")
+        self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
         self.fan_out: FanOut = fan_out
@@ -76,7 +78,7 @@ class GraphRecommender:
             TrainingError: a loss is not a number.
         """
         with torch.random.fork_rng():
-            self._prepare(train, seed)
+            self.build(train, seed)
             epochs = {}
             if self.pretrained is not None:
                 self._load_pretrained(self.pretrained)
@@ -123,13 +125,12 @@ class GraphRecommender:
 
     def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
-        with torch.random.fork_rng():
-            self._prepare(train, seed=0)
+        self.build(train, seed=0)
         self._ranker.load_state_dict(state["weights"])
         self._remember()
 
-    def _prepare(self, train: Training, seed: int) -> None:
-        """Builds graph and encoder."""
+    def build(self, train: Training, seed: int) -> HeteroData:
+        """Builds graph and encoder, without any training; `fit` begins with it. Returns the graph, for the audit."""
         self._ids = train.ids
         graph = build_graph(train)
         self._edges: dict[EdgeType, Tensor] = {
@@ -139,10 +140,12 @@ class GraphRecommender:
         self._block = whole_graph(graph)
         types = graph.node_types
         outputs = types if self.pretrain_config is not None else ("user", "item")
-        torch.manual_seed(seeds.integer(seed, "weights"))
-        encoder = Encoder(node_counts(graph), graph.edge_types, self.encoder_config, self.layer_class, outputs)
+        with torch.random.fork_rng():
+            torch.manual_seed(seeds.integer(seed, "weights"))
+            encoder = Encoder(node_counts(graph), graph.edge_types, self.encoder_config, self.layer_class, outputs)
         self._ranker = ItemRanker(encoder, train.popularity)
         self._ranker.eval()
+        return graph
 
     def _remember(self) -> None:
         """Computes what an unseen user hears from: once, after training."""

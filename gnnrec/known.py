@@ -121,6 +121,18 @@ class Training:
         """[I] float32, how many training users chose each item. The only popularity count there is."""
         return torch.bincount(self.users.items.node, minlength=self.num_items).float()
 
+    @cached_property
+    def reachable(self) -> dict[str, Tensor]:
+        """Node type -> [N] bool, nodes with an edge in training. Of the others, nothing is known."""
+        seen = {t: torch.zeros(len(ids), dtype=torch.bool) for t, ids in self.ids.items()}
+        seen[USER] = torch.ones(self.num_users, dtype=torch.bool)
+        for edge_type, edges in self.users.relations.items():
+            seen[edge_type[2]][edges.node] = True
+        for relation in self.relations:
+            seen[relation.source][relation.edge_index[0]] = True
+            seen[relation.target][relation.edge_index[1]] = True
+        return seen
+
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:
         """The user relations that do not lead to users: attributes, tags, skills ..."""

@@ -23,6 +23,11 @@ class Recommender(Protocol):
         chosen: after a fit with validation users, the options that were chosen on them (for example
             `{"finetune.epochs": 37}`, dotted keys as in the config); empty where there was nothing to choose. A model
             built with these options and fitted without validation users is the final one.
+
+    A class may have more: `chooses_on_validation = True` asks for the fit with validation users, which the others are
+    spared; `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
+    learned tables) are audited before each fit; `state_dict()` and `load_state_dict(train, state)` let a finished run
+    be loaded instead of fitted again; `tracker` is told of progress and keeps checkpoints.
     """
 
     scores_unseen_users: bool

@@ -203,8 +203,7 @@ class Split:
             known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION)
             support = torch.isin(self.edge_part, torch.tensor(known))
         users = _known(data, relations, index, train.users.index, support)
-        reachable = _reachable(train)
-        seen = {k: e.take(reachable[k[2]][e.node]) for k, e in users.relations.items()}
+        seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
         target = Edges(row, data.interactions.item, data.interactions.value).take(asked & (row >= 0))
         return HeldOut(Users(users.index, users.items, seen), target)
@@ -247,7 +246,7 @@ def value_type(node_type: str, attribute: str, taken: Mapping[str, pd.Index]) ->
 
 
 def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Tensor, chosen: Tensor) -> Users:
-    """What is known of the users `index`: edges to the users `friends` and to other nodes, and the interactions `chosen`."""
+    """What is known of the users `index`: edges to users of `friends` and to other nodes; the interactions `chosen`."""
     place = _places(index, data.num_users)
     friend = _places(friends, data.num_users)
     edges: dict[EdgeType, Edges] = {}
@@ -260,18 +259,6 @@ def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Ten
     row = place[data.interactions.user]
     items = Edges(row, data.interactions.item, data.interactions.value).take(chosen & (row >= 0))
     return Users(index, items, edges)
-
-
-def _reachable(train: Training) -> dict[str, Tensor]:
-    """Node type -> [N] bool, nodes with an edge in training. The others are values that nothing is known about."""
-    seen = {t: torch.zeros(len(ids), dtype=torch.bool) for t, ids in train.ids.items()}
-    seen[USER] = torch.ones(train.num_users, dtype=torch.bool)
-    for edge_type, edges in train.users.relations.items():
-        seen[edge_type[2]][edges.node] = True
-    for relation in train.relations:
-        seen[relation.source][relation.edge_index[0]] = True
-        seen[relation.target][relation.edge_index[1]] = True
-    return seen
 
 
 def make_split(dataset: Dataset, config: UnseenUsers | FromFile | UnseenItems | WarmInteractions, seed: int) -> Split:

@@ -1,0 +1,172 @@
+"""RunConfig: everything that one run depends on, read from YAML; unknown keys are refused."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from yaml import YAMLError
+
+from gnnrec.data.config import DataConfig
+from gnnrec.errors import ConfigError
+from gnnrec.evaluate import EvaluateConfig
+from gnnrec.one_line import one_line
+from gnnrec.resolve import build, complete_options, resolve
+from gnnrec.split import FromFile, SplitConfig
+from gnnrec.tracking import WandbConfig
+
+MODELS = "gnnrec.models"
+
+
+class TrackingConfig(BaseModel):
+    """Where a run reports to besides its own files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wandb: WandbConfig | None = None
+    """Weights & Biases; left out, only files are written."""
+
+
+class Expected(BaseModel):
+    """A number that the config is known to give."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: float
+    """Mean over the seeds."""
+    within: float = Field(gt=0)
+    """How far the mean over the seeds at hand may lie from it."""
+
+
+class RunConfig(BaseModel):
+    """One complete run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    """Source of every random number of the run."""
+    data: DataConfig
+    """What to learn from."""
+    split: SplitConfig
+    """Who is held out."""
+    shuffle_attributes: bool = False
+    """A control: every user gets the attributes and friends of another one, held-out users too. Nothing is left to
+    learn from them, so a model must fall back to popularity."""
+    model: dict[str, Any]
+    """`class`, and the options of its constructor."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """What is measured."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where to report to."""
+    expected: dict[str, Expected] = Field(default_factory=dict)
+    """Metric -> the number that the seeds of the tables give, for `gnnrec run --check`."""
+    base: Path = Path()
+    """Folder that paths in the config start from, itself relative to the config file."""
+
+
+@dataclass(frozen=True)
+class NamedConfig:
+    """A config, and where it was read from.
+
+    Attributes:
+        name: the file's name without its ending; a row of a table.
+        config: what it says, complete.
+        folder: absolute folder that its paths start from.
+    """
+
+    name: str
+    config: RunConfig
+    folder: Path
+
+    def model(self, chosen: Mapping[str, Any] | None = None) -> Any:
+        """A new model with the config's options.
+
+        Args:
+            chosen: options that replace the config's, with dotted keys, for example `{"finetune.epochs": 37}`.
+        """
+        options = OmegaConf.create({k: v for k, v in self.config.model.items() if k != "class"})
+        for key, value in (chosen or {}).items():
+            OmegaConf.update(options, key, value)
+        plain = _to_plain(options)
+        if plain.get("pretrained"):
+            plain["pretrained"] = self.folder / plain["pretrained"]
+        return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+
+    @property
+    def split(self) -> SplitConfig:
+        """The split, with the path of a file of test users made absolute."""
+        split = self.config.split
+        return split.model_copy(update={"test": self.folder / split.test}) if isinstance(split, FromFile) else split
+
+    def written(self, folder: Path) -> dict[str, Any]:
+        """The complete config as a run's folder holds it: paths start from where they did."""
+        plain = self.config.model_dump(mode="json", by_alias=True)
+        return {**plain, "base": os.path.relpath(self.folder, folder)}
+
+    def with_seed(self, seed: int) -> "NamedConfig":
+        """The same config with another seed."""
+        return NamedConfig(self.name, self.config.model_copy(update={"seed": seed}), self.folder)
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
+    """Reads and checks a config; the model's class and options, its layer included, are checked too.
+
+    Args:
+        path: a YAML file.
+        overrides: `key=value` with dotted keys, read as YAML, for example `model.encoder.channels=32`.
+
+    Raises:
+        ConfigError: the file is missing or broken, or says something that is not allowed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        raw = OmegaConf.load(path)
+        merged = OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides)))
+        plain = _to_plain(merged)
+    except (OmegaConfBaseException, YAMLError, ValueError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    name = path.parent.parent.name if path.name == "config.yaml" else path.stem
+    return check_config(plain, str(path), name, path.resolve().parent)
+
+
+def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig:
+    """Checks a config that was read already.
+
+    Args:
+        plain: nested mappings, as in the YAML file.
+        where: what an error message begins with.
+        name: the config's name.
+        folder: folder that `base` is relative to.
+    """
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where}: must be a mapping with the keys {', '.join(RunConfig.model_fields)}")
+    try:
+        config = RunConfig.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError(one_line(error, where, RunConfig)) from None
+    if "class" not in config.model:
+        raise ConfigError(f"{where}: model: missing key 'class', for example `class: GraphRecommender`")
+    try:
+        cls = resolve(str(config.model["class"]), MODELS)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: model.class: {error}") from None
+    options = {k: v for k, v in config.model.items() if k != "class"}
+    complete = {"class": config.model["class"], **complete_options(cls, options, where, "model")}
+    unknown = sorted(set(config.expected) - set(config.evaluate.names))
+    if unknown:
+        raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
+    checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
+    try:
+        checked.model()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
+    return checked
+
+
+def _to_plain(config: Any) -> Any:
+    return OmegaConf.to_container(config, resolve=True)

@@ -1,0 +1,116 @@
+"""A person's words about one new user -> Users: what `gnnrec recommend --user '{...}'` says, as edges."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gnnrec.data.dataset import ITEM, USER, EdgeType
+from gnnrec.errors import InputError
+from gnnrec.known import Edges, Training, Users, bin_number
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The profile as a mapping.
+
+    Raises:
+        InputError: the text is no JSON object.
+    """
+    try:
+        profile = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"--user: not JSON at character {error.pos + 1} ({error.msg}): {text}; "
+            'write for example \'{"age": 25, "gender": "F"}\''
+        ) from None
+    if not isinstance(profile, dict):
+        raise InputError(f"--user: must be a JSON object such as '{{\"age\": 25}}', got {text}")
+    return profile
+
+
+def encode(
+    train: Training, user_ids: pd.Index, profile: Mapping[str, Any], items: Sequence[str] = ()
+) -> tuple[Users, list[str]]:
+    """One new user as edges to what the training knows.
+
+    Args:
+        train: what the model was fitted on.
+        user_ids: id of each user of the data set, for edges to other users.
+        profile: name of an attribute or relation -> a value, a list of values, or a mapping from value to weight;
+            null is no value.
+        items: ids of items that the user is known to have chosen.
+
+    Returns:
+        The user, and a warning for each name or value that is unknown and so ignored.
+    """
+    warnings: list[str] = []
+    edges: dict[EdgeType, Edges] = {}
+    for edge_type, template in ((t, train.users.relations[t]) for t in train.users.relations):
+        values = profile.get(edge_type[1], profile.get(edge_type[2]) if edge_type[2] != USER else None)
+        node, weight = _nodes(train, user_ids, edge_type, _weights(values), warnings)
+        edges[edge_type] = Edges(
+            torch.zeros(len(node), dtype=torch.int64),
+            torch.tensor(node, dtype=torch.int64),
+            None if template.weight is None else torch.tensor(weight, dtype=torch.float32),
+        )
+    known = {name for _, name, target in edges for name in (name, target)}
+    for name in profile:
+        if name not in known:
+            names = [edge_type[1] for edge_type in edges]
+            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            warnings.append(f"unknown attribute {name!r} is ignored.{hint} Known: {', '.join(names)}")
+    item = train.ids[ITEM].get_indexer(pd.Index(list(items), dtype=object))
+    for name in np.asarray(list(items), dtype=object)[item < 0]:
+        warnings.append(f"unknown item {name!r} is ignored; items are named by the ids of the data")
+    chosen = torch.from_numpy(item[item >= 0]).long().unique()
+    value = None if train.users.items.weight is None else train.users.items.weight.mean().expand(len(chosen)).clone()
+    return Users(torch.tensor([-1]), Edges(torch.zeros_like(chosen), chosen, value), edges), warnings
+
+
+def _weights(values: Any) -> dict[str, float]:
+    """Value -> weight, from a value, a list, or a mapping."""
+    if values is None:
+        return {}
+    if isinstance(values, Mapping):
+        return {str(value): float(weight) for value, weight in values.items()}
+    many = values if isinstance(values, list) else [values]
+    return {str(value): 1.0 for value in many if value is not None}
+
+
+def _nodes(
+    train: Training, user_ids: pd.Index, edge_type: EdgeType, values: Mapping[str, float], warnings: list[str]
+) -> tuple[list[int], list[float]]:
+    """Indices and weights of the nodes that values name; a value that training has not seen is warned of."""
+    name, target = edge_type[1:]
+    bounds = train.bounds.get((USER, name))
+    found: dict[int, float] = {}
+    for value, weight in values.items():
+        if target == USER:
+            place = user_ids.get_indexer(pd.Index([value], dtype=object))
+            row = (train.users.index == int(place[0])).nonzero().flatten().tolist() if place[0] >= 0 else []
+            node = row[0] if row else -1
+        elif bounds is not None:
+            try:
+                node = int(bin_number(np.array([float(value)]), bounds)[0])
+            except ValueError:
+                warnings.append(f"{name}: {value!r} is no number and is ignored")
+                continue
+        else:
+            node = int(train.ids[target].get_indexer(pd.Index([value], dtype=object))[0])
+        if node < 0 or not train.reachable[target][node]:
+            what = "no training user" if target == USER else "a value that training has not seen"
+            hint = "" if target == USER else f"; known: {_some(train.ids[target])}"
+            warnings.append(f"{name}: {value!r} is {what} and is ignored{hint}")
+            continue
+        found[node] = found.get(node, 0.0) + weight
+    return list(found), list(found.values())
+
+
+def _some(ids: pd.Index) -> str:
+    shown = ", ".join(str(value) for value in ids[:12])
+    return shown if len(ids) <= 12 else f"{shown} ... ({len(ids)} in all)"
