@@ -1,5 +1,6 @@
 """A fitted recommender and held-out users -> one value per user and metric."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -74,12 +75,15 @@ class Evaluation:
             a value per user. For rmse and mae the columns are `squared_error`, `absolute_error` and `ratings`.
         users: how many users the metrics are over.
         users_without_target: users left out, because no item that could be found is relevant to them.
+        checksum: SHA-256 of what was asked: users, what was known of their items, targets and candidates. Models with
+            the same checksum can be compared user by user, whatever else they knew.
     """
 
     metrics: dict[str, float | None]
     per_user: pd.DataFrame
     users: int
     users_without_target: int
+    checksum: str
 
 
 def evaluate(
@@ -125,7 +129,7 @@ def evaluate(
             f"evaluate: none of {len(relevant)} held-out users has a target among {int(candidates.sum())} candidates; "
             "make the held-out part larger, or the support smaller"
         )
-    users = held_out.users.take(rows)
+    users = known = held_out.users.take(rows)
     asked = Users(held_out.users.index, target, {}).take(rows)  # the target in the shape of a history, to be cut alike
     if not model.scores_unseen_users and (torch.bincount(users.items.row, minlength=len(users)) == 0).any():
         values: dict[str, Tensor] = {}
@@ -138,6 +142,7 @@ def evaluate(
         per_user=pd.DataFrame({"user": users.index.numpy()} | {n: v.double().numpy() for n, v in values.items()}),
         users=len(users),
         users_without_target=len(relevant) - len(rows),
+        checksum=_checksum(asked, known, candidates),
     )
 
 
@@ -239,6 +244,16 @@ def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
 
     known = torch.isin(pair(held_out.target), pair(held_out.users.items))
     return held_out.target.take(candidates[held_out.target.node] & ~known)
+
+
+def _checksum(asked: Users, known: Users, candidates: Tensor) -> str:
+    digest = hashlib.sha256(asked.index.numpy().tobytes() + candidates.numpy().tobytes())
+    for edges in (asked.items, known.items):
+        order = (edges.row * len(candidates) + edges.node).argsort()
+        digest.update(b"/")
+        for part in (edges.row, edges.node, edges.weight):
+            digest.update(b"-" if part is None else part[order].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _scores(model: Recommender, users: Users, num_items: int) -> Tensor:

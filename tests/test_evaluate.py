@@ -275,6 +275,23 @@ def test_names():
     assert EvaluateConfig(metrics=["rmse", "mae"], at=[10]).names == ("rmse", "mae")
 
 
+def test_the_checksum_says_whether_models_were_asked_the_same():
+    def asked(table, target, support=(), candidates=(True, True, True)):
+        config = EvaluateConfig(at=[1])
+        return evaluate(Fixed(table), held_out(target, support), torch.tensor(candidates), config, seed=0).checksum
+
+    target = [(0, 0), (0, 1), (1, 2)]
+    same = asked(torch.zeros(2, 3), target)
+    assert same == asked(torch.rand(2, 3), target[::-1])  # another model, the same target in another order
+    others = {
+        asked(torch.zeros(2, 3), target[1:]),
+        asked(torch.zeros(2, 3), target, support=[(1, 0)]),
+        asked(torch.zeros(2, 4), target, candidates=(True, True, True, True)),
+        asked(torch.zeros(2, 3), [(0, 0), (1, 1), (1, 2)]),
+    }
+    assert len(others | {same}) == 5
+
+
 def popularity_on(source, positive, split, seeds, config):
     """Evaluations of popularity on the test users of real data, one per seed."""
     if find(source).keys() != set(source_named(source).keys):
