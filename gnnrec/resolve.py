@@ -1,23 +1,21 @@
 """From a name in a config to a class, and from the options beside it to the arguments of its constructor."""
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import re
 import types
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, NamedTuple, get_type_hints
 
 import pydantic
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnnrec.errors import ConfigError
-
-_UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
-_NOT_A_MAPPING = {"model_type", "model_attributes_type", "dataclass_type", "dict_type"}
+from gnnrec.one_line import join, nearest, short
+from gnnrec.one_line import one_line as one_line
 
 
 def resolve(name: str, package: types.ModuleType | str) -> type:
@@ -39,13 +37,13 @@ def resolve(name: str, package: types.ModuleType | str) -> type:
     if module_name:
         module = _import(module_name, name)
         if not hasattr(module, attribute):
-            raise ConfigError(f"{name}: {module_name} has no {attribute!r}.{_nearest(attribute, dir(module))}")
+            raise ConfigError(f"{name}: {module_name} has no {attribute!r}.{nearest(attribute, dir(module))}")
     else:
         module = _import(package, name) if isinstance(package, str) else package
         known = sorted(getattr(module, "__all__", ()))
         if name not in known:
             raise ConfigError(
-                f"{name!r} is not in {module.__name__}.{_nearest(name, known)} There are: {', '.join(known)}; "
+                f"{name!r} is not in {module.__name__}.{nearest(name, known)} There are: {', '.join(known)}; "
                 "a class from elsewhere is named with its module, e.g. my_package.my_file.MyClass"
             )
     found = getattr(module, attribute)
@@ -97,8 +95,8 @@ def build(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") 
     checked = _validate(cls, options, where, at)
     try:
         return cls(**{name: getattr(checked, name) for name in type(checked).model_fields})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(_join(where, at or cls.__name__, _word(error))) from error
+    except (TypeError, ValueError, ConfigError) as error:
+        raise ConfigError(join(where, at or cls.__name__, " ".join(str(error).split()))) from error
 
 
 def option_names(layer: type) -> list[str]:
@@ -129,11 +127,11 @@ def layer_options(layer: type, options: Mapping[str, Any], where: str = "", at: 
     known = option_names(layer)
     for key in options:
         if key not in known:
-            text = f"{layer.__name__} has no option {key!r}.{_nearest(str(key), known)} It has: {', '.join(known)}"
-            raise ConfigError(_join(where, at, text))
+            text = f"{layer.__name__} has no option {key!r}.{nearest(str(key), known)} It has: {', '.join(known)}"
+            raise ConfigError(join(where, at, text))
     if options.get("add_self_loops"):
         text = f"{layer.__name__}: add_self_loops would join source i to target i, two nodes of different types"
-        raise ConfigError(_join(where, at, f"{text}; leave it out"))
+        raise ConfigError(join(where, at, f"{text}; leave it out"))
     return {**({"add_self_loops": False} if "add_self_loops" in known else {}), **options}
 
 
@@ -154,7 +152,7 @@ def check_layer_options(layer: type, options: Mapping[str, Any], where: str = ""
             made((torch.ones(3, 4), torch.ones(2, 4)), edges[:, :0])  # a sample may hold no edge of a relation
         except Exception as error:  # whatever a layer from elsewhere raises
             text = f"{layer.__name__} does not work as Layer(in_channels, out_channels, **options) with "
-            raise ConfigError(_join(where, at, f"{text}{_short(complete)}: {_word(error)}")) from error
+            raise ConfigError(join(where, at, f"{text}{short(complete)}: {_word(error)}")) from error
     if not isinstance(out, torch.Tensor) or out.shape != (2, 4):
         got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         text = f"{layer.__name__} gives {got} for two targets and out_channels 4; it must give [2, 4]"
@@ -163,7 +161,7 @@ def check_layer_options(layer: type, options: Mapping[str, Any], where: str = ""
             if complete.get("concat", "concat" in option_names(layer))
             else ""
         )
-        raise ConfigError(_join(where, at, text + hint))
+        raise ConfigError(join(where, at, text + hint))
     return complete
 
 
@@ -205,105 +203,6 @@ def _validate(cls: type, options: Mapping[str, Any], where: str, at: str) -> Bas
         raise ConfigError(one_line(error, where, model, at)) from error
 
 
-def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> str:
-    """A validation error as one line: where, which key, what was received, what is allowed, and the nearest name.
-
-    Args:
-        error: raised by `model`.
-        where: what the line begins with, e.g. the path of the config; may be empty.
-        model: the pydantic model that was validated; gives the names of the keys.
-        at: the key under which the model stands in the config; empty for the whole config.
-
-    Returns:
-        For example `configs/x.yaml: model.encoder: unknown key 'drop_out'. Did you mean 'dropout'? Allowed: ...`.
-        Of several errors, an unknown key comes first: it often is the reason of the others.
-    """
-    errors = error.errors(include_url=False)
-    first = max(errors, key=lambda e: (e["type"] in _UNKNOWN_KEY, len(e["loc"])))
-    kind, location, context = first["type"], first["loc"], first.get("ctx", {})
-    path, _ = _follow(model, location)
-    value = _short(first["input"])
-    if kind in _UNKNOWN_KEY or kind == "missing":
-        path, parent = _follow(model, location[:-1])
-        key, allowed = str(location[-1]), list(_fields(parent))
-        text = f"missing key {key!r}." if kind == "missing" else f"unknown key {key!r}.{_nearest(key, allowed)}"
-        text += f" Allowed: {', '.join(allowed)}" if allowed else ""
-    elif kind == "union_tag_not_found":
-        text = f"missing key {context['discriminator']}. It is one of: {', '.join(_tags(model, location))}"
-    elif kind in ("union_tag_invalid", "literal_error"):
-        if kind == "union_tag_invalid":
-            path, value = [*path, context["discriminator"].strip("'")], repr(context["tag"])
-            allowed = _tags(model, location)
-        else:
-            allowed = [str(choice) for choice in _choices(_follow(model, location)[1])]
-        text = f"unknown value {value}.{_nearest(value, allowed)} Allowed: {', '.join(allowed) or context['expected']}"
-    elif kind in _NOT_A_MAPPING:
-        text = f"{value} is not allowed; it should be a mapping (key: value)"
-    elif kind in ("value_error", "assertion_error"):
-        text = first["msg"].partition(", ")[2]
-    else:
-        same = [e["msg"] for e in errors if _follow(model, e["loc"])[0] == path]
-        text = f"{value} is not allowed; {', or '.join(dict.fromkeys(same)).replace('Input should', 'it should')}"
-    return _join(where, ".".join([at, *path] if at else path), " ".join(text.split()))
-
-
-def _follow(model: Any, location: Sequence[int | str]) -> tuple[list[str], Any]:
-    """Pydantic's location of an error as the keys that a person wrote, and the type that stands there.
-
-    Pydantic puts the name of a union's member into the location; it stands in no file and is left out.
-    """
-    path: list[str] = []
-    here = model
-    for step in location:
-        members = _members(here)
-        if len(members) > 1:
-            here = next((m for m in members if step == getattr(m, "__name__", None) or step in _own_tags(m)), Any)
-            continue
-        path.append(str(step))
-        here, arguments = members[0], get_args(members[0])
-        if isinstance(step, int):
-            here = arguments[step if step < len(arguments) and ... not in arguments else 0] if arguments else Any
-        elif isinstance(get_origin(here), type) and issubclass(get_origin(here), Mapping):
-            here = arguments[1]
-        else:
-            here = _fields(here).get(step, Any)
-    members = _members(here)
-    return path, members[0] if len(members) == 1 else here
-
-
-def _members(annotation: Any) -> list[Any]:
-    """The types that a value may have, None left out, `Annotated` and unions taken apart."""
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [m for argument in get_args(annotation) if argument is not type(None) for m in _members(argument)]
-    return [annotation]
-
-
-def _fields(model: Any) -> dict[str, Any]:
-    """Key, as a config writes it, to type: the fields of a pydantic model or of a dataclass."""
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-    if dataclasses.is_dataclass(model):
-        hints = get_type_hints(model)
-        return {field.name: hints[field.name] for field in dataclasses.fields(model) if field.init}
-    return {}
-
-
-def _choices(annotation: Any) -> list[Any]:
-    return [c for m in _members(annotation) if get_origin(m) is Literal for c in get_args(m)]
-
-
-def _own_tags(member: Any) -> list[Any]:
-    return [choice for annotation in _fields(member).values() for choice in _choices(annotation)]
-
-
-def _tags(model: Any, location: Sequence[int | str]) -> list[str]:
-    """The values that tell the members of a union apart: the only choice of a field of each."""
-    fields = [field for member in _members(_follow(model, location)[1]) for field in _fields(member).values()]
-    return [str(_choices(field)[0]) for field in fields if len(_choices(field)) == 1]
-
-
 def _import(module: str, name: str) -> types.ModuleType:
     try:
         return importlib.import_module(module)
@@ -311,27 +210,10 @@ def _import(module: str, name: str) -> types.ModuleType:
         raise ConfigError(f"{name}: cannot import {module}: {_word(error)}") from error
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean ...?`, or nothing where no name is near. Case does not count."""
-    by_lower = {k.lower(): k for k in known}
-    name = name.strip("'").lower()
-    near = difflib.get_close_matches(name, by_lower, n=1) or [k for k in by_lower if name and k.startswith(name)]
-    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
 def _word(error: Exception) -> str:
     """What an exception says, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _join(*parts: str) -> str:
-    return ": ".join(part for part in parts if part)
