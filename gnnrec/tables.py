@@ -115,6 +115,9 @@ def compare(
     if len(groups) < 2:
         raise ConfigError(f"only {first} is given; compare needs the runs of two models or more")
     metric = _metric(groups[first], metric)
+    for name, group in groups.items():
+        if any(metric not in run.result.metrics for run in group):
+            raise ConfigError(f"{name} was not measured by {metric}; it has {', '.join(group[0].result.metrics)}")
     summaries = {name: {metric: _summary([run.result for run in group], metric)} for name, group in groups.items()}
     differences = {
         name: _difference(name, group, first, groups[first], metric, seed)
@@ -216,7 +219,8 @@ def _groups(runs: Sequence[Run | Path | str]) -> dict[str, list[Run]]:
     for given in runs:
         for run in [given] if isinstance(given, Run) else map(read_run, find_runs([Path(given)])):
             group, seed = every.setdefault(_row(run), {}), run.result.seed
-            if seed in group and (run.folder is None or run.folder.name != getattr(group[seed].folder, "name", "")):
+            same = group.get(seed, run)
+            if same is not run and not (run.folder and same.folder and run.folder.samefile(same.folder)):
                 raise ConfigError(f"two runs are called {run.result.name} and have seed {seed}; give one of them")
             group[seed] = run
     names = [name for name, _ in every]
@@ -244,13 +248,14 @@ def _metric(reference: list[Run], metric: str | None) -> str:
 def _difference(
     name: str, group: list[Run], reference_name: str, reference: list[Run], metric: str, seed: int
 ) -> Difference:
-    _check_alike(name, group, reference_name, reference, metric)
+    _check_alike(name, group, reference_name, reference)
     column, number = SUMS.get(metric, (metric, ""))
 
     def values(runs: list[Run], column: str) -> pd.DataFrame:
         """[U, R], missing where the user is not in the run."""
-        frame: pd.DataFrame = pd.concat([run.per_user.set_index("user")[column] for run in runs], axis=1)
-        return frame.sort_index()
+        columns = [run.per_user.set_index("user")[column] for run in runs]
+        frame: pd.DataFrame = pd.concat(columns, axis=1).sort_index()
+        return frame
 
     first, second = values(group, column), values(reference, column)
     weight = values(group, number) if number else first.notna()
@@ -258,15 +263,13 @@ def _difference(
     return paired_bootstrap(*arrays, root=metric == "rmse", resamples=RESAMPLES, seed=seed)
 
 
-def _check_alike(name: str, group: list[Run], reference_name: str, reference: list[Run], metric: str) -> None:
+def _check_alike(name: str, group: list[Run], reference_name: str, reference: list[Run]) -> None:
     """Refuses what cannot be paired: other seeds, another question, other users."""
     seeds, wanted = ([run.result.seed for run in runs] for runs in (group, reference))
     if seeds != wanted:
         raise ConfigError(f"{name} has seeds {seeds}, but {reference_name} {wanted}; run what is missing, or name runs")
     for one, other in zip(group, reference, strict=True):
         where = f"{name} and {reference_name}, seed {one.result.seed}"
-        if metric not in one.result.metrics:
-            raise ConfigError(f"{name} was not measured by {metric}; it has {', '.join(one.result.metrics)}")
         # What was asked may be the same although the data were read with other attributes.
         asked = [run.result.checksums.get("evaluation") for run in (one, other)]
         split = [run.result.checksums.get("split") for run in (one, other)]
