@@ -61,6 +61,7 @@ class LightFM:
 
     scores_unseen_users = True
     predicts_values = False
+    chooses_on_validation = True
 
     def __init__(
         self,

@@ -1,0 +1,107 @@
+"""LightFM: sums of the vectors of attribute values, and the number of epochs chosen on unseen users."""
+
+import builtins
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gnnrec.baselines import LightFM
+from gnnrec.baselines.matrices import UserFeatures
+from gnnrec.data.made import made
+from gnnrec.errors import ConfigError
+from gnnrec.evaluate import EvaluateConfig, evaluate
+from gnnrec.split import UnseenUsers, make_split
+
+pytest.importorskip("lightfm", reason="LightFM needs gnnrec[mf]")
+
+SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+
+
+def fitted(seed: int = 0, choose: bool = False, **options: Any) -> LightFM:
+    model = LightFM(**options)
+    model.fit(SPLIT.train, SPLIT.validation if choose else None, seed)
+    return model
+
+
+def test_two_fits_agree_bit_for_bit_and_two_seeds_do_not() -> None:
+    one, same, other = (fitted(seed, epochs=3).score(SPLIT.validation.users) for seed in (0, 0, 1))
+    assert one.equal(same)
+    assert not one.equal(other)
+
+
+def ndcg(model: LightFM) -> float:
+    config = EvaluateConfig(metrics=["ndcg"], at=[10])
+    value = evaluate(model, SPLIT.validation, SPLIT.train.candidates, config, 0).metrics["ndcg@10"]
+    assert value is not None
+    return value
+
+
+def test_the_chosen_epoch_is_the_best_of_those_tried_and_is_kept() -> None:
+    chosen = fitted(choose=True, epochs=8, patience=8, learning_rate=0.02)
+    by_epoch = [ndcg(fitted(epochs=epochs, learning_rate=0.02)) for epochs in range(1, 9)]
+    assert chosen.chosen == {"epochs": 1 + int(np.argmax(by_epoch))}
+    final = fitted(epochs=chosen.chosen["epochs"], learning_rate=0.02)
+    assert final.chosen == {}
+    assert final.score(SPLIT.validation.users).equal(chosen.score(SPLIT.validation.users))
+
+
+def test_patience_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Values .1, .3, .2, .2, .9: with patience 2 the search ends after the fourth epoch and never sees the fifth.
+    values = iter([0.1, 0.3, 0.2, 0.2, 0.9])
+
+    class Fake:
+        def __init__(self) -> None:
+            self.metrics = {"ndcg@10": next(values)}
+
+    monkeypatch.setattr("gnnrec.baselines.lightfm.evaluate", lambda *_: Fake())
+    assert fitted(choose=True, epochs=5, patience=2).chosen == {"epochs": 2}
+    assert next(values) == 0.9
+
+
+def test_a_user_is_the_sum_of_the_vectors_of_its_values() -> None:
+    model = fitted(epochs=2, normalise="sum")
+    features = UserFeatures(SPLIT.train, normalise="sum")(SPLIT.validation.users).toarray()
+    state = model._state
+    wanted = features @ state.feature_vectors @ state.item_vectors.T + state.item_biases
+    assert model.score(SPLIT.validation.users).numpy() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_identity_gives_vectors_to_training_users_only() -> None:
+    model = fitted(epochs=2, identity=True, normalise="none")
+    width = UserFeatures(SPLIT.train).width
+    vectors = model._state.feature_vectors
+    assert vectors.shape[0] == width + SPLIT.train.num_users
+    known = UserFeatures(SPLIT.train)(SPLIT.train.users).toarray() @ vectors[:width] + vectors[width:]
+    wanted = known @ model._state.item_vectors.T + model._state.item_biases
+    assert model.score(SPLIT.train.users).numpy() == pytest.approx(wanted, abs=1e-4)
+    unseen = UserFeatures(SPLIT.train)(SPLIT.validation.users).toarray() @ vectors[:width]
+    wanted = unseen @ model._state.item_vectors.T + model._state.item_biases
+    assert model.score(SPLIT.validation.users).numpy() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_fits_without_a_warning_or_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted(epochs=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_library_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "lightfm":
+            raise ImportError("No module named 'lightfm'")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigError, match=r"needs lightfm-next: pip install 'gnnrec\[mf\]'"):
+        fitted()
+
+
+@pytest.mark.parametrize("name", ["factors", "epochs", "patience", "learning_rate", "regularization"])
+def test_options_out_of_range_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        LightFM(**{name: -1})
