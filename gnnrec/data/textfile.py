@@ -113,9 +113,10 @@ class TextFile:
     def parse_times(self, role: str) -> None:
         """Replaces times by int64: numbers as they are (whole part), dates as seconds since 1970 (UTC if no zone)."""
         text = self.frame[role]
-        if text.str.fullmatch(r"-?\d{1,18}").all():  # not by way of float64, which has too few digits for nanoseconds
-            time = text.astype(np.int64).to_numpy()
-        elif np.isfinite(float(pd.to_numeric(text.iloc[:1], errors="coerce").iloc[0])):
+        number = np.asarray(pd.to_numeric(text.to_numpy(object), errors="coerce"))
+        if number.dtype == np.int64:  # exact; float64 has too few digits for nanoseconds
+            time = number
+        elif np.isfinite(number[0]):
             self.parse_numbers(role)
             time = self.frame[role].to_numpy().astype(np.int64)
         else:
