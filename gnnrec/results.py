@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gnnrec.errors import ConfigError
 
 CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
-NOT_OF_THE_RUN = ("expected", "tracking")
+NOT_OF_THE_RUN = ("expected", "tracking", "base")
 """Keys of a config that do not change what a run computes."""
 
 
