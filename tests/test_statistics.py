@@ -62,7 +62,7 @@ def test_no_difference_at_all():
 
 def test_turning_it_round_turns_the_sign():
     values = np.random.default_rng(5).random((30, 2))
-    weight = np.ones_like(values)
+    weight = np.random.default_rng(6).integers(1, 9, (30, 2)).astype(float)
     one, other = (paired_bootstrap(a, b, weight, seed=4) for a, b in ((values, values**2), (values**2, values)))
     assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
     assert one.p_value == other.p_value
