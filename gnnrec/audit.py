@@ -172,11 +172,21 @@ def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str
     user = _data_set_user(allowed, row, where)
     key = user * num_items + item.numpy()
     raw_key = raw.user.numpy() * num_items + raw.item.numpy()
-    wrong = np.flatnonzero(~np.isin(key, raw_key[allowed.edge]))
+    wrong = _outside(key, raw_key[allowed.edge])
     if len(wrong):
         pair = f"user {allowed.data.ids[USER][user[wrong[0]]]}, item {allowed.data.ids[ITEM][int(item[wrong[0]])]}"
         kind = "held-out interactions" if key[wrong[0]] in raw_key else "interactions that this user never had"
         raise AuditError(f"audit: {where} hold {len(wrong)} {kind}, e.g. {pair}")
+
+
+def _outside(key: Indices, allowed: Indices) -> Indices:
+    """Positions of the keys that are not allowed."""
+    if len(allowed):
+        # Sorted keys in sorted keys take 0.08 s for a million, np.isin 1.7 s; a clean audit needs no more.
+        ordered, known = np.sort(key), np.sort(allowed)
+        if np.array_equal(known[np.searchsorted(known, ordered).clip(max=len(known) - 1)], ordered):
+            return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(~np.isin(key, allowed))
 
 
 def _check_relation(
@@ -188,7 +198,7 @@ def _check_relation(
     target = _data_set_user(allowed, node, name) if edge_type[2] == USER else node.numpy()
     raw_source, raw_target = _raw_edges(allowed.data, edge_type, train)
     size = int(max(raw_target.max(initial=0), target.max(initial=0))) + 1
-    wrong = np.flatnonzero(~np.isin(source * size + target, raw_source * size + raw_target))
+    wrong = _outside(source * size + target, raw_source * size + raw_target)
     if len(wrong):
         user = allowed.data.ids[USER][source[wrong[0]]]
         raise AuditError(f"audit: {name}: {len(wrong)} edges are not those of their users in the data, e.g. of {user}")
