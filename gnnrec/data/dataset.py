@@ -1,8 +1,9 @@
 """What a data source holds, before any split: nodes, interactions, relations and numbers that are not yet binned."""
 
 import hashlib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -109,7 +110,8 @@ class Dataset:
         skipped_rows: rows that could not be read and were left out because the config allowed it.
 
     Raises:
-        DataError: an index is out of range, a pair or an edge stands twice, or there is no interaction at all.
+        DataError: an index is out of range, a pair, an edge or an id stands twice, a number is not finite, a relation
+            between users lacks a direction, or there is no interaction at all.
     """
 
     name: str
@@ -123,7 +125,12 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.interactions) == 0:
             raise DataError(f"{self.name}: no interaction is left; check the file, and data.positive in the config")
+        for node_type, ids in self.ids.items():
+            if not ids.is_unique:
+                raise DataError(f"{self.name}: {node_type} id {ids[ids.duplicated()][0]!r} stands twice")
         self._check_edges("interactions", USER, ITEM, self.interactions.user, self.interactions.item)
+        self._check_numbers("interactions", self.interactions.value, len(self.interactions))
+        self._check_numbers("interactions", self.interactions.time, len(self.interactions))
         types = [relation.type for relation in self.relations]
         for relation in self.relations:
             if types.count(relation.type) > 1:
@@ -131,10 +138,16 @@ class Dataset:
             if relation.target == USER and relation.source != USER:
                 raise DataError(f"{self.name}: relation {relation.type} must begin at the user; turn it round")
             self._check_edges(relation.name, relation.source, relation.target, *relation.edge_index)
+            self._check_numbers(relation.name, relation.weight, relation.edge_index.shape[1], minimum=0)
+            if relation.source == relation.target == USER:
+                self._check_symmetric(relation)
         for attribute in self.numeric:
             if attribute.bounds is None and (attribute.bins is None or attribute.bins < 1):
                 raise DataError(f"{self.name}: attribute {attribute.name!r} needs bins (at least 1) or bounds")
             self._check_range(attribute.name, attribute.node_type, attribute.node)
+            self._check_numbers(attribute.name, attribute.number, len(attribute.node))
+            if len(attribute.node.unique()) < len(attribute.node):
+                raise DataError(f"{self.name}: {attribute.name}: a {attribute.node_type} has two numbers; choose one")
         if self.titles and len(self.titles) != self.num_items:
             raise DataError(f"{self.name}: {len(self.titles)} titles for {self.num_items} items")
 
@@ -145,6 +158,10 @@ class Dataset:
             raise DataError(f"{self.name}: {what}: index out of range for {len(self.ids[node_type])} {node_type} nodes")
 
     def _check_edges(self, what: str, source_type: str, target_type: str, source: Tensor, target: Tensor) -> None:
+        if len(source) != len(target):
+            raise DataError(
+                f"{self.name}: {what}: {len(source)} edges have a {source_type}, {len(target)} a {target_type}"
+            )
         self._check_range(what, source_type, source)
         self._check_range(what, target_type, target)
         key = source * len(self.ids[target_type]) + target
@@ -156,6 +173,24 @@ class Dataset:
             raise DataError(
                 f"{self.name}: {what}: {len(key) - len(unique)} edges stand twice, e.g. {source_type} {a}, "
                 f"{target_type} {b}; merge them when reading"
+            )
+
+    def _check_numbers(self, what: str, number: Tensor | None, count: int, minimum: float = -math.inf) -> None:
+        if number is None:
+            return
+        if len(number) != count:
+            raise DataError(f"{self.name}: {what}: {len(number)} numbers for {count} rows")
+        wrong = ~(number.isfinite() & (number >= minimum))
+        if wrong.any():
+            least = "" if minimum == -math.inf else f" of at least {minimum:g}"
+            raise DataError(f"{self.name}: {what}: {float(number[wrong][0])} is no finite number{least}; leave it out")
+
+    def _check_symmetric(self, relation: Relation) -> None:
+        one, other = relation.edge_index
+        forth, back = (a * self.num_users + b for a, b in ((one, other), (other, one)))
+        if not torch.equal(forth.sort().values, back.sort().values):
+            raise DataError(
+                f"{self.name}: relation {relation.type} lacks the other direction of an edge; use symmetric()"
             )
 
     @property
@@ -184,20 +219,19 @@ class Dataset:
         """SHA-256 over ids, interactions, relations and numbers: two loads that agree hold the same data."""
         digest = hashlib.sha256()
 
-        def add(*values: Tensor | None) -> None:
+        def add(what: object, *values: Tensor | None) -> None:
+            sizes = [None if value is None else (value.dtype, tuple(value.shape)) for value in values]
+            digest.update(repr((what, sizes)).encode())
             for value in values:
-                digest.update(b"-" if value is None else np.ascontiguousarray(value.numpy()).tobytes())
+                digest.update(b"" if value is None else np.ascontiguousarray(value.numpy()).tobytes())
 
-        for node_type in sorted(self.ids):
-            digest.update(node_type.encode())
-            digest.update("\n".join(map(str, self.ids[node_type])).encode())
-        add(self.interactions.user, self.interactions.item, self.interactions.value, self.interactions.time)
+        add([(node_type, list(map(str, self.ids[node_type]))) for node_type in sorted(self.ids)])
+        add("interactions", *(getattr(self.interactions, column.name) for column in fields(self.interactions)))
         for relation in self.relations:
-            digest.update(repr(relation.type).encode())
-            add(relation.edge_index, relation.weight)
+            add(relation.type, relation.edge_index, relation.weight)
         for attribute in self.numeric:
-            digest.update(f"{attribute.node_type}{attribute.name}{attribute.bins}{attribute.bounds}".encode())
-            add(attribute.node, attribute.number)
+            what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
+            add(what, attribute.node, attribute.number)
         return digest.hexdigest()
 
 
