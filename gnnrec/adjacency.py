@@ -1,9 +1,13 @@
 """The edges of one relation, sorted once by target, and products with them whose backward pass is as fast."""
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# torch says so once per process; the products used here are tested against gather and scatter
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 
 class Adjacency:
@@ -33,7 +37,7 @@ class Adjacency:
         return self.edge_index.shape[1]
 
     def hide(self, kept: Tensor) -> "Adjacency":
-        """The same edges, of which only some carry messages.
+        """The same edges, of which only some carry messages. What is hidden already stays hidden.
 
         Args:
             kept: [E] bool in the order of the edge list that this was made from.
@@ -43,19 +47,24 @@ class Adjacency:
         self.csr()  # built once, and shared with every copy that hides edges
         self.transpose()
         other._csr, other._transpose = self._csr, self._transpose
-        other.kept = kept[self.edge_id]
+        sorted_kept = kept[self.edge_id]
+        other.kept = sorted_kept if self.kept is None else self.kept & sorted_kept
         return other
 
     def visible(self) -> Tensor:
         """[2, E'] int64, the edges that carry messages, sorted by target."""
         return self.edge_index if self.kept is None else self.edge_index[:, self.kept]
 
+    def visible_pointer(self) -> Tensor:
+        """[T + 1] int64, where the edges of each target begin among the visible ones."""
+        if self.kept is None:
+            return self.pointer
+        total = torch.cat([torch.zeros(1, dtype=torch.int64), self.kept.cumsum(0)])
+        return total[self.pointer]
+
     def degree(self) -> Tensor:
         """[T] float32, visible edges of each target."""
-        if self.kept is None:
-            return self.pointer.diff().float()
-        total = torch.cat([torch.zeros(1, dtype=torch.int64), self.kept.cumsum(0)])
-        return total[self.pointer].diff().float()
+        return self.visible_pointer().diff().float()
 
     def csr(self) -> tuple[Tensor, Tensor]:
         """Row pointers [T + 1] and columns [E] as int32, which the product kernels like best."""

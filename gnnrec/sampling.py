@@ -28,8 +28,9 @@ def sample_edges(
     Returns:
         [E] int64 source nodes, and [E] int64 places in `target`, ascending.
     """
-    first = adjacency.pointer[target]
-    degree = adjacency.pointer[target + 1] - first
+    pointer = adjacency.visible_pointer()
+    first = pointer[target]
+    degree = pointer[target + 1] - first
     few = degree if fan_out is None else torch.where(degree <= fan_out, degree, 0)
     row = torch.arange(len(target)).repeat_interleave(few)
     place = torch.arange(len(row)) - (few.cumsum(0) - few)[row] + first[row]
@@ -44,10 +45,7 @@ def sample_edges(
         place = torch.cat([place, drawn[new]])
         order = row.argsort(stable=True)
         row, place = row[order], place[order]
-    if adjacency.kept is not None:
-        visible = adjacency.kept[place]
-        row, place = row[visible], place[visible]
-    return adjacency.edge_index[0, place], row
+    return adjacency.visible()[0, place], row
 
 
 def sample_blocks(
