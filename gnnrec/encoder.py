@@ -182,10 +182,11 @@ class Encoder(nn.Module):
             users: B users. Nobody hears from them, so each one's vector is its own affair.
         """
         counts = {t: len(x) for t, x in states[-1].items() if x is not None}
+        edges, none = attached_edges(users), (torch.empty(2, 0, dtype=torch.int64), None)
         adjacency = {
-            t: Adjacency(edge_index, counts[t[0]], len(users))
-            for t, (edge_index, _) in attached_edges(users).items()
-            if t in self.edge_types and t[0] in counts
+            t: Adjacency(edges.get(t, none)[0], counts[t[0]], len(users))
+            for t in self.edge_types  # all of them: a layer may say something of a user without edges, too
+            if t[2] == USER and t[0] in counts
         }
         block = Block(adjacency, {USER: len(users)})
         x: Vectors = {USER: None}
@@ -277,7 +278,8 @@ def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjace
 
 def _aggregation(layer: nn.Module) -> str | None:
     """`mean` or `sum` where a sparse product gives the layer's numbers, else None. A subclass may do anything: None."""
-    if (type(layer) is SAGEConv and not layer.project) or type(layer) is GraphConv:
+    known = (type(layer) is SAGEConv and not layer.project) or type(layer) is GraphConv
+    if known and layer.flow == "source_to_target":
         return {"mean": "mean", "add": "sum", "sum": "sum"}.get(str(layer.aggr))
     return None
 
