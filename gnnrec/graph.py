@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from gnnrec.data.dataset import ITEM, USER, EdgeType
+from gnnrec.errors import DataError
 from gnnrec.known import Edges, Training, Users
 
 INTERACTS: EdgeType = (USER, "interacts", ITEM)
@@ -35,6 +36,9 @@ def build_graph(train: Training) -> HeteroData:
 
     Returns:
         A graph with `edge_index` [2, E] int64 for each edge type, and `edge_weight` [E] float32 where edges have one.
+
+    Raises:
+        DataError: a relation has the name of the interactions, or of the reverse of another relation.
     """
     graph = HeteroData()
     graph[USER].num_nodes = train.num_users
@@ -101,6 +105,8 @@ def _add(graph: HeteroData, edge_type: EdgeType, edge_index: Tensor, weight: Ten
     if edge_type[0] != USER or edge_type[2] != USER:
         both.append((reverse(edge_type), edge_index.flip(0)))
     for kind, edges in both:
+        if kind in graph.edge_types:
+            raise DataError(f"relation {edge_type}: the graph has edges {kind} already; give the relation another name")
         graph[kind].edge_index = edges
         if weight is not None:
             graph[kind].edge_weight = weight

@@ -126,6 +126,7 @@ class Training:
         """Node type -> [N] bool, nodes with an edge in training. Of the others, nothing is known."""
         seen = {t: torch.zeros(len(ids), dtype=torch.bool) for t, ids in self.ids.items()}
         seen[USER] = torch.ones(self.num_users, dtype=torch.bool)
+        seen[ITEM][self.users.items.node] = True
         for edge_type, edges in self.users.relations.items():
             seen[edge_type[2]][edges.node] = True
         for relation in self.relations:
@@ -176,5 +177,7 @@ def bin_labels(bounds: tuple[float, ...]) -> list[str]:
     """
     if not bounds:
         return ["any"]
-    middle = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(bounds)]
-    return [f"below {bounds[0]:g}", *middle, f"{bounds[-1]:g} and above"]
+    short = [f"{bound:g}" for bound in bounds]
+    names = short if len(set(short)) == len(bounds) else [repr(float(bound)) for bound in bounds]
+    middle = [f"{low} to {high}" for low, high in itertools.pairwise(names)]
+    return [f"below {names[0]}", *middle, f"{names[-1]} and above"]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.data.dataset import ITEM, USER, Dataset, EdgeType, Relation
+from gnnrec.data.dataset import USER, Dataset, EdgeType, Relation
 from gnnrec.errors import ConfigError
 from gnnrec.known import Edges, HeldOut, Training, Users, bin_labels, bin_number, fit_bounds
 
@@ -173,7 +173,7 @@ class Split:
             (a.node_type, a.name): a.bounds
             if a.bounds is not None
             else fit_bounds(
-                (a.number if a.node_type == ITEM else a.number[torch.isin(a.node, index)]).numpy(), a.bins or 1
+                (a.number[torch.isin(a.node, index)] if a.node_type == USER else a.number).numpy(), a.bins or 1
             )
             for a in data.numeric
         }
@@ -314,6 +314,8 @@ def _keep_known(dataset: Dataset, edge_part: Tensor) -> None:
 def _held_out_users(
     dataset: Dataset, config: UnseenUsers | FromFile, seed: int, random: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(config, UnseenUsers) and config.fold is not None and config.folds is None:
+        raise ConfigError(f"split.fold: {config.fold} has no meaning without folds; give folds, or leave fold out")
     num_users = dataset.num_users
     num_validation = int(config.validation * num_users)
     order = random.permutation(num_users)
@@ -341,10 +343,11 @@ def _held_out_users(
 def _read_users(dataset: Dataset, path: Path) -> np.ndarray:
     if not path.is_file():
         raise ConfigError(f"split.test: {path}: no such file; it must list one test user id a line")
-    wanted = pd.Index([line.strip() for line in path.read_text().splitlines() if line.strip()])
-    index = dataset.ids[USER].get_indexer(wanted)
+    lines = pd.Series(path.read_text(encoding="utf-8").splitlines(), dtype="str").str.strip()
+    wanted = lines[lines != ""]
+    index = dataset.ids[USER].get_indexer(pd.Index(wanted))
     if (index < 0).any():
-        line = int(np.flatnonzero(index < 0)[0])
+        line = wanted.index[index < 0][0]
         raise ConfigError(f"{path}: line {line + 1}: user {wanted[line]!r} is not in {dataset.name}")
     return index
 
