@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,15 +21,16 @@ def parse(text: str) -> dict[str, Any]:
     Raises:
         InputError: the text is no JSON object.
     """
+    shown = " ".join(text.split())  # on one line
     try:
         profile = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"--user: not JSON at character {error.pos + 1} ({error.msg}): {text}; "
+            f"--user: not JSON at character {error.pos + 1} ({error.msg}): {shown}; "
             'write for example \'{"age": 25, "gender": "F"}\''
         ) from None
     if not isinstance(profile, dict):
-        raise InputError(f"--user: must be a JSON object such as '{{\"age\": 25}}', got {text}")
+        raise InputError(f"--user: must be a JSON object such as '{{\"age\": 25}}', got {shown}")
     return profile
 
 
@@ -40,8 +42,8 @@ def encode(
     Args:
         train: what the model was fitted on.
         user_ids: id of each user of the data set, for edges to other users.
-        profile: name of an attribute or relation -> a value, a list of values, or a mapping from value to weight;
-            null is no value.
+        profile: name of an attribute or relation (or, where only one relation leads there, the node type of its values)
+            -> a value, a list of values, or a mapping from value to weight; null is no value.
         items: ids of items that the user is known to have chosen.
 
     Returns:
@@ -49,37 +51,47 @@ def encode(
     """
     warnings: list[str] = []
     edges: dict[EdgeType, Edges] = {}
-    for edge_type, template in ((t, train.users.relations[t]) for t in train.users.relations):
-        values = profile.get(edge_type[1], profile.get(edge_type[2]) if edge_type[2] != USER else None)
-        node, weight = _nodes(train, user_ids, edge_type, _weights(values), warnings)
+    names = [edge_type[1] for edge_type in train.users.relations]
+    targets = [edge_type[2] for edge_type in train.attribute_types]
+    used = set()
+    for edge_type, template in train.users.relations.items():
+        _, key, target = edge_type
+        if key not in profile and target in profile and target not in names and targets.count(target) == 1:
+            key = target
+        used.add(key)
+        weights = _weights(key, profile.get(key), warnings)
+        node, weight = _nodes(train, user_ids, edge_type, weights, warnings)
         edges[edge_type] = Edges(
             torch.zeros(len(node), dtype=torch.int64),
             torch.tensor(node, dtype=torch.int64),
             None if template.weight is None else torch.tensor(weight, dtype=torch.float32),
         )
-    known = {name for _, name, target in edges for name in (name, target)}
     for name in profile:
-        if name not in known:
-            names = [edge_type[1] for edge_type in edges]
+        if name not in used:
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             warnings.append(f"unknown attribute {name!r} is ignored.{hint} Known: {', '.join(names)}")
-    item = train.ids[ITEM].get_indexer(pd.Index(list(items), dtype=object))
-    for name in np.asarray(list(items), dtype=object)[item < 0]:
+    wanted = pd.Index([str(name) for name in items], dtype=object)
+    item = train.ids[ITEM].get_indexer(wanted)
+    for name in wanted[item < 0]:
         warnings.append(f"unknown item {name!r} is ignored; items are named by the ids of the data")
     chosen = torch.from_numpy(item[item >= 0]).long().unique()
     value = None if train.users.items.weight is None else train.users.items.weight.mean().expand(len(chosen)).clone()
     return Users(torch.tensor([-1]), Edges(torch.zeros_like(chosen), chosen, value), edges), warnings
 
 
-def _weights(values: Any) -> dict[str, float]:
+def _weights(name: str, values: Any, warnings: list[str]) -> dict[str, float]:
     """Value -> weight, from a value, a list, or a mapping."""
-    if values is None:
-        return {}
-    if isinstance(values, Mapping):
-        return {str(value): float(weight) for value, weight in values.items()}
-    many = values if isinstance(values, list) else [values]
-    return {str(value): 1.0 for value in many if value is not None}
+    if not isinstance(values, Mapping):
+        many = values if isinstance(values, list) else [values]
+        return {str(value): 1.0 for value in many if value is not None}
+    found = {}
+    for value, weight in values.items():
+        if isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0:
+            found[str(value)] = float(weight)
+        else:
+            warnings.append(f"{name}: {value!r} is ignored: its weight {weight!r} is no number of at least 0")
+    return found
 
 
 def _nodes(
@@ -95,11 +107,11 @@ def _nodes(
             row = (train.users.index == int(place[0])).nonzero().flatten().tolist() if place[0] >= 0 else []
             node = row[0] if row else -1
         elif bounds is not None:
-            try:
-                node = int(bin_number(np.array([float(value)]), bounds)[0])
-            except ValueError:
+            number = _number(value)
+            if not math.isfinite(number):
                 warnings.append(f"{name}: {value!r} is no number and is ignored")
                 continue
+            node = int(bin_number(np.array([number]), bounds)[0])
         else:
             node = int(train.ids[target].get_indexer(pd.Index([value], dtype=object))[0])
         if node < 0 or not train.reachable[target][node]:
@@ -109,6 +121,14 @@ def _nodes(
             continue
         found[node] = found.get(node, 0.0) + weight
     return list(found), list(found.values())
+
+
+def _number(value: str) -> float:
+    """The number, nan where the text is none."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
 
 
 def _some(ids: pd.Index) -> str:
