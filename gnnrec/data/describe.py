@@ -8,8 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import ITEM, USER, Dataset
-from gnnrec.data.sources import SOURCES
+from gnnrec.data.sources import find
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 TEST_SHARE = 0.2
@@ -56,6 +57,30 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "source": source
         and {"title": source.title, "terms": source.terms, "citation": source.citation, "page": source.page},
     }
+
+
+def list_sources() -> list[dict[str, Any]]:
+    """One row per named source, for people and for JSON.
+
+    Returns:
+        For each source `name`, `title`, `size`, `terms`, `from` (where `fetch` looks after the cache folder and
+        GNNREC_DATA; None where it can look nowhere else), `here` (whether every file is on this machine), `citation`,
+        `page` and `sha256` (file name -> checksum).
+    """
+    return [
+        {
+            "name": source.name,
+            "title": source.title,
+            "size": source.size,
+            "terms": source.terms,
+            "from": source.official or (source.archive and "package " + "==".join(source.archive)),
+            "here": len(find(source.name)) == len(source.keys),
+            "citation": source.citation,
+            "page": source.page,
+            "sha256": {file.name: file.sha256 for file in source.files},
+        }
+        for source in SOURCES.values()
+    ]
 
 
 def _is_attribute(source: str, target: str) -> bool:

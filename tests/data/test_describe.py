@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
+from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset, Interactions
-from gnnrec.data.describe import describe, describe_text, popularity_share
+from gnnrec.data.describe import describe, describe_text, list_sources, popularity_share
 from gnnrec.data.made import made
 
 
@@ -130,3 +131,13 @@ def test_popularity_of_1m_is_that_of_the_first_fold(real):
     """The floor that is known for ratings of 4 and 5 on the first of five folds: NDCG@10 .4023."""
     data = real("ml-1m").positives(4)
     assert popularity_share(data, 0)["ndcg@10"] == pytest.approx(0.4023, abs=0.002)
+
+
+def test_list_of_sources_can_be_written_as_json(monkeypatch, tmp_path):
+    monkeypatch.setenv("GNNREC_CACHE", str(tmp_path))
+    monkeypatch.delenv("GNNREC_DATA", raising=False)
+    rows = json.loads(json.dumps(list_sources()))
+    assert [row["name"] for row in rows] == list(SOURCES)
+    assert not any(row["here"] for row in rows)
+    assert rows[0]["from"] == "package recbole==1.2.1"
+    assert all(len(checksum) == 64 for row in rows for checksum in row["sha256"].values())

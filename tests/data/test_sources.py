@@ -7,12 +7,12 @@ import threading
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from gnnrec.data import sources
-from gnnrec.data.sources import File, Source, fetch, find, list_sources
+from gnnrec.data.catalogue import File, Source
+from gnnrec.data.sources import fetch, find
 from gnnrec.errors import ConfigError, DataError
 
 CONTENT = b"user,item\n1,2\n" * 1000
@@ -33,7 +33,9 @@ def zipped(**members):
 @pytest.fixture
 def source(monkeypatch, tmp_path):
     """A source called `toy` with one file, an empty cache folder, and neither network nor shared folder."""
-    toy = Source("toy", "Toy", "none", "nobody", "https://example.org", (File("a", "a.csv", sha256(CONTENT), "a.csv"),))
+    toy = Source(
+        "toy", "Toy", "none", "nobody", "https://example.org", "1 user", (File("a", "a.csv", sha256(CONTENT), "a.csv"),)
+    )
     monkeypatch.setitem(sources.SOURCES, "toy", toy)
     monkeypatch.setenv("GNNREC_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GNNREC_DATA", raising=False)
@@ -183,37 +185,3 @@ def test_message_says_what_was_tried_in_order_and_what_to_do(source, monkeypatch
 def test_unknown_source_is_named_with_those_there_are():
     with pytest.raises(ConfigError, match=r"'movielens' does not exist; there are ml-100k, ml-1m"):
         fetch("movielens")
-
-
-def test_one_row_too_many_is_left_out_and_nothing_else():
-    lines = [b"%d\t%d\n" % (i, i * i) for i in range(50)]
-    line_sum = sum(int.from_bytes(hashlib.sha256(line).digest(), "big") for line in lines) % 2**256
-    whole = b"".join(lines)
-    file = File("tags", "tags.dat", sha256(whole), normal=partial(sources._without_one_line, line_sum))
-    assert file.checked(whole) == whole
-    assert file.checked(b"".join([*lines[:7], b"odd\trow\n", *lines[7:]])) == whole
-    assert file.checked(whole.replace(b"\n", b"\r\n")) == whole
-    assert file.checked(b"".join(lines[1:])) is None
-    assert file.checked(b"".join([*lines, b"a\n", b"b\n"])) is None
-
-
-def test_official_ratings_become_the_known_form():
-    official = b"2::860::3::978300760\n1::1795::5::978302109\n1::48::4::978302109\n"
-    assert sources._merged_ratings(official) == b"1::48::4\n1::1741::5\n2::811::3\n"
-    bewegte, miserables = "811::Bewegte Mann, Der (1994)::Comedy\n", "73::Mis\xe9rables::Drama\n"
-    official = f"{bewegte}860::Maybe (1994)::Comedy\n{miserables}".encode("latin-1")
-    assert sources._merged_movies(official).decode() == bewegte + miserables.replace("\xe9", "\ufffd")
-
-
-def test_a_page_instead_of_the_ratings_is_refused_not_a_crash():
-    file = next(f for f in sources.SOURCES["ml-1m"].files if f.name == "ratings.dat")
-    assert file.checked(b"<html>moved</html>") is None
-
-
-def test_list_has_a_checksum_for_each_file():
-    rows = list_sources()
-    assert [row["name"] for row in rows] == list(sources.SOURCES)
-    for row in rows:
-        assert all(len(checksum) == 64 for checksum in row["sha256"].values())
-        assert row["terms"]
-        assert row["citation"]
