@@ -42,7 +42,7 @@ class SegmentPopularity:
         self,
         *,
         shrinkage: float = 1000.0,
-        strength: float = 1.0,
+        strength: float = 0.5,
         attributes: list[str] | None = None,
         edge_weights: EdgeWeights = "ignore",
         idf: bool = False,

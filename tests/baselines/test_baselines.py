@@ -20,7 +20,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("ItemMean", {}, SAME_FOR_ALL),
     ("Biases", {}, SAME_FOR_ALL),
     ("Biases", {"cold": "attributes"}, SAME_FOR_ALL),
-    ("SegmentPopularity", {}, COUNTS),
+    ("SegmentPopularity", {"shrinkage": 100.0}, COUNTS),
     ("SegmentPopularity", {"idf": True, "normalise": "sum", "strength": 4.0, "shrinkage": 10.0}, COUNTS),
     ("NeighbourPopularity", {}, COUNTS),
     ("NeighbourPopularity", {"friends": 1.0, "attributes": 0.0}, COUNTS),

@@ -66,7 +66,7 @@ def test_cold_users_get_the_vector_that_ridge_regression_maps_their_attributes_t
         assert model.score(UNSEEN).numpy() == pytest.approx(wanted, abs=1e-4)
 
 
-def test_a_training_user_without_items_is_a_cold_user_and_does_not_count_in_the_mean() -> None:
+def test_a_training_user_without_items_is_a_cold_user_and_does_not_count_in_the_policies() -> None:
     first = TRAIN.users.items.row != 0
     train = replace(TRAIN, users=replace(TRAIN.users, items=TRAIN.users.items.take(first)))
     for model in (ALS(cold="mean"), BPR(cold="mean")):
@@ -74,6 +74,12 @@ def test_a_training_user_without_items_is_a_cold_user_and_does_not_count_in_the_
         scores = model.score(train.users)
         wanted = model._model.item_factors @ model._model.user_factors[1:].mean(axis=0)
         assert scores[0].numpy() == pytest.approx(wanted, abs=1e-4)
+    for model in (ALS(cold="attribute_map"), BPR(cold="attribute_map")):
+        model.fit(train, None, 0)
+        features = UserFeatures(train)(train.users).toarray()
+        solved = Ridge(alpha=10.0).fit(features[1:], model._model.user_factors[1:])
+        wanted = model._model.item_factors @ solved.predict(features[:1])[0]
+        assert model.score(train.users)[0].numpy() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_bpr_gives_a_training_user_its_own_vector_and_ignores_the_support_of_others() -> None:

@@ -44,7 +44,8 @@ def lastfm() -> list[Split]:
 
 
 # About one of a split's 189 users chose nothing that is in training. The numbers asked for count it with 0, the
-# evaluation leaves it out, so that ours are higher by half a percent. Ties at the top are many among few friends, so that what breaks them counts.
+# evaluation leaves it out, so that ours are higher by half a percent.
+# Ties at the top are many among few friends, so what breaks them counts.
 @pytest.mark.parametrize(
     ("options", "first", "twenty", "hundred"),
     [

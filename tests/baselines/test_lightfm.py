@@ -31,33 +31,34 @@ def test_two_fits_agree_bit_for_bit_and_two_seeds_do_not() -> None:
     assert not one.equal(other)
 
 
-def ndcg(model: LightFM) -> float:
-    config = EvaluateConfig(metrics=["ndcg"], at=[10])
-    value = evaluate(model, SPLIT.validation, SPLIT.train.candidates, config, 0).metrics["ndcg@10"]
-    assert value is not None
-    return value
-
-
-def test_the_chosen_epoch_is_the_best_of_those_tried_and_is_kept() -> None:
-    chosen = fitted(choose=True, epochs=8, patience=8, learning_rate=0.02)
-    by_epoch = [ndcg(fitted(epochs=epochs, learning_rate=0.02)) for epochs in range(1, 9)]
-    assert chosen.chosen == {"epochs": 1 + int(np.argmax(by_epoch))}
-    final = fitted(epochs=chosen.chosen["epochs"], learning_rate=0.02)
-    assert final.chosen == {}
-    assert final.score(SPLIT.validation.users).equal(chosen.score(SPLIT.validation.users))
-
-
-def test_patience_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Values .1, .3, .2, .2, .9: with patience 2 the search ends after the fourth epoch and never sees the fifth.
-    values = iter([0.1, 0.3, 0.2, 0.2, 0.9])
+def test_the_best_epoch_is_chosen_and_kept_and_patience_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With patience 3 the search ends after the fifth epoch and never sees the sixth; of equal values the first counts.
+    values = iter([0.1, 0.3, 0.2, 0.3, 0.2, 0.9])
 
     class Fake:
         def __init__(self) -> None:
             self.metrics = {"ndcg@10": next(values)}
 
     monkeypatch.setattr("gnnrec.baselines.lightfm.evaluate", lambda *_: Fake())
-    assert fitted(choose=True, epochs=5, patience=2).chosen == {"epochs": 2}
+    model = fitted(choose=True, epochs=6, patience=3)
+    assert model.chosen == {"epochs": 2}
     assert next(values) == 0.9
+    final = fitted(**model.chosen)
+    assert final.score(SPLIT.validation.users).equal(model.score(SPLIT.validation.users))
+    model.fit(SPLIT.train, None, 0)
+    assert model.chosen == {}
+
+
+def test_the_epoch_is_chosen_by_ndcg_of_the_validation_users() -> None:
+    options = {"epochs": 4, "patience": 4, "learning_rate": 0.05}
+    config = EvaluateConfig(metrics=["ndcg"], at=[10])
+    by_epoch = [
+        evaluate(fitted(**options | {"epochs": n}), SPLIT.validation, SPLIT.train.candidates, config, 0).metrics[
+            "ndcg@10"
+        ]
+        for n in range(1, 5)
+    ]
+    assert fitted(choose=True, **options).chosen == {"epochs": 1 + int(np.argmax(by_epoch))}
 
 
 def test_a_user_is_the_sum_of_the_vectors_of_its_values() -> None:

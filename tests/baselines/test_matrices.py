@@ -77,6 +77,7 @@ def test_idf_counts_training_users() -> None:
     assert UserFeatures(TRAIN, idf=True)(USERS).toarray()[0] == pytest.approx([0.2877, 0, 1.3863, 0, 1.3863], abs=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
 def test_rows_are_divided_by_their_sum_or_length_and_an_empty_row_stays() -> None:
     by_sum = UserFeatures(TRAIN, normalise="sum")(USERS).toarray()
     assert by_sum[1].tolist() == [0.5, 0, 0, 0.5, 0]

@@ -71,6 +71,11 @@ def test_biases_equal_a_dense_solve(cold: Literal["zero", "mean", "attributes"])
         expected = solved.predict(features(asked).toarray())
     wanted = (mean + bias[users:] + expected[:, None]).clip(1, 5)
     assert model.score(asked).numpy() == pytest.approx(wanted, abs=1e-5)
+    # With a 5 for item 1 known of user 0: three times what was expected, once the residual of that rating.
+    known = replace(asked, items=Edges(torch.tensor([0]), torch.tensor([1]), torch.tensor([5.0])))
+    moved = (3 * expected[0] + 5 - mean - bias[users + 1]) / 4
+    wanted = (mean + bias[users:] + moved).clip(1, 5)
+    assert model.score(known)[0].numpy() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_known_ratings_move_a_user_away_from_what_is_expected() -> None:

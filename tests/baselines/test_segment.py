@@ -20,7 +20,7 @@ def test_by_hand() -> None:
     )
     ids = {"item": pd.Index(["a", "b"]), "club": pd.Index(["x"])}
     train = Training(users, ids, (), {}, torch.tensor([True, True]))
-    model = SegmentPopularity(shrinkage=2.0)
+    model = SegmentPopularity(shrinkage=2.0, strength=1.0)
     model.fit(train, None, 0)
     scores = model.score(users)
     # p = (1/2, 1/2). Value 0: n = (2, 1), n(a) = 3; p(i|a) = ((2 + 1) / 5, (1 + 1) / 5) = (.6, .4).
