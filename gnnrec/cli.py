@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sources: what there is, fetching, counts.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-out, err = Console(), Console(stderr=True)
+out, err = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 

@@ -69,8 +69,8 @@ def pretrain(
     """Trains the encoder in place to tell true edges from drawn ones.
 
     In each step a share of every relation's edges is asked for and hidden in both directions (both directions of a
-    friendship too), and part of the users lose their history. Targets of drawn edges are uniform over the nodes that
-    the relation reaches.
+    friendship too), and part of the users lose their history. Targets of drawn edges are uniform over the other
+    nodes that the relation reaches.
 
     Args:
         encoder: the encoder, whose `outputs` must hold every node type of `edges`.
@@ -86,7 +86,7 @@ def pretrain(
     Returns:
         The number of epochs of the final state.
     """
-    edge_types = tuple(t for t in edges if edges[t].shape[1] > 0)
+    edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to tell
     model = LinkPredictor(encoder, edge_types)
     reached = [edges[t][1].unique() for t in edge_types]
     mates = [_mates(edges[t]) if t[0] == t[2] else None for t in edge_types]
@@ -117,10 +117,7 @@ def pretrain(
     seen = block
     for i, edge_type in enumerate(edge_types):
         seen = seen.hide(edge_type, visible[i])
-    negative = [
-        reached[i][torch.randint(len(reached[i]), (len(held_out[i]), 100), generator=drawer)]
-        for i in range(len(edge_types))
-    ]
+    negative = [_others(edges[t][1, held_out[i]], reached[i], 100, drawer) for i, t in enumerate(edge_types)]
     measure = _measure(model, seen, edge_types, edges, held_out, negative) if choose else None
     return train(model, epoch, measure, config, "pretrain", seed, tracker)
 
@@ -141,9 +138,9 @@ def _step(
     wanted: dict[str, list[Tensor]] = {}
     for i, edge_type in enumerate(edge_types):
         source, target = edges[edge_type][:, asked[i]]
-        drawn = torch.randint(len(reached[i]), (len(target) * config.negatives,), generator=generator)
+        drawn = _drawn(target, reached[i], config.negatives, generator)
         wanted.setdefault(edge_type[0], []).append(source)
-        wanted.setdefault(edge_type[2], []).append(torch.cat([target, reached[i][drawn]]))
+        wanted.setdefault(edge_type[2], []).append(torch.cat([target, drawn.flatten()]))
     x = vectors(
         model.encoder,
         block,
@@ -173,7 +170,7 @@ def _measure(
     held_out: list[Tensor],
     negative: list[Tensor],
 ) -> Callable[[], dict[str, float]]:
-    """OGB's MRR and Hits@10 of held-out edges against 100 drawn targets each, mean over relations."""
+    """OGB's MRR and Hits@10 of held-out edges against up to 100 other targets each, mean over relations."""
     evaluate = ogb_evaluator()
 
     @torch.no_grad()
@@ -214,6 +211,20 @@ def ogb_evaluator() -> Callable[[Tensor, Tensor], dict[str, float]]:
         return {"mrr": float(result["mrr_list"].mean()), "hits@10": float(result["hits@10_list"].mean())}
 
     return evaluate
+
+
+def _drawn(target: Tensor, reached: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """[B, K] int64, for each true target K draws from the other nodes of `reached` ([R] int64, ascending)."""
+    draw = torch.randint(len(reached) - 1, (len(target), number), generator=generator)
+    return reached[draw + (draw >= torch.searchsorted(reached, target)[:, None])]
+
+
+def _others(target: Tensor, reached: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """As `_drawn`; every other node once where there are no more than `number`, so that gender has one rival, not 100."""
+    if len(reached) > number + 1:
+        return _drawn(target, reached, number, generator)
+    every = torch.arange(len(reached) - 1).expand(len(target), -1)
+    return reached[every + (every >= torch.searchsorted(reached, target)[:, None])]
 
 
 def _hold_out(num_edges: int, generator: torch.Generator) -> Tensor:

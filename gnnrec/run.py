@@ -75,7 +75,12 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
             metrics=evaluation.metrics,
             users=evaluation.users,
             users_without_target=evaluation.users_without_target,
-            checksums={"data": split.dataset.checksum, "split": split.checksum, "config": checksum},
+            checksums={
+                "data": split.dataset.checksum,
+                "split": split.checksum,
+                "config": checksum,
+                "evaluation": evaluation.checksum,
+            },
             seconds={k: round(v, 3) for k, v in seconds.items()},
             peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             versions=versions(),
