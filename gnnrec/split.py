@@ -119,7 +119,9 @@ class Split:
             if wrong.any():
                 user = self.dataset.ids[USER][int(self.dataset.interactions.user[wrong][0])]
                 raise ValueError(f"{int(wrong.sum())} interactions of {name} users are in another part, e.g. of {user}")
-            if not ((self.edge_part == part).any()):
+            if not (self.edge_part == part).any():
+                if self._belongs(self.edge_part, part).any():
+                    raise ConfigError(f"split: the {name} part has no interaction left to find; make support smaller")
                 raise ConfigError(f"split: the {name} part has no interaction to find; make it larger")
         if not (self.edge_part == TRAIN).any():
             raise ConfigError("split: the training part has no interaction; make test and validation smaller")
