@@ -220,7 +220,7 @@ def _drawn(target: Tensor, reached: Tensor, number: int, generator: torch.Genera
 
 
 def _others(target: Tensor, reached: Tensor, number: int, generator: torch.Generator) -> Tensor:
-    """As `_drawn`; every other node once where there are no more than `number`, so that gender has one rival, not 100."""
+    """As `_drawn`; every other node once where there are no more than `number`: gender has one rival, not 100."""
     if len(reached) > number + 1:
         return _drawn(target, reached, number, generator)
     every = torch.arange(len(reached) - 1).expand(len(target), -1)
