@@ -23,7 +23,7 @@ def test_scores_can_be_changed_without_changing_the_model() -> None:
     split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0)
     for model in (Popularity(), Random()):
         model.fit(split.train, None, 0)
-        before = model.score(split.validation.users)
+        before = model.score(split.validation.users).clone()
         model.score(split.validation.users).fill_(7)
         assert model.score(split.validation.users).equal(before)
 
