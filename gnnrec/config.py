@@ -126,9 +126,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
         raise ConfigError(f"{path}: no such config file")
     try:
         raw = OmegaConf.load(path)
-        merged = OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides)))
+        merged = OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides))) if overrides else raw
         plain = _to_plain(merged)
-    except (OmegaConfBaseException, YAMLError, ValueError, UnicodeDecodeError) as error:
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     name = path.parent.parent.name if path.name == "config.yaml" else path.stem
     return check_config(plain, str(path), name, path.resolve().parent)

@@ -36,11 +36,11 @@ def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> st
         text = f"missing key {key!r}." if kind == "missing" else f"unknown key {key!r}.{nearest(key, allowed)}"
         text += f" Allowed: {', '.join(allowed)}" if allowed else ""
     elif kind == "union_tag_not_found":
-        text = f"missing key {context['discriminator']}. It is one of: {', '.join(_tags(model, location))}"
+        text = f"missing key {context['discriminator']}. It is one of: {', '.join(_tags(model, location, context['discriminator']))}"
     elif kind in ("union_tag_invalid", "literal_error"):
         if kind == "union_tag_invalid":
             path, value = [*path, context["discriminator"].strip("'")], repr(context["tag"])
-            allowed = _tags(model, location)
+            allowed = _tags(model, location, context["discriminator"])
         else:
             allowed = [str(choice) for choice in _choices(_follow(model, location)[1])]
         text = f"unknown value {value}.{nearest(value, allowed)} Allowed: {', '.join(allowed) or context['expected']}"
@@ -105,10 +105,10 @@ def _own_tags(member: Any) -> list[Any]:
     return [choice for annotation in _fields(member).values() for choice in _choices(annotation)]
 
 
-def _tags(model: Any, location: Sequence[int | str]) -> list[str]:
-    """The values that tell the members of a union apart: the only choice of a field of each."""
-    fields = [field for member in _members(_follow(model, location)[1]) for field in _fields(member).values()]
-    return [str(_choices(field)[0]) for field in fields if len(_choices(field)) == 1]
+def _tags(model: Any, location: Sequence[int | str], discriminator: str) -> list[str]:
+    """The values that tell the members of a union apart: the choices of the field that pydantic goes by."""
+    members = _members(_follow(model, location)[1])
+    return [str(choice) for member in members for choice in _choices(_fields(member).get(discriminator.strip("'")))]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
