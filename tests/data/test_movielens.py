@@ -103,6 +103,9 @@ def test_both_forms_of_1m_load_as_the_same_data(tmp_path, real_files):
     other = movielens.read_1m(files | {"interactions": tmp_path / "ratings.dat"})
     one = movielens.read_1m(files | {"interactions": tmp_path / "ratings.parquet"})
     assert one.checksum == other.checksum
+    user, item = one.ids["user"].get_loc("2860"), one.ids["item"].get_loc("811")
+    pair = (one.interactions.user == user) & (one.interactions.item == item)
+    assert one.interactions.value[pair].tolist() == [4.0]  # the higher of 3 and 4
     assert len(one.interactions) == len(lines) - 4  # the four repeated pairs are those of the last four users
 
 
