@@ -54,7 +54,10 @@ class GraphRecommender:
         fan_out: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
     ) -> None:
-        self.layer_class = resolve(encoder.layer, gnnrec.layers)
+        try:
+            self.layer_class = resolve(encoder.layer, gnnrec.layers)
+        except ConfigError as error:
+            raise ConfigError(f"encoder.layer: {error}") from None
         options = check_layer_options(self.layer_class, encoder.layer_options, at="encoder.layer_options")
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain

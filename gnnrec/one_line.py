@@ -36,7 +36,8 @@ def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> st
         text = f"missing key {key!r}." if kind == "missing" else f"unknown key {key!r}.{nearest(key, allowed)}"
         text += f" Allowed: {', '.join(allowed)}" if allowed else ""
     elif kind == "union_tag_not_found":
-        text = f"missing key {context['discriminator']}. It is one of: {', '.join(_tags(model, location, context['discriminator']))}"
+        key = context["discriminator"]
+        text = f"missing key {key}. It is one of: {', '.join(_tags(model, location, key))}"
     elif kind in ("union_tag_invalid", "literal_error"):
         if kind == "union_tag_invalid":
             path, value = [*path, context["discriminator"].strip("'")], repr(context["tag"])
