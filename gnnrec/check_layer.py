@@ -331,9 +331,9 @@ def _learns(make: Make, seed: int) -> str:
 
 
 def _change(before: Tensor, after: Tensor) -> Tensor:
-    """[T] largest change of each target's vector, 0 where it is within 1e-5 (relative to large numbers); NaN counts."""
+    """[T] largest change of each target's vector, 0 where it is within 1e-5 (relative to large numbers)."""
     change = (before - after).abs()
-    return change.masked_fill(change <= 1e-5 * before.abs().clamp(min=1), 0).nan_to_num(torch.inf).amax(1)
+    return change.masked_fill(change <= 1e-5 * before.abs().clamp(min=1), 0).amax(1)
 
 
 def _can_be_made(layer_class: type[nn.Module], options: Mapping[str, Any]) -> bool:

@@ -1,3 +1,4 @@
+import functools
 import re
 from pathlib import Path
 
@@ -194,11 +195,44 @@ class MadeFromOneNumber(Right):
         super().__init__(channels, channels)
 
 
+class ZeroVector(Right):
+    def forward(self, x, edge_index):
+        return super().forward((x[0], x[1] / x[1].norm(dim=1, keepdim=True)), edge_index)
+
+
+class InPlaceInEvaluation(Right):
+    def forward(self, x, edge_index):
+        return super().forward(x, edge_index) if self.training else super().forward((x[0].mul_(0.5), x[1]), edge_index)
+
+
+class StartsShut(Right):
+    """Right: a gate that opens while training."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels)
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def message(self, x_source, source):
+        return self.gate * super().message(x_source, source)
+
+
+class OftenDead(Right):
+    """Right: a weight behind a ReLU, without a gradient for every other draw."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels)
+        self.extra = nn.Parameter(torch.randn(1))
+
+    def message(self, x_source, source):
+        return (1 + self.extra.relu()) * super().message(x_source, source)
+
+
 PLANTED = [
     (SwappedRows, "direction", "row 0"),
     (SwappedRowsThatFit, "direction", "row 0 of edge_index is the source"),
     (ZeroDegree, "finite", "target 4 where a target has no edge"),
     (ZeroDegree, "no edges", "division"),
+    (ZeroVector, "finite", "every target vector is zero"),
     (NanGradient, "finite", "gradient"),
     (UnsafeExponential, "finite", "a hundred times larger"),
     (FirstTargetIsSpecial, "renaming of nodes", "numbered otherwise"),
@@ -212,6 +246,7 @@ PLANTED = [
     (BatchStatistics, "locality", "the vectors of"),
     (SourceDegree, "locality", "the edges of other targets"),
     (InPlaceSource, "inputs untouched", "x_source"),
+    (InPlaceInEvaluation, "inputs untouched", "x_source"),
     (InPlaceEdges, "inputs untouched", "edge_index"),
     (LosesWeights, "save and load", "nn.Parameter"),
     (DropoutAlways, "deterministic", "eval mode"),
@@ -225,9 +260,12 @@ PLANTED = [
 ]
 
 
+outcome = functools.cache(check_layer)
+
+
 @pytest.mark.parametrize(("layer_class", "name", "word"), PLANTED)
 def test_a_planted_bug_is_caught_by_the_check_meant_for_it(layer_class, name: str, word: str):
-    check = next(check for check in check_layer(layer_class) if check.name == name)
+    check = next(check for check in outcome(layer_class) if check.name == name)
     assert not check.passed
     assert word in check.message
     assert "\n" not in check.message
@@ -245,16 +283,18 @@ def test_a_planted_bug_is_caught_by_the_check_meant_for_it(layer_class, name: st
     ],
 )
 def test_no_other_check_gives_a_false_alarm(layer_class, name: str):
-    failed = {check.name for check in check_layer(layer_class) if not check.passed}
+    failed = {check.name for check in outcome(layer_class) if not check.passed}
     assert failed - {"learns unseen users"} <= {name, "locality"}
     assert name in failed
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("layer_class", "options"),
     [
         (Right, {}),
+        (StartsShut, {}),
+        (OftenDead, {}),
         (SAGEConv, {}),
         (SAGEConv, {"aggr": "max"}),
         (SAGEConv, {"normalize": True}),

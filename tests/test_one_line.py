@@ -31,7 +31,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         if self.channels % 2:
-            raise ValueError(f"channels must be even, got {self.channels}")
+            raise ValueError(f"channels must be\neven, got {self.channels}")
 
 
 class Attribute(Strict):
@@ -55,6 +55,8 @@ class Config(Strict):
     [
         ({"sed": 1}, "unknown key 'sed'. Did you mean 'seed'? Allowed: seed, class, cut, cuts, "),
         ({"class_": "A"}, "unknown key 'class_'. Did you mean 'class'? Allowed: seed, class, "),
+        ({"SEED": 1}, "unknown key 'SEED'. Did you mean 'seed'?"),
+        ({"loss": "SoftMax"}, "loss: unknown value 'SoftMax'. Did you mean 'softmax'?"),
         ({"seed": "x"}, "seed: 'x' is not allowed; it should be a valid integer, unable to parse string as an integer"),
         ({"seed": 1.5}, "seed: 1.5 is not allowed; it should be a valid integer, got a number with a fractional part"),
         (
@@ -127,6 +129,9 @@ def test_a_dataclass_that_is_no_field_of_a_model():
     class Holder(Strict):
         outer: Outer
 
+    with pytest.raises(ValidationError) as caught:
+        Holder.model_validate({"outer": {"inner": {"width": 3}, "made": 3}})
+    assert one_line(caught.value, "", Holder) == "outer: unknown key 'made'. Allowed: inner"
     with pytest.raises(ValidationError) as caught:
         Holder.model_validate({"outer": {"inner": {"widht": 3, "width": 3}}})
     assert (
