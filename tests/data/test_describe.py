@@ -57,10 +57,10 @@ def everybody(choices):
 
 
 def test_popularity_explains_all_where_all_choose_the_same():
-    # Ten users choose items 0 to 9 of 20; one more user chooses the others, so that all are candidates.
-    choices = np.zeros((11, 20), dtype=int)
+    # Ten users choose items 0 to 9; one more user chooses 10 to 19, so that they are candidates; nobody chooses the rest.
+    choices = np.zeros((11, 30), dtype=int)
     choices[:10, :10] = 1
-    choices[10, 10:] = 1
+    choices[10, 10:20] = 1
     data = everybody(choices)
     seed = next(s for s in range(9) if 10 not in np.random.RandomState(s).permutation(11)[:2])
     got = popularity_share(data, seed)
@@ -102,8 +102,8 @@ def test_counts_and_gaps_of_made_data():
 
 
 def test_degrees_count_those_without_any_interaction():
-    # Users 0 to 3 have 0, 1, 1 and 2 interactions.
-    data = everybody([[0, 0], [1, 0], [1, 0], [1, 1]])
+    # Users 0 to 3 have 1, 1, 2 and 0 interactions.
+    data = everybody([[1, 0], [1, 0], [1, 1], [0, 0]])
     assert describe(data)["degrees"]["user"]["0"] == 0
     assert describe(data)["degrees"]["user"]["0.5"] == 1
     assert describe(data)["degrees"]["item"] == pytest.approx(

@@ -50,7 +50,7 @@ def test_names_and_listening_counts_are_those_of_the_artist(real):
 
 
 def test_reader_on_three_users(tmp_path):
-    (tmp_path / "a").write_text('id\tname\turl\n7\tSeven\tx\n20\tA "quoted name\ty\n')
+    (tmp_path / "a").write_text('id\tname\turl\n7\tSeven\tx\n20\t"half quoted\ty\n')
     (tmp_path / "l").write_text("userID\tartistID\tweight\n10\t7\t5\n9\t20\t3\n9\t7\t1\n8\t7\t1\n")
     (tmp_path / "f").write_text("userID\tfriendID\n9\t10\n")  # told in one direction only
     (tmp_path / "t").write_text("userID\tartistID\ttagID\tday\n9\t7\t3\t1\n9\t20\t3\t1\n9\t7\t11\t1\n")
@@ -58,7 +58,7 @@ def test_reader_on_three_users(tmp_path):
         {"interactions": tmp_path / "l", "friends": tmp_path / "f", "tags": tmp_path / "t", "artists": tmp_path / "a"}
     )
     assert list(data.ids["user"]) == ["8", "9", "10"]
-    assert data.titles == ("Seven", 'A "quoted name')
+    assert data.titles == ("Seven", '"half quoted')
     assert data.relations[0].edge_index.tolist() == [[1, 2], [2, 1]]
     # User 9 gave tag 3 to two artists and tag 11 to one.
     assert data.relations[1].edge_index.tolist() == [[1, 1], [0, 1]]
