@@ -57,7 +57,7 @@ def everybody(choices):
 
 
 def test_popularity_explains_all_where_all_choose_the_same():
-    # Ten users choose items 0 to 9; one more user chooses 10 to 19, so that they are candidates; nobody chooses the rest.
+    # Ten users choose items 0 to 9, one more user 10 to 19, so that these are candidates; nobody chooses the rest.
     choices = np.zeros((11, 30), dtype=int)
     choices[:10, :10] = 1
     choices[10, 10:20] = 1
