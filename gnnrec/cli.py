@@ -27,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program t
 
 def main() -> None:
     """Entry point: an error that a person can mend is one line and exit code 2."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     sys.path.insert(0, str(Path.cwd()))  # a layer in a file beside the config can be named
     try:
         app()
@@ -159,9 +159,10 @@ def data_list(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table(*rows[0])
+    columns = ("name", "title", "size", "terms", "from", "here")
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[column]) for column in columns))
     out.print(table)
 
 
@@ -190,7 +191,7 @@ def data_describe(
         config = read_config(Path(name))
         dataset = load(config.config.data, config.folder)
     else:
-        dataset = load(NamedData(source=source_named(name).name))  # type: ignore[arg-type]
+        dataset = load(NamedData(source=source_named(name).name))
     facts = describe(dataset)
     if as_json:
         typer.echo(json.dumps(facts))

@@ -88,10 +88,7 @@ class NamedConfig:
         Args:
             chosen: options that replace the config's, with dotted keys, for example `{"finetune.epochs": 37}`.
         """
-        options = OmegaConf.create({k: v for k, v in self.config.model.items() if k != "class"})
-        for key, value in (chosen or {}).items():
-            OmegaConf.update(options, key, value)
-        plain = _to_plain(options)
+        plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, chosen or {})
         if plain.get("pretrained"):
             plain["pretrained"] = self.folder / plain["pretrained"]
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
@@ -166,6 +163,20 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
     return checked
+
+
+def replace_options(options: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with some replaced; keys of `chosen` are dotted.
+
+    Example:
+        >>> replace_options({"finetune": {"epochs": 9}}, {"finetune.epochs": 3})
+        {'finetune': {'epochs': 3}}
+    """
+    config = OmegaConf.create(dict(options))
+    for key, value in chosen.items():
+        OmegaConf.update(config, key, value, force_add=True)
+    plain: dict[str, Any] = _to_plain(config)
+    return plain
 
 
 def _to_plain(config: Any) -> Any:

@@ -5,19 +5,22 @@ import platform
 import resource
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from gnnrec.audit import audit, audit_graph
-from gnnrec.config import NamedConfig
+from gnnrec.config import MODELS, NamedConfig, replace_options
 from gnnrec.data import load
 from gnnrec.data.dataset import USER
-from gnnrec.evaluate import evaluate
+from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.known import Training
+from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.shuffle import shuffle_attributes
 from gnnrec.split import TEST, Split, make_split
@@ -46,57 +49,125 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
     checksum = config_checksum(config.config.model_dump(mode="json"))
     if folder is not None and finished_result(folder, checksum) is not None:
         return read_run(folder)
-    seed, seconds = config.config.seed, {"load": 0.0, "fit": 0.0, "evaluate": 0.0}
     work = None if folder is None else _claim(folder, checksum)
     plain = config.config.model_dump(mode="json")
-    tracking = config.config.tracking.wandb
-    with Tracker(work, progress=progress, wandb=tracking, config=plain, name=f"{config.name} {seed}") as tracker:
+    seconds: dict[str, float] = {}
+    name = f"{config.name} {config.config.seed}"
+    with Tracker(work, progress=progress, wandb=config.config.tracking.wandb, config=plain, name=name) as tracker:
         with _timed(seconds, "load"):
             split = load_split(config)
-        with _timed(seconds, "fit"):
-            model = config.model()
-            chosen: dict[str, Any] = {}
-            if getattr(model, "chooses_on_validation", False):
-                tracker.prefix = "choose/"
-                _audited_fit(model, split, split.train, tracker, seed)
-                chosen = dict(model.chosen)
-            tracker.prefix = "final/"
-            model = config.model(chosen)
-            record = _audited_fit(model, split, split.full, tracker, seed)
-        split.open_test(f"options chosen on validation users: {chosen}")
-        with _timed(seconds, "evaluate"):
-            candidates = split.candidates(TEST, split.full)
-            evaluation = evaluate(model, split.test, candidates, config.config.evaluate, seed)
-        tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
-        per_user = evaluation.per_user.assign(user=split.dataset.ids[USER][evaluation.per_user["user"]])
+        experiment = _experiment(config.model, split, config.config.evaluate, config.config.seed, tracker, seconds)
         result = Result(
             name=config.name,
-            seed=seed,
-            metrics=evaluation.metrics,
-            users=evaluation.users,
-            users_without_target=evaluation.users_without_target,
-            checksums={
-                "data": split.dataset.checksum,
-                "split": split.checksum,
-                "config": checksum,
-                "evaluation": evaluation.checksum,
-            },
-            seconds={k: round(v, 3) for k, v in seconds.items()},
-            peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            versions=versions(),
-            chosen=chosen,
-            audit=record,
-            skipped_rows=split.dataset.skipped_rows,
+            seed=config.config.seed,
+            checksums={**experiment.checksums, "config": checksum},
             config=plain if folder is None else config.written(folder),
+            **experiment.facts,
         )
         if folder is not None:
             tracker.write_history()
-            if hasattr(model, "state_dict"):
-                Tracker.write(folder / MODEL, model.state_dict())
-            write_result(folder, result, per_user)
+            if hasattr(experiment.model, "state_dict"):
+                Tracker.write(folder / MODEL, experiment.model.state_dict())
+            write_result(folder, result, experiment.per_user)
             tracker.remove_checkpoints()
             (folder / UNFINISHED).unlink()
-    return Run(result, per_user, folder)
+    return Run(result, experiment.per_user, folder)
+
+
+def fit_and_evaluate(
+    split: Split,
+    model: str | type,
+    options: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    evaluate: EvaluateConfig = EvaluateConfig(),  # noqa: B008  (frozen)
+    seed: int = 0,
+) -> Run:
+    """The same experiment without files, for a notebook: on a split that is at hand.
+
+    Args:
+        split: from `make_split`.
+        model: a class, or a name as a config has it.
+        options: of its constructor, in the form that a config has.
+        name: row of the table; left out, the class's name.
+        evaluate: what is measured.
+        seed: source of every random number.
+
+    Returns:
+        A run, for `metrics_table` and `compare`.
+    """
+    cls = resolve(model, MODELS) if isinstance(model, str) else model
+    config = {"class": cls.__name__, **complete_options(cls, options or {})}
+
+    def make(chosen: Mapping[str, Any] | None = None) -> Any:
+        return build(cls, replace_options(options or {}, chosen or {}))
+
+    seconds = {"load": 0.0}
+    with Tracker() as tracker:
+        experiment = _experiment(make, split, evaluate, seed, tracker, seconds)
+    result = Result(
+        name=name or cls.__name__,
+        seed=seed,
+        checksums={**experiment.checksums, "config": config_checksum({"model": config})},
+        config={"seed": seed, "model": config, "evaluate": evaluate.model_dump(mode="json")},
+        **experiment.facts,
+    )
+    return Run(result, experiment.per_user)
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """A fitted model, and what is to be said of it in a result."""
+
+    model: Any
+    per_user: pd.DataFrame
+    checksums: dict[str, str]
+    facts: dict[str, Any]
+
+
+def _experiment(
+    make: Callable[..., Any],
+    split: Split,
+    measured: EvaluateConfig,
+    seed: int,
+    tracker: Tracker,
+    seconds: dict[str, float],
+) -> _Experiment:
+    """Chooses on validation users, fits again on all but the test users, and evaluates those."""
+    chosen: dict[str, Any] = {}
+    with _timed(seconds, "fit"):
+        model = make()
+        if getattr(model, "chooses_on_validation", False):
+            tracker.prefix = "choose/"
+            _audited_fit(model, split, split.train, tracker, seed)
+            chosen = dict(model.chosen)
+        tracker.prefix = "final/"
+        model = make(chosen)
+        record = _audited_fit(model, split, split.full, tracker, seed)
+    split.open_test(f"options chosen on validation users: {chosen}")
+    with _timed(seconds, "evaluate"):
+        evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed)
+    tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
+    return _Experiment(
+        model=model,
+        per_user=evaluation.per_user.assign(user=split.dataset.ids[USER][evaluation.per_user["user"]]),
+        checksums={
+            "data": split.dataset.checksum,
+            "split": split.checksum,
+            "evaluation": evaluation.checksum,
+        },
+        facts={
+            "metrics": evaluation.metrics,
+            "users": evaluation.users,
+            "users_without_target": evaluation.users_without_target,
+            "seconds": {k: round(v, 3) for k, v in seconds.items()},
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "versions": versions(),
+            "chosen": chosen,
+            "audit": record,
+            "skipped_rows": split.dataset.skipped_rows,
+        },
+    )
 
 
 def load_split(config: NamedConfig) -> Split:
@@ -156,4 +227,4 @@ def _claim(folder: Path, checksum: str) -> Path:
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] += time.perf_counter() - start
+    seconds[name] = time.perf_counter() - start

@@ -198,7 +198,11 @@ def test_weights_and_biases_offline_writes_a_run(tmp_path: Path, monkeypatch: py
     result = run(read_config(write_shop(tmp_path), tracked), folder).result
     files = list((folder / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 1
-    content = files[0].read_bytes()
+    for _ in range(100):  # wandb's own process writes the file, a moment after the run
+        content = files[0].read_bytes()
+        if b"ndcg@10" in content:
+            break
+        time.sleep(0.2)
     assert b"choose/finetune/loss" in content
     assert b"ndcg@10" in content
     assert result.metrics == run(read_config(tmp_path / "shop.yaml", QUICK)).result.metrics
