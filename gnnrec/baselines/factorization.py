@@ -122,7 +122,8 @@ class BPR:
     Source: Rendle, Freudenthaler, Gantner, Schmidt-Thieme, BPR: Bayesian Personalized Ranking from Implicit Feedback,
         UAI 2009, figure 4; cold policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme,
         Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM 2010, section III-D. Differs: the
-        mapping is a ridge regression to the vectors (least squares, not the ranking loss), with an intercept.
+        library draws negatives in proportion to popularity, not evenly, which takes popularity out of the scores in
+        part; the mapping is a ridge regression to the vectors (least squares, not the ranking loss), with an intercept.
     Shapes: users B, factors D -> vectors [B, D + 1], the last entry for the bias -> scores [B, I].
 
     Args:
