@@ -224,14 +224,13 @@ def check_layer(
     from omegaconf import OmegaConf
 
     import gnnrec.layers
-    from gnnrec.resolve import check_layer_options, resolve
+    from gnnrec.resolve import resolve
     from gnnrec.testing import check_layer as check
 
     layer = resolve(name, gnnrec.layers)
     plain = OmegaConf.to_container(OmegaConf.from_dotlist(options or []))
     assert isinstance(plain, dict)
-    complete = check_layer_options(layer, {str(key): value for key, value in plain.items()}, name)
-    checks = check(layer, complete)
+    checks = check(layer, {str(key): value for key, value in plain.items()})
     if as_json:
         typer.echo(json.dumps([c._asdict() if hasattr(c, "_asdict") else vars(c) for c in checks]))
     else:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from yaml import YAMLError
 
 from gnnrec.data.config import DataConfig
 from gnnrec.errors import ConfigError
@@ -114,7 +114,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
 
     Args:
         path: a YAML file.
-        overrides: `key=value` with dotted keys, read as YAML, for example `model.encoder.channels=32`.
+        overrides: `key=value` with dotted keys, the value read as YAML, for example `model.encoder.channels=32`. A
+            mapping replaces the one that stands there: `model.encoder.layer_options={}` leaves no option.
 
     Raises:
         ConfigError: the file is missing or broken, or says something that is not allowed.
@@ -123,9 +124,11 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
         raise ConfigError(f"{path}: no such config file")
     try:
         raw = OmegaConf.load(path)
-        merged = OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides))) if overrides else raw
-        plain = _to_plain(merged)
-    except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
+        for override in overrides:
+            key, _, value = override.partition("=")
+            OmegaConf.update(raw, key, yaml.safe_load(value), merge=False, force_add=True)
+        plain = _to_plain(raw)
+    except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     name = path.parent.parent.name if path.name == "config.yaml" else path.stem
     return check_config(plain, str(path), name, path.resolve().parent)

@@ -62,6 +62,12 @@ def test_overrides_have_dotted_keys(tmp_path: Path) -> None:
     assert config.config.evaluate.at == [5]
 
 
+def test_a_mapping_replaces_the_one_that_stands_there(tmp_path: Path) -> None:
+    path = write(tmp_path, CONFIG.replace("{channels: 8}", "{channels: 8, layer_options: {aggr: mean}}"))
+    layer = ["model.encoder.layer=AttributeAttention", "model.encoder.layer_options={}"]
+    assert "aggr" not in read_config(path, layer).config.model["encoder"]["layer_options"]
+
+
 def test_chosen_options_replace_those_of_the_config(tmp_path: Path) -> None:
     model = read_config(write(tmp_path)).model({"finetune.epochs": 7})
     assert model.finetune_config.epochs == 7
