@@ -59,8 +59,8 @@ class Adjacency:
         """[T + 1] int64, where the edges of each target begin among the visible ones."""
         if self.kept is None:
             return self.pointer
-        total = torch.cat([torch.zeros(1, dtype=torch.int64), self.kept.cumsum(0)])
-        return total[self.pointer]
+        total = torch.cat([torch.zeros(1, dtype=torch.int32), self.kept.cumsum(0, dtype=torch.int32)])
+        return total[self.pointer].long()
 
     def degree(self) -> Tensor:
         """[T] float32, visible edges of each target."""

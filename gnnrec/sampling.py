@@ -45,7 +45,10 @@ def sample_edges(
         place = torch.cat([place, drawn[new]])
         order = row.argsort(stable=True)
         row, place = row[order], place[order]
-    return adjacency.visible()[0, place], row
+    source = (
+        adjacency.edge_index[0] if adjacency.kept is None else adjacency.edge_index[0].masked_select(adjacency.kept)
+    )
+    return source[place], row
 
 
 def sample_blocks(
