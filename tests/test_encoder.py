@@ -330,23 +330,29 @@ class TestParameters:
         assert torch.equal(*(single([whole_graph(graph)])["user"] for _ in range(2)))
 
 
-def test_two_steps_worked_by_hand():
+@pytest.mark.parametrize(
+    ("start", "users", "items"),
+    [
+        # Step 1: users have the means 2 and 3 (no vector of their own), items hear nothing (users are silent) and stay.
+        # Step 2: user 0: mean(1, 3) + 2 = 4; user 1: 3 + 3 = 6; item 0: 2 + 1 = 3; item 1: mean(2, 3) + 3 = 5.5.
+        ([1.0, 3.0], [4, 6], [3, 5.5]),
+        # Step 1: the means -1 and -3 become 0 (ReLU), items stay. Step 2: -1 + 0, -3 + 0; 0 + 1, 0 - 3 (no ReLU).
+        ([1.0, -3.0], [-1, -3], [1, -3]),
+    ],
+)
+@torch.no_grad()
+def test_two_steps_worked_by_hand(start, users, items):
     # User 0 chose items 0 and 1, user 1 chose item 1. Width 1; SAGEConv with the mean, lin_l = 1, bias and lin_r = 0;
-    # no norm, residual. Items start at 1 and 3.
-    # Step 1: users have the means 2 and 3 (no vector of their own), items hear nothing (users are silent) and stay.
-    # Step 2: user 0: mean(1, 3) + 2 = 4; user 1: 3 + 3 = 6; item 0: 2 + 1 = 3; item 1: mean(2, 3) + 3 = 5.5.
+    # no norm, residual.
     edges = torch.tensor([[0, 0, 1], [0, 1, 1]])
     types = [INTERACTS, reverse(INTERACTS)]
     config = EncoderConfig(channels=1, layers=2, dropout=0, norm="none")
     encoder = Encoder({"user": 2, "item": 2}, types, config, SAGEConv)
-    with torch.no_grad():
-        for name, parameter in encoder.named_parameters():
-            parameter.fill_(1.0 if name.endswith("lin_l.weight") else 0.0)
-        encoder.table("item").weight.copy_(torch.tensor([[1.0], [3.0]]))
-        block = Block(
-            {INTERACTS: Adjacency(edges, 2, 2), reverse(INTERACTS): Adjacency(edges.flip(0), 2, 2)},
-            {"user": 2, "item": 2},
-        )
-        x = encoder([block, block])
-    assert x["user"].flatten().tolist() == [4, 6]
-    assert x["item"].flatten().tolist() == [3, 5.5]
+    for name, parameter in encoder.named_parameters():
+        parameter.fill_(1.0 if name.endswith("lin_l.weight") else 0.0)
+    encoder.table("item").weight.copy_(torch.tensor(start)[:, None])
+    both = {INTERACTS: Adjacency(edges, 2, 2), reverse(INTERACTS): Adjacency(edges.flip(0), 2, 2)}
+    block = Block(both, {"user": 2, "item": 2})
+    x = encoder([block, block])
+    assert x["user"].flatten().tolist() == users
+    assert x["item"].flatten().tolist() == items
