@@ -36,6 +36,8 @@ class EncoderConfig(BaseModel):
     """Whether each step adds its input to its output."""
     norm: Literal["layer", "none"] = "layer"
     """Normalisation after each step but the last."""
+    start: Literal["spectral", "random"] = "spectral"
+    """Where item vectors start: a truncated SVD of the training interactions, or small random numbers."""
 
 
 Vectors = Mapping[str, "Tensor | None"]
@@ -65,6 +67,20 @@ class Block:
         """
         hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
         return Block({**self.adjacency, **hidden}, self.num_targets)
+
+    def silence(self, silent: Tensor) -> "Block":
+        """The block in which some users only listen, as a user does who is attached and not in the graph.
+
+        Args:
+            silent: [U] bool, the users from whom no message starts.
+        """
+        heard = {}
+        for edge_type, edges in self.adjacency.items():
+            if edge_type[0] == USER:
+                kept = torch.empty(edges.num_edges, dtype=torch.bool)
+                kept[edges.edge_id] = ~silent[edges.edge_index[0]]
+                heard[edge_type] = edges.hide(kept)
+        return Block({**self.adjacency, **heard}, self.num_targets)
 
 
 def whole_graph(graph: HeteroData) -> Block:

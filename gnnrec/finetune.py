@@ -42,11 +42,16 @@ class ItemRanker(nn.Module):
     for being better (on ML-100K's validation users, NDCG@10 .395 against .381 with vectors that speak from the start).
 
     Shapes: [B, D] users and [I, D] items -> [B, I].
+
+    Args:
+        encoder: the encoder.
+        popularity: [I] float32, `Training.popularity`.
     """
 
     def __init__(self, encoder: Encoder, popularity: Tensor) -> None:
         super().__init__()
         self.encoder = encoder
+        self.unseen = torch.where(popularity > 0, 0.0, -1e4)  # [I], finite: an item that no one chose comes last
         share = (popularity + 0.1) / (
             popularity + 0.1
         ).sum()  # 0.1: an item nobody chose is rarer than any, not infinitely
@@ -55,7 +60,7 @@ class ItemRanker(nn.Module):
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        return self.gain * (user @ item.t()) + self.bias
+        return self.gain * (user @ item.t()) + self.bias + self.unseen
 
     def score_pairs(self, user: Tensor, item: Tensor, index: Tensor) -> Tensor:
         """Scores of given pairs: [..., D] users, [..., D] items and the items' indices [...] -> [...]."""
@@ -99,7 +104,6 @@ def finetune(
     by_user = block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = (by_user.pointer.diff() > 0).nonzero().flatten()
     sampler = NegativeSampler(train_part.popularity, config.negative_power)
-    hopeless = torch.where(train_part.popularity > 0, 0.0, -torch.inf)
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
         order = active[torch.randperm(len(active), generator=generator)]
@@ -116,18 +120,15 @@ def finetune(
                 continue
             kept = torch.ones(len(items), dtype=torch.bool)
             kept[edge] = False
-            yield _loss(
-                ranker,
-                block.hide(INTERACTS, kept),
-                users,
-                row,
-                items.node[edge],
-                config,
-                sampler,
-                hopeless,
-                fan_out,
-                generator,
-            )
+            silent = torch.zeros(train_part.num_users, dtype=torch.bool)
+            silent[users] = True
+            hidden_block = block.hide(INTERACTS, kept).silence(silent)
+            if config.loss == "softmax":
+                wanted = {USER: users, ITEM: torch.arange(train_part.num_items)}
+                x = _vectors(ranker, hidden_block, wanted, fan_out, generator)
+                yield losses.softmax(ranker.score(x[USER], x[ITEM]), row, items.node[edge])
+                continue
+            yield _sampled_loss(ranker, hidden_block, users, row, items.node[edge], config, sampler, fan_out, generator)
 
     epochs = train(ranker, epoch, measure, config, "finetune", seed, tracker)
     for node_type in attribute_types:
@@ -135,7 +136,13 @@ def finetune(
     return epochs
 
 
-def _loss(
+def _vectors(
+    ranker: ItemRanker, block: Block, wanted: dict[str, Tensor], fan_out: FanOut, generator: torch.Generator
+) -> dict[str, Tensor]:
+    return vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=fan_out is not None, generator=generator)
+
+
+def _sampled_loss(
     ranker: ItemRanker,
     block: Block,
     users: Tensor,
@@ -143,28 +150,20 @@ def _loss(
     item: Tensor,
     config: FinetuneConfig,
     sampler: NegativeSampler,
-    hopeless: Tensor,
     fan_out: FanOut,
     generator: torch.Generator,
 ) -> Tensor:
-    """The loss of one batch: [B] users, and [P] hidden interactions as rows of the batch and items."""
-
-    def embed(items: Tensor) -> tuple[Tensor, Tensor]:
-        wanted = {USER: users, ITEM: items}
-        x = vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=fan_out is not None, generator=generator)
-        return x[USER], x[ITEM]
-
-    if config.loss == "softmax":
-        user, every = embed(torch.arange(len(hopeless)))
-        return losses.softmax(ranker.score(user, every) + hopeless, row, item)
+    """The loss of one batch against drawn items: [B] users, [P] hidden interactions as rows of the batch and items."""
     if config.loss == "sampled_softmax":
         drawn = sampler.draw((config.negatives,), generator)
-        user, x = embed(torch.cat([item, drawn]))
-        positive = ranker.score_pairs(user[row], x[: len(item)], item)
-        negative = ranker.score_pairs(user[:, None], x[len(item) :], drawn)[row]  # [B, K] -> [P, K]
+        x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn])}, fan_out, generator)
+        true, false = x[ITEM][: len(item)], x[ITEM][len(item) :]
+        positive = ranker.score_pairs(x[USER][row], true, item)
+        negative = ranker.score_pairs(x[USER][:, None], false, drawn)[row]  # [B, K] -> [P, K]
         return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn])
     drawn = sampler.draw((len(item), config.negatives), generator)  # [P, K]
-    user, x = embed(torch.cat([item, drawn.flatten()]))
-    positive = ranker.score_pairs(user[row], x[: len(item)], item)
-    negative = ranker.score_pairs(user[row][:, None], x[len(item) :].view(*drawn.shape, -1), drawn)
+    x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, fan_out, generator)
+    true, false = x[ITEM][: len(item)], x[ITEM][len(item) :].view(*drawn.shape, -1)
+    positive = ranker.score_pairs(x[USER][row], true, item)
+    negative = ranker.score_pairs(x[USER][row][:, None], false, drawn)
     return (losses.bpr if config.loss == "bpr" else losses.link_bce)(positive, negative)

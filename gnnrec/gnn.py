@@ -1,8 +1,8 @@
 """GraphRecommender: encoder, pretraining and fine-tuning under the contract of a recommender."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -11,7 +11,8 @@ from torch_geometric.data import HeteroData
 
 import gnnrec.layers
 from gnnrec import seeds
-from gnnrec.data.dataset import USER, EdgeType
+from gnnrec.copying import Mixed, choose_shares, mix, neighbour_choices
+from gnnrec.data.dataset import ITEM, USER, EdgeType
 from gnnrec.encoder import Encoder, EncoderConfig, Vectors, whole_graph
 from gnnrec.errors import ConfigError
 from gnnrec.evaluate import EvaluateConfig, evaluate
@@ -21,7 +22,11 @@ from gnnrec.known import HeldOut, Training, Users
 from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.sampling import FanOut
+from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
 from gnnrec.tracking import Tracker
+
+REGRESSION = "regression"
+REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 class GraphRecommender:
@@ -35,6 +40,11 @@ class GraphRecommender:
         encoder: shape of the encoder.
         pretrain: link prediction over every relation; None leaves it out.
         finetune: ranking loss on the interactions.
+        shares: path -> its share in the score, the rest being the encoder's. Paths are `regression` (see
+            `gnnrec.spectral`) and the names of the relations along which the choices of neighbours are copied (see
+            `gnnrec.copying`; `interacts`: users with an item in common). `choose` picks the shares on the validation
+            users; without such users, the encoder speaks alone.
+        regularization: of the regression; `choose` picks it on the validation users.
         fan_out: edges drawn per target and relation in training (one number, or one per relation name); None
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
         pretrained: a `model.pt` or `pretrained.pt` of another run, whose weights to start from: layers by relation, the
@@ -51,6 +61,8 @@ class GraphRecommender:
         encoder: EncoderConfig = EncoderConfig(),  # noqa: B008  (frozen)
         pretrain: PretrainConfig | None = PretrainConfig(),  # noqa: B008
         finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008
+        shares: dict[str, float] | Literal["choose"] = "choose",
+        regularization: float | Literal["choose"] = "choose",
         fan_out: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
     ) -> None:
@@ -62,11 +74,18 @@ class GraphRecommender:
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
+        if shares != "choose" and not (all(share >= 0 for share in shares.values()) and sum(shares.values()) <= 1):
+            raise ValueError(f"shares: each must be at least 0, and all together at most 1, got {shares}")
+        if regularization != "choose" and not regularization > 0:
+            raise ValueError(f"regularization: must be above 0, got {regularization}")
+        self.shares = shares
+        self.regularization = regularization
         self.fan_out: FanOut = fan_out
         self.pretrained = pretrained
         self.tracker = Tracker()
         self.chosen: dict[str, Any] = {}
         self.loaded: dict[str, int] = {}
+        self._ranker: ItemRanker
 
     @property
     def tables(self) -> dict[str, int]:
@@ -75,18 +94,20 @@ class GraphRecommender:
         return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Pretrains and fine-tunes; see `Recommender.fit`. The choice is the number of epochs of both stages.
+        """Pretrains and fine-tunes; see `Recommender.fit`.
+
+        Chosen on the validation users are the epochs of both stages, and how much the paths beside the encoder say.
 
         Raises:
             TrainingError: a loss is not a number.
         """
+        chosen: dict[str, Any] = {}
         with torch.random.fork_rng():
             self.build(train, seed)
-            epochs = {}
             if self.pretrained is not None:
                 self._load_pretrained(self.pretrained)
             if self.pretrain_config is not None:
-                epochs["pretrain.epochs"] = pretrain(
+                chosen["pretrain.epochs"] = pretrain(
                     self._ranker.encoder,
                     self._block,
                     self._edges,
@@ -98,7 +119,7 @@ class GraphRecommender:
                 )
                 if self.tracker.folder is not None and validation is None:
                     Tracker.write(self.tracker.folder / "pretrained.pt", self.state_dict())
-            epochs["finetune.epochs"] = finetune(
+            chosen["finetune.epochs"] = finetune(
                 self._ranker,
                 self._block,
                 train,
@@ -108,14 +129,16 @@ class GraphRecommender:
                 seed=seed,
                 tracker=self.tracker,
             )
-        if validation is not None:
-            self.chosen = epochs
         self._remember()
+        if validation is not None:
+            self.chosen = chosen | self._choose_paths(train, validation, seed)
 
     def score(self, users: Users) -> Tensor:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
         with torch.no_grad():
-            return self._ranker.score(self.embed(users), self._items)
+            score = self._ranker.score(self.embed(users), self._items)
+        shares = {path: share for path, share in self._shares.items() if share > 0}
+        return mix(score, self._choices(users, tuple(shares)), tuple(shares.values())) if shares else score
 
     def embed(self, users: Users) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them."""
@@ -141,14 +164,63 @@ class GraphRecommender:
             for t in (INTERACTS, *train.users.relations, *(relation.type for relation in train.relations))
         }
         self._block = whole_graph(graph)
+        self._spectrum = decompose(train, self.encoder_config.channels, seed)
+        self._prepare_paths(train, self._spectrum)
         types = graph.node_types
         outputs = types if self.pretrain_config is not None else ("user", "item")
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(seed, "weights"))
             encoder = Encoder(node_counts(graph), graph.edge_types, self.encoder_config, self.layer_class, outputs)
-        self._ranker = ItemRanker(encoder, train.popularity)
+            if self.encoder_config.start == "spectral":
+                encoder.table(ITEM).weight.data.copy_(start_vectors(self._spectrum, self.encoder_config.channels))
+            self._ranker = ItemRanker(encoder, train.popularity)
         self._ranker.eval()
         return graph
+
+    def _prepare_paths(self, train: Training, spectrum: Spectrum) -> None:
+        """What the paths beside the encoder need, and their shares as far as the options say."""
+        self._relations = {path[1]: path for path in (INTERACTS, *train.users.relations)}
+        given = {} if self.shares == "choose" else self.shares
+        for name in given:
+            if name != REGRESSION and name not in self._relations:
+                known = ", ".join((REGRESSION, *self._relations))
+                raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
+        self._shares = dict(given)
+        if self.regularization != "choose" and (self.shares == "choose" or given.get(REGRESSION)):
+            self._regression = SpectralRegression(train, spectrum, self.regularization)
+
+    def _choices(self, users: Users, paths: Sequence[str]) -> Tensor:
+        """[K, B, I], what each path expects of each user."""
+        copied = [self._relations[path] for path in paths if path != REGRESSION]
+        choices = iter(neighbour_choices(self._block, users, copied))
+        return torch.stack([self._regression(users) if path == REGRESSION else next(choices) for path in paths])
+
+    def _choose_paths(self, train: Training, validation: HeldOut, seed: int) -> dict[str, Any]:
+        """Picks regularization and shares on the validation users; returns those that the options left open."""
+        if self.shares != "choose":
+            return {}
+        users, chosen = validation.users, {}
+        with torch.no_grad():
+            score = self._ranker.score(self.embed(users), self._items)
+
+        def measure(choices: Tensor, shares: Sequence[float]) -> float:
+            mixed = Mixed(users, score, choices, shares)
+            config = EvaluateConfig(metrics=["ndcg"], at=[10])
+            return evaluate(mixed, validation, train.candidates, config, seed).metrics["ndcg@10"] or 0.0
+
+        paths = [name for name, path in self._relations.items() if path != INTERACTS and len(users.relations[path])]
+        if paths:  # there is something to regress on
+            if self.regularization == "choose":
+                maps = {r: SpectralRegression(train, self._spectrum, r) for r in REGULARIZATIONS}
+                chosen["regularization"] = max(maps, key=lambda r: measure(maps[r](users)[None], [1.0]))
+                self._regression = maps[chosen["regularization"]]
+            paths = [REGRESSION, *paths]
+        if len(users.items):
+            paths.append(INTERACTS[1])
+        choices = self._choices(users, paths) if paths else torch.empty(0, *score.shape)
+        shares = choose_shares(len(paths), lambda tried: measure(choices, tried))
+        self._shares = dict(zip(paths, shares, strict=True))
+        return {**chosen, "shares": self._shares}
 
     def _remember(self) -> None:
         """Computes what an unseen user hears from: once, after training."""

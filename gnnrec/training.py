@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ class LoopConfig(BaseModel):
     """Step size of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay of AdamW."""
+    averaging: float = Field(0.0, ge=0, lt=1)
+    """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     evaluate_every: int = Field(2, ge=1)
     """Epochs between two looks at the validation part."""
     patience: int = Field(10, ge=1)
@@ -65,12 +68,14 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = seeds.generator(seed, stage)
     torch.manual_seed(seeds.integer(seed, f"{stage}/dropout"))
+    average = _Average(parameters, config.averaging)
     state: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_value": None, "best": None, "done": False}
     saved = tracker.load(stage)
     complete = saved is not None and saved["done"]
     if saved is not None:
         module.load_state_dict(saved.pop("module"))
         optimizer.load_state_dict(saved.pop("optimizer"))
+        average.load_state_dict(saved.pop("average"))
         generator.set_state(saved.pop("generator"))
         torch.set_rng_state(saved.pop("global"))
         state = saved
@@ -82,6 +87,7 @@ def train(
                 **state,
                 "module": module.state_dict(),
                 "optimizer": optimizer.state_dict(),
+                "average": average.state_dict(),
                 "generator": generator.get_state(),
                 "global": torch.get_rng_state(),
             },
@@ -93,15 +99,16 @@ def train(
     while state["epoch"] < config.epochs and not state["done"]:
         module.train()
         state["epoch"] += 1
-        values = {"loss": _epoch(losses(generator), optimizer, stage, state["epoch"], config)}
+        values = {"loss": _epoch(losses(generator), optimizer, average, stage, state["epoch"], config)}
         if measure is not None and state["epoch"] % config.evaluate_every == 0:
             module.eval()
-            measured = measure()
+            with average.in_place():
+                measured = measure()
+                first = next(iter(measured.values()))
+                if first > state["best_value"]:
+                    best = copy.deepcopy(module.state_dict())
+                    state |= {"best_value": first, "best_epoch": state["epoch"], "best": best}
             values |= measured
-            first = next(iter(measured.values()))
-            if first > state["best_value"]:
-                best = copy.deepcopy(module.state_dict())
-                state |= {"best_value": first, "best_epoch": state["epoch"], "best": best}
             looks = (state["epoch"] - state["best_epoch"]) // config.evaluate_every
             state["done"] = looks >= config.patience
         tracker.epoch(stage, state["epoch"], config.epochs, values)
@@ -113,13 +120,64 @@ def train(
     module.eval()
     tracker.end_stage(stage)
     if measure is None:
+        average.copy_to_parameters()
         return int(state["epoch"])
     module.load_state_dict(state["best"])
     return int(state["best_epoch"])
 
 
+class _Average:
+    """A running average of the weights, which measures better and wavers less than the last weights.
+
+    Source: Polyak, Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 1992; with
+        exponential decay, and a faster one in the first steps, so that the start is forgotten.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
+        self.parameters = parameters
+        self.decay = decay
+        self.steps = 0
+        self.values = [p.detach().clone() for p in parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes in the weights after one step."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.decay else 0.0
+        for value, parameter in zip(self.values, self.parameters, strict=True):
+            value.lerp_(parameter, 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Puts the average in the module's place for a while."""
+        last = [p.detach().clone() for p in self.parameters]
+        self.copy_to_parameters()
+        yield
+        self._copy(last)
+
+    def copy_to_parameters(self) -> None:
+        """Puts the average in the module's place."""
+        self._copy(self.values)
+
+    @torch.no_grad()
+    def _copy(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.values = state["steps"], state["values"]
+
+
 def _epoch(
-    losses: Iterator[Tensor], optimizer: torch.optim.Optimizer, stage: str, epoch: int, config: LoopConfig
+    losses: Iterator[Tensor],
+    optimizer: torch.optim.Optimizer,
+    average: _Average,
+    stage: str,
+    epoch: int,
+    config: LoopConfig,
 ) -> float:
     """One pass; returns the mean loss."""
     total, steps = 0.0, 0
@@ -132,5 +190,6 @@ def _epoch(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        average.update()
         total, steps = total + loss.item(), steps + 1
     return total / max(steps, 1)

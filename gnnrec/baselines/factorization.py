@@ -6,7 +6,9 @@ import numpy as np
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.baselines.matrices import (
+from gnnrec.errors import ConfigError
+from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import (
     EdgeWeights,
     Normalise,
     UserFeatures,
@@ -15,9 +17,7 @@ from gnnrec.baselines.matrices import (
     histories,
     training_rows,
 )
-from gnnrec.baselines.ridge import RidgeMap
-from gnnrec.errors import ConfigError
-from gnnrec.known import HeldOut, Training, Users
+from gnnrec.ridge import RidgeMap
 
 Cold = Literal["none", "mean", "attribute_map"]
 """The vector of a user without one of its own: none, so that unseen users cannot be scored; the mean of the training

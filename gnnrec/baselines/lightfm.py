@@ -8,7 +8,10 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.baselines.matrices import (
+from gnnrec.errors import ConfigError
+from gnnrec.evaluate import EvaluateConfig, evaluate
+from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import (
     EdgeWeights,
     Matrix,
     Normalise,
@@ -18,9 +21,6 @@ from gnnrec.baselines.matrices import (
     histories,
     training_rows,
 )
-from gnnrec.errors import ConfigError
-from gnnrec.evaluate import EvaluateConfig, evaluate
-from gnnrec.known import HeldOut, Training, Users
 
 
 @dataclass(frozen=True)

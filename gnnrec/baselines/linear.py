@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.baselines.matrices import EdgeWeights, Matrix, Normalise, UserFeatures, as_scores, histories
-from gnnrec.baselines.ridge import RidgeMap, as_matrix
 from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import EdgeWeights, Matrix, Normalise, UserFeatures, as_scores, histories
+from gnnrec.ridge import RidgeMap, as_matrix
 
 
 class AttributeLinear:

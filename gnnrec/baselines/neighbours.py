@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gnnrec.baselines.matrices import (
+from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import (
     EdgeWeights,
     Matrix,
     UserFeatures,
@@ -14,7 +15,6 @@ from gnnrec.baselines.matrices import (
     links,
     training_rows,
 )
-from gnnrec.known import HeldOut, Training, Users
 
 
 class NeighbourPopularity:

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import sparse
 from torch import Tensor
 
-from gnnrec.baselines.matrices import UserFeatures, as_scores
-from gnnrec.baselines.ridge import RidgeMap
 from gnnrec.errors import ConfigError
 from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import UserFeatures, as_scores
+from gnnrec.ridge import RidgeMap
 
 
 class ItemMean:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 from torch import Tensor
 
-from gnnrec.baselines.matrices import EdgeWeights, Normalise, UserFeatures, as_scores, histories
 from gnnrec.known import HeldOut, Training, Users
+from gnnrec.matrices import EdgeWeights, Normalise, UserFeatures, as_scores, histories
 
 
 class SegmentPopularity:

@@ -11,10 +11,10 @@ import torch
 from sklearn.linear_model import Ridge
 
 from gnnrec.baselines import ALS, BPR
-from gnnrec.baselines.matrices import UserFeatures
 from gnnrec.data.made import made
 from gnnrec.errors import ConfigError
 from gnnrec.known import Edges
+from gnnrec.matrices import UserFeatures
 from gnnrec.split import UnseenUsers, make_split
 
 pytest.importorskip("implicit", reason="matrix factorization needs gnnrec[mf]")

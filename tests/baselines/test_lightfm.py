@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gnnrec.baselines import LightFM
-from gnnrec.baselines.matrices import UserFeatures
 from gnnrec.data.made import made
 from gnnrec.errors import ConfigError
 from gnnrec.evaluate import EvaluateConfig, evaluate
+from gnnrec.matrices import UserFeatures
 from gnnrec.split import UnseenUsers, make_split
 
 pytest.importorskip("lightfm", reason="LightFM needs gnnrec[mf]")

@@ -6,10 +6,10 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from gnnrec.baselines import AttributeLinear, ridge
-from gnnrec.baselines.matrices import UserFeatures
-from gnnrec.baselines.ridge import RidgeMap
 from gnnrec.data.made import made
 from gnnrec.errors import ConfigError
+from gnnrec.matrices import UserFeatures
+from gnnrec.ridge import RidgeMap
 from gnnrec.split import UnseenUsers, make_split
 
 SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)

@@ -65,7 +65,7 @@ def test_biases_equal_a_dense_solve(cold: Literal["zero", "mean", "attributes"])
     elif cold == "attributes":
         from sklearn.linear_model import Ridge
 
-        from gnnrec.baselines.matrices import UserFeatures
+        from gnnrec.matrices import UserFeatures
 
         features = UserFeatures(train)
         solved = Ridge(alpha=5.0).fit(features(train.users).toarray()[3:], bias[3:users])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.baselines.matrices import UserFeatures, as_csr_matrix, histories, links, training_rows
 from gnnrec.errors import ConfigError
 from gnnrec.known import Edges, Training, Users
+from gnnrec.matrices import UserFeatures, as_csr_matrix, histories, links, training_rows
 
 TAG, CITY, FRIEND = ("user", "tag", "tag"), ("user", "city", "city"), ("user", "friend", "user")
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import linalg, sparse
 
-from gnnrec.baselines.matrices import Matrix
 from gnnrec.errors import ConfigError
+from gnnrec.matrices import Matrix
 
 LARGEST_SYSTEM = 8_000
 """Rows of the largest system that is solved densely: 0.5 GB, and about ten seconds on one core."""
