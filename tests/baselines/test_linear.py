@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from gnnrec.baselines import AttributeLinear, ridge
+from gnnrec import ridge
+from gnnrec.baselines import AttributeLinear
 from gnnrec.data.made import made
 from gnnrec.errors import ConfigError
 from gnnrec.matrices import UserFeatures
