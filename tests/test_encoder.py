@@ -356,3 +356,22 @@ def test_two_steps_worked_by_hand(start, users, items):
     x = encoder([block, block])
     assert x["user"].flatten().tolist() == users
     assert x["item"].flatten().tolist() == items
+
+
+def test_silent_users_are_heard_by_nobody_and_hear_as_before() -> None:
+    from gnnrec.data.made import made
+    from gnnrec.graph import build_graph
+    from gnnrec.split import UnseenUsers, make_split
+
+    train = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0).train
+    block = whole_graph(build_graph(train))
+    silent = torch.zeros(train.num_users, dtype=torch.bool)
+    silent[[1, 4]] = True
+    quiet = block.silence(silent)
+    for edge_type, edges in quiet.adjacency.items():
+        source, before = edges.visible()[0], block.adjacency[edge_type].visible()
+        if edge_type[0] == "user":
+            assert not silent[source].any()
+            assert len(source) == int((~silent[before[0]]).sum())
+        else:
+            assert torch.equal(edges.visible(), before)

@@ -141,3 +141,21 @@ def test_frozen_parameters_stay() -> None:
     train(module, losses_of(module), None, LoopConfig(epochs=2, weight_decay=0.5), "stage", 0, Tracker())
     assert torch.equal(frozen, before)
     assert not torch.equal(module[2].weight, other)
+
+
+def test_the_average_of_the_weights_is_what_is_measured_and_kept() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    last: list[float] = []
+
+    def losses(_: torch.Generator) -> Iterator[Tensor]:
+        for _ in range(5):
+            yield -module.weight.sum()
+            last.append(module.weight.item())
+
+    train(module, losses, None, LoopConfig(epochs=4, learning_rate=0.1, averaging=0.9), "stage", 0, Tracker())
+    average = 0.0
+    for step, weight in enumerate(last, start=1):
+        average += (weight - average) * (1 - min(0.9, (1 + step) / (10 + step)))
+    assert module.weight.item() == pytest.approx(average, rel=1e-5)
+    assert module.weight.item() < last[-1] - 0.1
