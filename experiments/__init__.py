@@ -1,0 +1,1 @@
+"""Scripts that turn finished runs into the tables and figures of the paper. Nothing here trains."""
