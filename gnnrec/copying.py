@@ -55,7 +55,7 @@ def mix(score: Tensor, choices: Tensor, shares: Sequence[float]) -> Tensor:
 
     A vector of a hundred numbers cannot say which of 17,000 artists a friend listens to; copying can. Mixed after
     training, not in the loss: trained together, the two came out no better than the model alone (Last.fm, validation
-    users: NDCG@10 .505 together, .517 alone, .531 mixed afterwards).
+    users, exploratory runs: NDCG@10 .505 together, .517 alone, .531 mixed afterwards).
 
     Source: the mixture of a generator and a copier is that of See, Liu, Manning, "Get To The Point: Summarization with
         Pointer-Generator Networks", ACL 2017, eq. 9. Differs: copies from the histories of neighbours, along several

@@ -1,31 +1,7 @@
-"""The models that a config may call by their bare name."""
+"""The models that a config may call by their bare name: the baselines, and the graph model."""
 
-from gnnrec.baselines import (
-    ALS,
-    BPR,
-    AttributeKNN,
-    AttributeLinear,
-    Biases,
-    ItemMean,
-    LightFM,
-    NeighbourPopularity,
-    Popularity,
-    Random,
-    SegmentPopularity,
-)
+from gnnrec import baselines
+from gnnrec.baselines import *  # noqa: F403  (the list of baselines stands in one place)
 from gnnrec.gnn import GraphRecommender
 
-__all__ = [
-    "ALS",
-    "BPR",
-    "AttributeKNN",
-    "AttributeLinear",
-    "Biases",
-    "GraphRecommender",
-    "ItemMean",
-    "LightFM",
-    "NeighbourPopularity",
-    "Popularity",
-    "Random",
-    "SegmentPopularity",
-]
+__all__ = [*baselines.__all__, "GraphRecommender"]

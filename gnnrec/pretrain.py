@@ -87,6 +87,8 @@ def pretrain(
         The number of epochs of the final state.
     """
     edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to tell
+    if not edge_types:
+        return 0
     model = LinkPredictor(encoder, edge_types)
     reached = [edges[t][1].unique() for t in edge_types]
     mates = [_mates(edges[t]) if t[0] == t[2] else None for t in edge_types]
@@ -228,8 +230,8 @@ def _others(target: Tensor, reached: Tensor, number: int, generator: torch.Gener
 
 
 def _hold_out(num_edges: int, generator: torch.Generator) -> Tensor:
-    """Positions of the pretext's held-out edges: a twentieth, at most 500."""
-    return torch.randperm(num_edges, generator=generator)[: min(500, num_edges // 20)]
+    """Positions of the pretext's held-out edges: a twentieth, at least one and at most 500."""
+    return torch.randperm(num_edges, generator=generator)[: min(500, max(1, num_edges // 20))]
 
 
 def _without(num_edges: int, held_out: Tensor, mates: Tensor | None) -> Tensor:

@@ -22,8 +22,8 @@ class Spectrum:
 
     Source: PureSVD of Cremonesi, Koren, Turrin, "Performance of Recommender Algorithms on Top-N Recommendation Tasks",
         RecSys 2010, section 4.2.2. Differs: a row is divided by the square root of its degree, a column by the fourth
-        root (on Last.fm's validation users NDCG@10 .499, with the square root .480, with none .478, as a start of the
-        encoder).
+        root (exploratory runs, Last.fm's validation users of one seed: NDCG@10 .499 as a start of the encoder, with
+        the square root .480, with none .478).
 
     Attributes:
         user: [U, R] float64, training users, times the singular values.

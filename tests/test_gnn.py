@@ -241,3 +241,12 @@ def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
     top = model.score(Users(torch.tensor([-1, -1]), Edges(row, item, torch.full((6,), 4.0)), {})).topk(5).indices
     assert (top[0] % GROUPS == 1).float().mean() > 0.7
     assert (top[1] % GROUPS == 2).float().mean() > 0.7
+
+
+def test_a_handful_of_users_is_enough_to_pretrain() -> None:
+    split = make_split(
+        made(0, num_users=10, num_items=4, choices=2, friends=1), UnseenUsers(test=0.2, validation=0.2), 0
+    )
+    model = GraphRecommender(encoder=SMALL, pretrain=PretrainConfig(epochs=2), finetune=FinetuneConfig(epochs=2))
+    model.fit(split.train, split.validation, 0)
+    assert model.score(split.validation.users).isfinite().all()
