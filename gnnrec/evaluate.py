@@ -17,7 +17,7 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import Edges, HeldOut, Users
 from gnnrec.recommender import Recommender
 
-Metric = Literal["ndcg", "recall", "precision", "map", "hit", "mrr", "coverage", "rmse", "mae"]
+Metric = Literal["ndcg", "recall", "precision", "map", "hit", "mrr", "coverage", "rated_ndcg", "rmse", "mae"]
 
 OF_LIST: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ndcg": metrics.ndcg,
@@ -26,6 +26,7 @@ OF_LIST: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "map": metrics.average_precision,
     "hit": metrics.hit,
 }
+OF_RATED = ("rated_ndcg",)
 OF_VALUES = ("rmse", "mae")
 
 
@@ -35,7 +36,8 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metrics: list[Metric] = Field(["ndcg", "recall", "precision", "coverage"], min_length=1)
-    """Metrics of ranked lists, or of predicted values (rmse, mae); the first one is the one that counts."""
+    """Metrics of ranked lists, of the order of the items that a user rated (rated_ndcg), or of predicted values (rmse,
+    mae); the first one is the one that counts."""
     at: list[Annotated[int, Field(ge=1)]] = Field([10, 20], min_length=1)
     """Lengths of the lists; mrr looks at the whole ranking, rmse and mae at no list."""
     batch_size: int = Field(256, ge=1)
@@ -43,12 +45,12 @@ class EvaluateConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "EvaluateConfig":
-        of_values = [m for m in self.metrics if m in OF_VALUES]
-        if of_values and len(of_values) < len(self.metrics):
-            other = next(m for m in self.metrics if m not in OF_VALUES)
+        first = self.metrics[0]
+        other = next((m for m in self.metrics if _over(m) != _over(first)), None)
+        if other is not None:
             raise ValueError(
-                f"metrics: {of_values[0]} is measured over every held-out rating and {other} over ranked lists of "
-                "positive items; ask for them in two configs"
+                f"metrics: {first} is measured over {_over(first)} and {other} over {_over(other)}; "
+                "ask for them in two configs"
             )
         return self
 
@@ -60,8 +62,15 @@ class EvaluateConfig(BaseModel):
             >>> EvaluateConfig(metrics=["ndcg", "mrr"], at=[5, 10]).names
             ('ndcg@5', 'ndcg@10', 'mrr')
         """
-        with_length = {m: [f"{m}@{k}" for k in self.at] for m in (*OF_LIST, "coverage")}
+        with_length = {m: [f"{m}@{k}" for k in self.at] for m in (*OF_LIST, *OF_RATED, "coverage")}
         return tuple(dict.fromkeys(name for m in self.metrics for name in with_length.get(m, [m])))
+
+
+def _over(metric: str) -> str:
+    """What a metric is measured over."""
+    if metric in OF_VALUES:
+        return "every held-out rating"
+    return "the rated items of each user" if metric in OF_RATED else "ranked lists of positive items"
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,8 @@ def evaluate(
     Ties are broken at random. The order of tied items hangs on seed, user and item alone, so it does not change with
     the batch size or with who else is evaluated, and a model that gives every item one score gets the value of chance.
 
-    A user whose target holds no candidate is left out and counted. For rmse and mae nothing is ranked: every rating
-    in the target counts, also one of an item that was never seen in training.
+    A user whose target holds no candidate is left out and counted. For rmse and mae nothing is ranked, and for
+    rated_ndcg only the target: every rating in it counts, also one of an item that was never seen in training.
 
     Args:
         model: fitted.
@@ -109,20 +118,22 @@ def evaluate(
         every mean is None and no user is scored.
 
     Raises:
-        ConfigError: rmse or mae of a model that does not predict values, or of data without values; or no user has
-            anything to find.
+        ConfigError: rmse or mae of a model that does not predict values, or of data without values; rated_ndcg of
+            values that are no ratings; or no user has anything to find.
         TrainingError: the model's scores have the wrong shape, or are not all finite.
     """
-    of_values = config.metrics[0] in OF_VALUES
+    first = config.metrics[0]
+    of_values, of_ratings = first in OF_VALUES, first in (*OF_RATED, *OF_VALUES)
     if of_values and not model.predicts_values:
         raise ConfigError(
-            f"evaluate.metrics: {config.metrics[0]} needs predicted values, but {type(model).__name__} only ranks; "
+            f"evaluate.metrics: {first} needs predicted values, but {type(model).__name__} only ranks; "
             "use a rating model (for example Biases), or ranking metrics such as ndcg"
         )
-    if of_values and held_out.target.weight is None:
-        raise ConfigError(f"evaluate.metrics: {config.metrics[0]} needs ratings, but the interactions have no value")
-    target = held_out.target if of_values else _findable(held_out, candidates)
-    relevant = torch.bincount(target.row, minlength=len(held_out.users))  # [U]
+    if of_ratings and held_out.target.weight is None:
+        raise ConfigError(f"evaluate.metrics: {first} needs ratings, but the interactions have no value")
+    target = held_out.target if of_ratings else _findable(held_out, candidates)
+    wanted = target.take(_gain(target) > 0) if first in OF_RATED else target
+    relevant = torch.bincount(wanted.row, minlength=len(held_out.users))  # [U]
     rows = relevant.nonzero().flatten()
     if len(rows) == 0:
         raise ConfigError(
@@ -136,7 +147,8 @@ def evaluate(
         means: dict[str, float | None] = dict.fromkeys(config.names)
         users = users.take(rows[:0])
     else:
-        values, means = (_of_values if of_values else _of_lists)(model, users, asked, candidates, config, seed)
+        measure = _of_values if of_values else _of_rated if of_ratings else _of_lists
+        values, means = measure(model, users, asked, candidates, config, seed)
     return Evaluation(
         metrics={name: means[name] for name in config.names},
         per_user=pd.DataFrame({"user": users.index.numpy()} | {n: v.double().numpy() for n, v in values.items()}),
@@ -296,6 +308,46 @@ def _of_lists(
         values["mrr"] = metrics.reciprocal_rank(torch.cat(first))
     means: dict[str, float | None] = {f"coverage@{k}": metrics.coverage(items[:, :k], candidates) for k in config.at}
     return values, means | {name: float(value.double().mean()) for name, value in values.items()}
+
+
+def _of_rated(
+    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+) -> tuple[dict[str, Tensor], dict[str, float | None]]:
+    longest = max(config.at)
+    found, best = [], []
+    for rows in torch.arange(len(users)).split(config.batch_size):
+        batch, asked = users.take(rows), target.take(rows).items
+        score = _scores(model, batch, len(candidates))[asked.row, asked.node]
+        gain, tie_break = _gain(asked), _key(batch.index[asked.row], asked.node, seed)
+        found.append(_in_order(gain, score, tie_break, asked.row, len(rows), longest))
+        best.append(_in_order(gain, gain, tie_break, asked.row, len(rows), longest))
+    gains, ideal = torch.cat(found), torch.cat(best)  # [U, K]
+    values = {f"rated_ndcg@{k}": metrics.rated_ndcg(gains[:, :k], ideal[:, :k]) for k in config.at}
+    return values, {name: float(value.double().mean()) for name, value in values.items()}
+
+
+def _gain(rated: Edges) -> Tensor:
+    """[E] float64, 2 ** rating - 1."""
+    assert rated.weight is not None
+    if len(rated) and not (rated.weight.min() >= 0 and rated.weight.max() <= 50):
+        low, high = float(rated.weight.min()), float(rated.weight.max())
+        raise ConfigError(
+            f"evaluate.metrics: rated_ndcg counts an item 2 ** value - 1, which needs ratings between 0 and 50; the "
+            f"values lie between {low:g} and {high:g}; use ndcg, with data.positive where values say like and dislike"
+        )
+    return 2 ** rated.weight.double() - 1
+
+
+def _in_order(gain: Tensor, score: Tensor, tie_break: Tensor, row: Tensor, num_users: int, length: int) -> Tensor:
+    """[B, K] float32, each user's gains in the order of the scores, 0 where the user has fewer than K items."""
+    order = torch.from_numpy(np.lexsort((-tie_break, -score, row)))
+    row, gain = row[order], gain[order]
+    count = torch.bincount(row, minlength=num_users)
+    place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+    listed = torch.zeros(num_users, length)
+    shown = place < length
+    listed[row[shown], place[shown]] = gain[shown].float()
+    return listed
 
 
 def _of_values(

@@ -149,6 +149,31 @@ def coverage(lists: Tensor, candidates: Tensor) -> float:
     return len(lists[lists >= 0].unique()) / int(candidates.sum())
 
 
+def rated_ndcg(gains: Tensor, ideal: Tensor) -> Tensor:
+    """NDCG of the order of the items that a user has rated, a rating of r counting 2^r - 1 at its place.
+
+    Source: Burges et al., "Learning to Rank using Gradient Descent", ICML 2005, section 6. The discount of rank r is
+        1 / log2(r + 1).
+
+    Args:
+        gains: [B, K] gain of the item at each place of the list; 0 where the user rated fewer than K items.
+        ideal: [B, K] the same in the best order there is; its first gain is above 0.
+
+    Returns:
+        [B] float32 in [0, 1].
+
+    Raises:
+        ValueError: a user has no item with a gain (leave such users out, and count them).
+
+    Example:
+        >>> rated_ndcg(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 1.0]]))  # (1 + 3 / 1.585) / (3 + 1 / 1.585)
+        tensor([0.7967])
+    """
+    _positive((ideal > 0).sum(1))
+    discount = 1 / torch.arange(2, gains.shape[1] + 2, dtype=torch.float32).log2()
+    return (gains * discount).sum(1) / (ideal * discount).sum(1)
+
+
 def rmse(squared_error: Tensor, ratings: Tensor) -> float:
     """Root of the mean squared error over all ratings (not the mean of the users' own roots).
 

@@ -222,6 +222,56 @@ def test_rating_errors_are_over_every_rating():
     }
 
 
+def slow_rated_ndcg(ranked, ratings, k):
+    def gained(items):
+        return sum((2 ** ratings[item] - 1) / math.log2(place + 2) for place, item in enumerate(items[:k]))
+
+    return gained(ranked) / gained(sorted(ratings, key=ratings.get, reverse=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rated_ndcg_equals_the_slow_evaluation(seed):
+    scores, case, _ = random_case(seed, levels=3)
+    rating = np.random.default_rng(seed).integers(0, 6, len(case.target.row))
+    case = HeldOut(case.users, Edges(case.target.row, case.target.node, torch.from_numpy(rating).float()))
+    config = EvaluateConfig(metrics=["rated_ndcg"], at=[1, 3, 10], batch_size=5)
+    result = evaluate(Fixed(scores), case, torch.zeros(25, dtype=torch.bool), config, seed)
+    expected = {}
+    for user in range(len(case.users)):
+        here = (case.target.row == user).nonzero().flatten().tolist()
+        ratings = {int(case.target.node[e]): int(rating[e]) for e in here}
+        if not any(ratings.values()):
+            continue
+        key = {i: float(_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ratings}
+        ranked = sorted(ratings, key=lambda i, user=user, key=key: (-float(scores[user, i]), -key[i]))
+        expected[user] = [slow_rated_ndcg(ranked, ratings, k) for k in config.at]
+    assert result.per_user["user"].tolist() == list(expected)
+    assert result.users_without_target == len(case.users) - len(expected)
+    for column, name in enumerate(config.names):
+        values = [row[column] for row in expected.values()]
+        assert result.per_user[name].tolist() == pytest.approx(values)
+        assert result.metrics[name] == pytest.approx(np.mean(values))
+
+
+def test_rated_ndcg_by_hand():
+    # User 0 rated item 0 with 3, item 1 with 1 and item 2 with 2, and the model has them in the order 1, 2, 0;
+    # items 1 and 3 are no candidates, item 3 is not rated. Gains 1, 3, 7, so
+    # (1 + 3 / log2 3) / (7 + 3 / log2 3) = 2.8928 / 8.8928.
+    case = held_out([(0, 0), (0, 1), (0, 2)], weight=[3.0, 1.0, 2.0])
+    model = Fixed(torch.tensor([[1.0, 3, 2, 9]]))  # it only ranks, which is enough
+    candidates = torch.tensor([True, False, True, False])
+    result = evaluate(model, case, candidates, EvaluateConfig(metrics=["rated_ndcg"], at=[2]), seed=0)
+    assert result.metrics == {"rated_ndcg@2": pytest.approx(0.3253, abs=1e-4)}
+
+
+def test_rated_ndcg_of_one_score_for_all_is_chance():
+    # Items of 2 and 1, in either order with the same chance: (1 + (1 + 3 / 1.585) / (3 + 1 / 1.585)) / 2.
+    case = held_out([(u, i) for u in range(400) for i in (0, 1)], weight=[2.0, 1.0] * 400)
+    config = EvaluateConfig(metrics=["rated_ndcg"], at=[5])
+    result = evaluate(Fixed(torch.zeros(400, 2)), case, everything(2), config, seed=0)
+    assert result.metrics["rated_ndcg@5"] == pytest.approx((1 + 0.7967) / 2, abs=0.02)
+
+
 def test_the_model_sees_no_target():
     model = Fixed(torch.zeros(2, 4))
     evaluate(model, held_out([(0, 0), (1, 1)], support=[(1, 3)]), everything(4), EvaluateConfig(at=[1]), seed=0)
@@ -246,6 +296,8 @@ def test_scores_that_cannot_be_ranked(model, error, message):
     [
         (Fixed(torch.zeros(1, 2)), held_out([(0, 0)], weight=[1.0]), "rmse", "Fixed only ranks"),
         (Fixed(torch.zeros(1, 2), predicts_values=True), held_out([(0, 0)]), "mae", "interactions have no value"),
+        (Fixed(torch.zeros(1, 2)), held_out([(0, 0)]), "rated_ndcg", "interactions have no value"),
+        (Fixed(torch.zeros(1, 2)), held_out([(0, 0)], weight=[99.0]), "rated_ndcg", "between 0 and 50"),
         (Fixed(torch.zeros(2, 2)), held_out([], users=2), "ndcg", "none of 2 held-out users"),
     ],
 )
@@ -262,6 +314,7 @@ def test_what_cannot_be_measured(model, case, metric, message):
         ({"at": [0]}, "greater than or equal to 1"),
         ({"top": 3}, "Extra inputs"),
         ({"metrics": ["ndcg", "rmse"]}, "two configs"),
+        ({"metrics": ["rmse", "rated_ndcg"]}, "two configs"),
     ],
 )
 def test_a_config_that_does_not_fit(options, message):
@@ -273,6 +326,7 @@ def test_names():
     config = EvaluateConfig(metrics=["mrr", "ndcg", "coverage", "ndcg"], at=[5, 20])
     assert config.names == ("mrr", "ndcg@5", "ndcg@20", "coverage@5", "coverage@20")
     assert EvaluateConfig(metrics=["rmse", "mae"], at=[10]).names == ("rmse", "mae")
+    assert EvaluateConfig(metrics=["rated_ndcg"], at=[10, 5]).names == ("rated_ndcg@10", "rated_ndcg@5")
 
 
 def test_the_checksum_says_whether_models_were_asked_the_same():
