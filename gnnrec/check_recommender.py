@@ -15,8 +15,8 @@ from gnnrec import seeds
 from gnnrec.check_layer import Check
 from gnnrec.data.dataset import USER
 from gnnrec.data.made import made
-from gnnrec.evaluate import top
 from gnnrec.known import Edges, HeldOut, Training, Users
+from gnnrec.ranking import top
 from gnnrec.recommender import Recommender
 from gnnrec.resolve import build
 from gnnrec.split import UnseenUsers, make_split

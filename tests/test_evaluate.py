@@ -13,8 +13,9 @@ from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
 from gnnrec.data.sources import find, source_named
 from gnnrec.errors import ConfigError, TrainingError
-from gnnrec.evaluate import EvaluateConfig, _key, evaluate, first_rank, top
+from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.known import Edges, HeldOut, Users
+from gnnrec.ranking import first_rank, tie_key, top
 from gnnrec.split import UnseenUsers, make_split
 
 
@@ -64,7 +65,7 @@ def slow(scores, case, candidates, at, seed):
     rows, listed = {}, {k: set() for k in at}
     for user in range(len(case.users)):
         ranked = [i for i in range(len(candidates)) if candidates[i] and (user, i) not in support]
-        key = {i: float(_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ranked}
+        key = {i: float(tie_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ranked}
         ranked.sort(key=lambda i, user=user, key=key: (-float(scores[user, i]), -key[i]))
         relevant = {int(i) for u, i in zip(case.target.row, case.target.node, strict=True) if u == user} & set(ranked)
         if not relevant:
@@ -242,7 +243,7 @@ def test_rated_ndcg_equals_the_slow_evaluation(seed):
         ratings = {int(case.target.node[e]): int(rating[e]) for e in here}
         if not any(ratings.values()):
             continue
-        key = {i: float(_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ratings}
+        key = {i: float(tie_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ratings}
         ranked = sorted(ratings, key=lambda i, user=user, key=key: (-float(scores[user, i]), -key[i]))
         expected[user] = [slow_rated_ndcg(ranked, ratings, k) for k in config.at]
     assert result.per_user["user"].tolist() == list(expected)
