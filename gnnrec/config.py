@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gnnrec.data.config import DataConfig
 from gnnrec.errors import ConfigError
-from gnnrec.evaluate import EvaluateConfig
+from gnnrec.evaluate import OF_VALUES, EvaluateConfig
 from gnnrec.one_line import one_line
 from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.split import FromFile, SplitConfig
@@ -29,6 +29,17 @@ class TrackingConfig(BaseModel):
 
     wandb: WandbConfig | None = None
     """Weights & Biases; left out, only files are written."""
+
+
+class TuningConfig(BaseModel):
+    """How much a search for better options may cost: it ends with whichever comes first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int = Field(20, ge=1)
+    """Trials, failed ones included; the first one has the config's own options."""
+    minutes: float = Field(5.0, gt=0)
+    """Time of all trials together, whoever ran them; a trial that has begun is finished."""
 
 
 class Expected(BaseModel):
@@ -62,6 +73,8 @@ class RunConfig(BaseModel):
     """What is measured."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to report to."""
+    tuning: TuningConfig = TuningConfig()
+    """Budget of `gnnrec tune`."""
     expected: dict[str, Expected] = Field(default_factory=dict)
     """Metric -> the number that the seeds of the tables give, for `gnnrec run --check`."""
     base: Path = Path()
@@ -95,9 +108,12 @@ class NamedConfig:
 
     @property
     def split(self) -> SplitConfig:
-        """The split, with the path of a file of test users made absolute."""
+        """The split, with the paths of files of users made absolute."""
         split = self.config.split
-        return split.model_copy(update={"test": self.folder / split.test}) if isinstance(split, FromFile) else split
+        if not isinstance(split, FromFile):
+            return split
+        paths = {key: self.folder / path for key in ("test", "validation") if isinstance(path := getattr(split, key), Path)}
+        return split.model_copy(update=paths)
 
     def written(self, folder: Path) -> dict[str, Any]:
         """The complete config as a run's folder holds it: paths start from where they did."""
@@ -162,9 +178,14 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
         raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
     checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
     try:
-        checked.model()
+        model = checked.model()
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
+    if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_values:
+        raise ConfigError(
+            f"{where}: evaluate.metrics: {config.evaluate.metrics[0]} needs predicted values, but "
+            f"{type(model).__name__} only ranks; use a rating model (e.g. Biases), or ranking metrics such as ndcg"
+        )
     return checked
 
 

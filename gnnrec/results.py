@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gnnrec.errors import ConfigError
 
 CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
-NOT_OF_THE_RUN = ("expected", "tracking", "base")
+NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "base")
 """Keys of a config that do not change what a run computes."""
 
 
@@ -69,7 +69,7 @@ class Run:
 
 
 def config_checksum(config: Mapping[str, Any]) -> str:
-    """SHA-256 of what a config makes a run compute: the order of keys, expected numbers and tracking do not count.
+    """SHA-256 of what a config makes a run compute: the order of keys, and what is not of the run, do not count.
 
     Example:
         >>> config_checksum({"a": 1, "b": [2], "expected": {}}) == config_checksum({"b": [2], "a": 1})

@@ -19,7 +19,8 @@ from gnnrec.config import MODELS, NamedConfig, replace_options
 from gnnrec.data import load
 from gnnrec.data.dataset import USER
 from gnnrec.evaluate import EvaluateConfig, evaluate
-from gnnrec.known import Training
+from gnnrec.known import HeldOut, Training
+from gnnrec.openings import Opening, record_opening
 from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.shuffle import shuffle_attributes
@@ -56,7 +57,13 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
     with Tracker(work, progress=progress, wandb=config.config.tracking.wandb, config=plain, name=name) as tracker:
         with _timed(seconds, "load"):
             split = load_split(config)
-        experiment = _experiment(config.model, split, config.config.evaluate, config.config.seed, tracker, seconds)
+
+        def opening(why: str) -> None:
+            if folder is not None:
+                record_opening(folder.resolve().parents[1], _opening(config, split, checksum, why))
+
+        measured, seed = config.config.evaluate, config.config.seed
+        experiment = _experiment(config.model, split, measured, seed, tracker, seconds, opening)
         result = Result(
             name=config.name,
             seed=config.config.seed,
@@ -132,19 +139,25 @@ def _experiment(
     seed: int,
     tracker: Tracker,
     seconds: dict[str, float],
+    opening: Callable[[str], None] = lambda why: None,
 ) -> _Experiment:
-    """Chooses on validation users, fits again on all but the test users, and evaluates those."""
+    """Chooses on validation users, fits again on all but the test users, and evaluates those.
+
+    `opening` is told why the test part is opened, just before it is.
+    """
     chosen: dict[str, Any] = {}
     with _timed(seconds, "fit"):
         model = make()
         if getattr(model, "chooses_on_validation", False):
             tracker.prefix = "choose/"
-            _audited_fit(model, split, split.train, tracker, seed)
+            audited_fit(model, split, split.train, split.validation, tracker, seed)
             chosen = dict(model.chosen)
         tracker.prefix = "final/"
         model = make(chosen)
-        record = _audited_fit(model, split, split.full, tracker, seed)
-    split.open_test(f"options chosen on validation users: {chosen}")
+        record = audited_fit(model, split, split.full, None, tracker, seed)
+    why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
+    opening(why)
+    split.open_test(why)
     with _timed(seconds, "evaluate"):
         evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed)
     tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
@@ -184,15 +197,39 @@ def load_split(config: NamedConfig) -> Split:
     return split
 
 
-def _audited_fit(model: Any, split: Split, train: Training, tracker: Tracker, seed: int) -> dict[str, Any]:
-    """Proves that nothing of a held-out user is in what the model is about to see, then fits it."""
+def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> Opening:
+    return Opening(
+        config=f"{config.folder.name}/{config.name}",
+        seed=config.config.seed,
+        split_checksum=split.checksum,
+        config_checksum=checksum,
+        why=why,
+    )
+
+
+def audited_fit(
+    model: Any, split: Split, train: Training, validation: HeldOut | None, tracker: Tracker, seed: int
+) -> dict[str, Any]:
+    """Proves that nothing of a held-out user is in what the model is about to see, then fits it.
+
+    Args:
+        model: not fitted yet.
+        split: what the model may know part of.
+        train: `split.train` or `split.full`.
+        validation: `split.validation` where the model is to choose on it.
+        tracker: where to report.
+        seed: the run's seed.
+
+    Returns:
+        What was checked.
+    """
     if hasattr(model, "build"):
         model.tracker = tracker
         graph = model.build(train, seed)
         record = {**audit(split, train, model.tables), "graph": audit_graph(graph, split, train)}
     else:
         record = audit(split, train)
-    model.fit(train, split.validation if train is split.train else None, seed)
+    model.fit(train, validation, seed)
     return record
 
 

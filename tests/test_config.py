@@ -5,6 +5,7 @@ import pytest
 from gnnrec.config import read_config
 from gnnrec.errors import ConfigError
 from gnnrec.gnn import GraphRecommender
+from gnnrec.results import config_checksum
 
 CONFIG = """
 data: {source: table, interactions: {path: ratings.csv, user: user, item: item}}
@@ -114,3 +115,23 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     assert "must be a mapping" in refused(write(tmp_path, "- 1\n- 2\n"))
     assert "missing key 'class'" in refused(write(tmp_path, CONFIG.replace("class: GraphRecommender", "")))
     assert "missing key" in refused(write(tmp_path, CONFIG.replace("split:", "expected: {} #")))
+
+
+def test_metrics_of_values_for_a_model_that_ranks_are_refused_before_any_data_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ranks.yaml"
+    head = "data: {source: ml-1m}\nsplit: {kind: unseen_users, test: 0.2}\nevaluate: {metrics: [rmse]}\n"
+    path.write_text(head + "model: {class: Popularity}\n")
+    with pytest.raises(ConfigError, match=r"ranks.yaml: evaluate.metrics: rmse .* Popularity only ranks.*Biases"):
+        read_config(path)
+    path.write_text(head + "model: {class: Biases}\n")
+    assert read_config(path).config.evaluate.names == ("rmse",)
+
+
+def test_the_budget_of_a_search_is_no_part_of_what_a_run_computes(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("data: {source: ml-1m}\nsplit: {kind: unseen_users, test: 0.2}\nmodel: {class: Popularity}\n")
+    plain, other = (read_config(path, o).config.model_dump(mode="json") for o in ([], ["tuning.trials=3"]))
+    assert plain["tuning"] == {"trials": 20, "minutes": 5.0}
+    assert config_checksum(plain) == config_checksum(other)
+    with pytest.raises(ConfigError, match=r"tuning\.trials"):
+        read_config(path, ["tuning.trials=0"])

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
     EdgeWeights,
@@ -229,10 +229,16 @@ class _ColdVectors:
 
 
 def _fit(module: Literal["als", "bpr"], name: str, options: dict[str, Any], train: Training, seed: int) -> Any:
-    """A fitted model of implicit. One thread: with several, two runs of BPR differ."""
+    """A fitted model of implicit. One thread: with several, two runs of BPR differ.
+
+    Raises:
+        ConfigError: the library is not installed.
+        TrainingError: the vectors are not finite.
+    """
     try:
         import implicit.cpu.als
         import implicit.cpu.bpr
+        from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigError(f"{name} needs the library implicit: pip install 'gnnrec[mf]' ({error})") from error
@@ -241,7 +247,10 @@ def _fit(module: Literal["als", "bpr"], name: str, options: dict[str, Any], trai
     # implicit asks for a BLAS of one thread, being several times slower otherwise, and warns where there is another.
     with threadpool_limits(1, "blas"):
         model = getattr(getattr(implicit.cpu, module), name)(**options, num_threads=1, random_state=random_state)
-        model.fit(as_csr_matrix(histories(train.users, train.num_items)), show_progress=False)
+        try:
+            model.fit(as_csr_matrix(histories(train.users, train.num_items)), show_progress=False)
+        except ModelFitError as error:
+            raise TrainingError(f"{name} with {options}: {error}; raise its regularization") from error
     return model
 
 

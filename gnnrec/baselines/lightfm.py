@@ -8,7 +8,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gnnrec import seeds
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
@@ -103,6 +103,7 @@ class LightFM:
 
         Raises:
             ConfigError: the library lightfm-next is not installed.
+            TrainingError: the vectors are not finite.
         """
         try:
             import lightfm
@@ -131,7 +132,10 @@ class LightFM:
         best, best_epoch = -1.0, 0
         ndcg = EvaluateConfig(metrics=["ndcg"], at=[10])
         for epoch in range(1, self.epochs + 1):
-            model.fit_partial(interactions, user_features=features, epochs=1, num_threads=1)
+            try:
+                model.fit_partial(interactions, user_features=features, epochs=1, num_threads=1)
+            except ValueError as error:
+                raise TrainingError(f"LightFM: {error} (epoch {epoch}; learning_rate {self.learning_rate})") from error
             self._state = _State(model.user_embeddings.copy(), model.item_embeddings.copy(), model.item_biases.copy())
             if validation is None:
                 continue
