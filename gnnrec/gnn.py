@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -22,6 +22,7 @@ from gnnrec.known import HeldOut, Training, Users
 from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.sampling import FanOut
+from gnnrec.search_space import Choice, Integer, Log, SearchSpace, Uniform
 from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
 from gnnrec.tracking import Tracker
 
@@ -54,6 +55,15 @@ class GraphRecommender:
     scores_unseen_users = True
     predicts_values = False
     chooses_on_validation = True
+    search_space: ClassVar[SearchSpace] = {
+        "encoder.channels": Choice((32, 64, 128)),
+        "encoder.layers": Integer(2, 3),
+        "encoder.dropout": Uniform(0, 0.6),
+        "pretrain.learning_rate": Log(1e-3, 0.02),
+        "finetune.learning_rate": Log(1e-3, 0.02),
+        "finetune.weight_decay": Log(1e-3, 1),
+        "finetune.cold_share": Uniform(0.3, 1),
+    }
 
     def __init__(
         self,

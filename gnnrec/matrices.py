@@ -12,12 +12,21 @@ from torch import Tensor
 from gnnrec.data.dataset import EdgeType
 from gnnrec.errors import ConfigError
 from gnnrec.known import Edges, Training, Users
+from gnnrec.search_space import Choice, SearchSpace
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
 """What an edge counts: 1, log(1 + weight), or its weight."""
 Normalise = Literal["none", "sum", "length"]
 """What each row is divided by: nothing, the sum of its entries, or its Euclidean length."""
+
+
+FEATURES: SearchSpace = {
+    "edge_weights": Choice(("ignore", "log")),
+    "idf": Choice((False, True)),
+    "normalise": Choice(("none", "sum", "length")),
+}
+"""What a search may try of the options that models hand on to `UserFeatures`."""
 
 
 class UserFeatures:

@@ -1,7 +1,7 @@
 """What a search may try of each option, declared beside each model: `search_space = {"epochs": Integer(1, 9)}`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 
@@ -87,7 +87,12 @@ SearchSpace: TypeAlias = Mapping[str, Choice | Integer | Uniform]
 the protocol's to say, and no option to search."""
 
 
-def search_space(cls: type, options: Mapping[str, Any]) -> dict[str, Choice | Integer | Uniform]:
+def conditional(space: SearchSpace, when: Mapping[str, Any]) -> SearchSpace:
+    """The same options, searched only where the config has these values."""
+    return {name: replace(option, when=when) for name, option in space.items()}
+
+
+def searched(cls: type, options: Mapping[str, Any]) -> dict[str, Choice | Integer | Uniform]:
     """The part of a model's search space that means something beside the other options of a config.
 
     Args:

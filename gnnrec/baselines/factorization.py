@@ -1,6 +1,6 @@
 """Matrix factorization by the library implicit, and what stands in for the vector of a user it has never seen."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +9,7 @@ from gnnrec import seeds
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
+    FEATURES,
     EdgeWeights,
     Normalise,
     UserFeatures,
@@ -18,10 +19,12 @@ from gnnrec.matrices import (
     training_rows,
 )
 from gnnrec.ridge import RidgeMap
+from gnnrec.search_space import Integer, Log, SearchSpace, conditional
 
 Cold = Literal["none", "mean", "attribute_map"]
 """The vector of a user without one of its own: none, so that unseen users cannot be scored; the mean of the training
 users' vectors; or a ridge regression from attribute values to vectors."""
+_OF_MAP: SearchSpace = conditional({"map_regularization": Log(0.1, 300), **FEATURES}, {"cold": "attribute_map"})
 
 
 class ALS:
@@ -53,6 +56,12 @@ class ALS:
     """
 
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "factors": Integer(8, 128, log=True),
+        "regularization": Log(1e-3, 100),
+        "alpha": Log(0.5, 50),
+        **_OF_MAP,
+    }
 
     def __init__(
         self,
@@ -143,6 +152,13 @@ class BPR:
     """
 
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "factors": Integer(8, 128, log=True),
+        "learning_rate": Log(0.01, 0.3),
+        "regularization": Log(1e-4, 0.1),
+        "iterations": Integer(50, 400, log=True),
+        **_OF_MAP,
+    }
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """LightFM: a user is the sum of the vectors of its attribute values, fitted by a ranking loss."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +12,7 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
+    FEATURES,
     EdgeWeights,
     Matrix,
     Normalise,
@@ -21,6 +22,7 @@ from gnnrec.matrices import (
     histories,
     training_rows,
 )
+from gnnrec.search_space import Choice, Integer, Log, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ class LightFM:
     scores_unseen_users = True
     predicts_values = False
     chooses_on_validation = True
+    search_space: ClassVar[SearchSpace] = {
+        "loss": Choice(("warp", "bpr")),
+        "factors": Integer(8, 128, log=True),
+        "learning_rate": Log(0.005, 0.2),
+        "regularization": Choice((0.0, 1e-6, 1e-5, 1e-4)),
+        **FEATURES,
+    }
 
     def __init__(
         self,

@@ -1,13 +1,14 @@
 """A linear model from what is known of a user to the items it will choose."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from gnnrec import seeds
 from gnnrec.known import HeldOut, Training, Users
-from gnnrec.matrices import EdgeWeights, Matrix, Normalise, UserFeatures, as_scores, histories
+from gnnrec.matrices import FEATURES, EdgeWeights, Matrix, Normalise, UserFeatures, as_scores, histories
 from gnnrec.ridge import RidgeMap, as_matrix
+from gnnrec.search_space import Choice, Log, SearchSpace
 
 
 class AttributeLinear:
@@ -35,6 +36,11 @@ class AttributeLinear:
 
     scores_unseen_users = True
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "regularization": Log(0.1, 1000),
+        "rank": Choice((None, 50, 200)),
+        **FEATURES,
+    }
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """What a user's neighbours chose: the users it has an edge to, and the users with the same attribute values."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
+    FEATURES,
     EdgeWeights,
     Matrix,
     UserFeatures,
@@ -15,6 +16,7 @@ from gnnrec.matrices import (
     links,
     training_rows,
 )
+from gnnrec.search_space import Choice, Integer, Log, SearchSpace, Uniform
 
 
 class NeighbourPopularity:
@@ -45,6 +47,15 @@ class NeighbourPopularity:
 
     scores_unseen_users = True
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "friends": Uniform(0, 1),
+        "attributes": Uniform(0, 1),
+        "popularity": Log(1e-4, 1),
+        "power": Uniform(1, 6),
+        "neighbours": Choice((None, 25, 50, 100, 200, 400)),
+        "idf": FEATURES["idf"],
+        "edge_weights": FEATURES["edge_weights"],
+    }
 
     def __init__(
         self,
@@ -130,6 +141,11 @@ class AttributeKNN:
 
     scores_unseen_users = True
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "k": Integer(10, 1000, log=True),
+        "idf": FEATURES["idf"],
+        "edge_weights": FEATURES["edge_weights"],
+    }
 
     def __init__(self, *, k: int = 100, idf: bool = False, edge_weights: EdgeWeights = "ignore") -> None:
         if k < 1:

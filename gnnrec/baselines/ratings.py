@@ -1,6 +1,6 @@
 """Predictions of values, such as ratings: the mean of an item, and biases of items and users."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
@@ -10,6 +10,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import UserFeatures, as_scores
 from gnnrec.ridge import RidgeMap
+from gnnrec.search_space import Log, SearchSpace
 
 
 class ItemMean:
@@ -29,6 +30,7 @@ class ItemMean:
 
     scores_unseen_users = True
     predicts_values = True
+    search_space: ClassVar[SearchSpace] = {"shrinkage": Log(0.1, 100)}
 
     def __init__(self, *, shrinkage: float = 2.0) -> None:
         if not shrinkage >= 0:
@@ -76,6 +78,11 @@ class Biases:
 
     scores_unseen_users = True
     predicts_values = True
+    search_space: ClassVar[SearchSpace] = {
+        "item_shrinkage": Log(0.1, 100),
+        "user_shrinkage": Log(0.1, 100),
+        "regularization": Log(1, 1000, when={"cold": "attributes"}),
+    }
 
     def __init__(
         self,

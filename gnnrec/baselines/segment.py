@@ -1,13 +1,14 @@
 """Segment popularity: what is popular among the users who share an attribute value, shrunk to what is popular."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
 from torch import Tensor
 
 from gnnrec.known import HeldOut, Training, Users
-from gnnrec.matrices import EdgeWeights, Normalise, UserFeatures, as_scores, histories
+from gnnrec.matrices import FEATURES, EdgeWeights, Normalise, UserFeatures, as_scores, histories
+from gnnrec.search_space import Log, SearchSpace, Uniform
 
 
 class SegmentPopularity:
@@ -37,6 +38,11 @@ class SegmentPopularity:
 
     scores_unseen_users = True
     predicts_values = False
+    search_space: ClassVar[SearchSpace] = {
+        "shrinkage": Log(10, 10_000),
+        "strength": Uniform(0.1, 1.5),
+        **FEATURES,
+    }
 
     def __init__(
         self,
