@@ -1,10 +1,12 @@
 """Paired differences between two models on the same users: bootstrap intervals, p-values, effect sizes, Holm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 Floats = NDArray[np.float64]
 
@@ -18,8 +20,10 @@ class Difference:
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
         p_value: two-sided; probability of a difference at least this large if there were none.
-        effect_size: mean of the users' differences over their standard deviation (Cohen's d of paired values); None
-            where it has none, because every user differs alike.
+        effect_size: mean of the users' differences over their standard deviation (Cohen's d_z, that of paired values);
+            None where it has none, because every user differs alike.
+        effect_low: lower end of its 95 % interval.
+        effect_high: upper end of its 95 % interval.
         users: distinct users.
     """
 
@@ -28,6 +32,8 @@ class Difference:
     high: float
     p_value: float
     effect_size: float | None
+    effect_low: float | None
+    effect_high: float | None
     users: int
 
 
@@ -36,12 +42,13 @@ def paired_bootstrap(
 ) -> Difference:
     """Difference of two models, first minus second, with what chance in the choice of users alone would make of it.
 
-    A run's metric is sum / weight over its users, and the difference is averaged over runs (seeds or folds). Users are
-    drawn with replacement, each together with all of its runs: with folds, which share no user, runs are independent
-    blocks; with several seeds on the same test users, one user counts once, however often it was measured.
+    A run's metric is sum / weight over its users, and the difference is averaged over runs (seeds or folds). Runs that
+    share users are one block. Users are drawn with replacement within their block, each together with all of its runs:
+    with folds, which share no user, each fold keeps its size; with several seeds on the same test users, one user
+    counts once, however often it was measured.
 
     Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, sections 13.3 (percentile interval) and 16.4
-    (test by shifting the differences to zero). Ours draws users once for all runs, as said above; p is never 0.
+    (test by shifting the differences to zero). Ours draws users within blocks, as said above; p is never 0.
 
     Args:
         first: [U, R] sum of the first model's values of each user in each run: the metric itself with weight 1, or for
@@ -53,7 +60,7 @@ def paired_bootstrap(
         seed: of the draws.
 
     Returns:
-        Mean, 95 % interval, two-sided p-value and effect size.
+        Mean and effect size with 95 % intervals, and a two-sided p-value.
 
     Raises:
         ValueError: the shapes differ, or a run has no user.
@@ -67,27 +74,30 @@ def paired_bootstrap(
         raise ValueError(f"first {first.shape}, second {second.shape} and weight {weight.shape} must have one shape")
     if not (weight.sum(0) > 0).all():
         raise ValueError("a run has no user")
-    users = len(weight)
-    random = np.random.default_rng(seed)
-    block = max(1, 4_000_000 // users)  # resamples at once: 32 MB of counts
-    drawn = np.concatenate(
-        [
-            _difference(_counts(random, min(block, resamples - start), users), first, second, weight, root)
-            for start in range(0, resamples, block)
-        ]
-    )
-    drawn = drawn[np.isfinite(drawn)]  # a draw may miss all users of a small run
-    mean = float(_difference(np.ones((1, users)), first, second, weight, root)[0])
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    there = weight.sum(1) > 0
+    first, second, weight = first[there], second[there], weight[there]
+    per_user = (first - second).sum(1) / weight.sum(1)  # [U]
+    drawn, effects = [], []
+    for counts in _draws(_blocks(weight), resamples, seed):
+        drawn.append(_difference(counts, first, second, weight, root))
+        effects.append(_effect_size(counts, per_user))
+    difference, effect = np.concatenate(drawn), np.concatenate(effects)
+    difference = difference[np.isfinite(difference)]  # a draw may miss all users of a small run
+    once = np.ones((1, len(weight)))
+    mean, effect_size = float(_difference(once, first, second, weight, root)[0]), float(_effect_size(once, per_user)[0])
+    low, high = np.quantile(difference, [0.025, 0.975])
+    effect_low, effect_high = np.quantile(effect, [0.025, 0.975], method="nearest")  # some may be infinite
     # The slack keeps rounding from deciding whether a draw is as far away as the mean itself.
-    beyond = np.abs(drawn - mean) >= abs(mean) * (1 - 1e-9) - 1e-15
+    beyond = np.abs(difference - mean) >= abs(mean) * (1 - 1e-9) - 1e-15
     return Difference(
         mean=mean,
         low=float(low),
         high=float(high),
-        p_value=float((1 + beyond.sum()) / (1 + len(drawn))),
-        effect_size=_effect_size((first - second).sum(1) / weight.sum(1)),
-        users=users,
+        p_value=float((1 + beyond.sum()) / (1 + len(difference))),
+        effect_size=_finite(effect_size),
+        effect_low=_finite(effect_low),
+        effect_high=_finite(effect_high),
+        users=len(weight),
     )
 
 
@@ -114,23 +124,50 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def _counts(random: np.random.Generator, resamples: int, users: int) -> Floats:
-    """[resamples, U] how often each user is drawn."""
-    drawn = random.integers(users, size=(resamples, users)) + users * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * users).reshape(resamples, users).astype(np.float64)
+def _blocks(weight: Floats) -> list[NDArray[np.int64]]:
+    """The users of each block: of runs that are linked by users whom they share."""
+    seen = csr_array((weight > 0).astype(np.int64))  # [U, R]
+    number, block_of_run = connected_components(seen.T @ seen, directed=False)
+    block_of_user = block_of_run[(weight > 0).argmax(1)]
+    return [np.flatnonzero(block_of_user == block) for block in range(number)]
+
+
+def _draws(blocks: list[NDArray[np.int64]], resamples: int, seed: int) -> Iterator[Floats]:
+    """[D, U] how often each user is drawn, for some of the resamples at a time: 32 MB of counts."""
+    random = np.random.default_rng(seed)
+    users = sum(len(block) for block in blocks)
+    size = max(1, 4_000_000 // users)
+    for start in range(0, resamples, size):
+        number = min(size, resamples - start)
+        counts = np.empty((number, users))
+        for block in blocks:
+            drawn = random.integers(len(block), size=(number, len(block))) + len(block) * np.arange(number)[:, None]
+            counts[:, block] = np.bincount(drawn.ravel(), minlength=number * len(block)).reshape(number, -1)
+        yield counts
 
 
 def _difference(counts: Floats, first: Floats, second: Floats, weight: Floats, root: bool) -> Floats:
-    """[resamples] the difference, averaged over runs; not finite where a run has no user in the draw."""
+    """[D] the difference, averaged over runs; not finite where a run has no user in the draw."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        total = counts @ weight  # [resamples, R]
+        total = counts @ weight  # [D, R]
         a, b = counts @ first / total, counts @ second / total
     difference: Floats = ((a**0.5 - b**0.5) if root else (a - b)).mean(1)
     return difference
 
 
-def _effect_size(difference: Floats) -> float | None:
-    spread = difference.std(ddof=1) if len(difference) > 1 else 0.0
-    if spread <= 1e-12 * np.abs(difference).max():
-        return 0.0 if not difference.any() else None
-    return float(difference.mean() / spread)
+def _effect_size(counts: Floats, per_user: Floats) -> Floats:
+    """[D] mean over standard deviation of the drawn users' differences; infinite where these are alike and not 0."""
+    users = len(per_user)
+    centre = per_user.mean()
+    mean = counts @ (per_user - centre) / users  # around the centre, so that squares do not cancel
+    variance = counts @ (per_user - centre) ** 2 / users - mean**2
+    spread = np.sqrt(variance.clip(min=0) * users / max(users - 1, 1))
+    spread[spread <= 1e-9 * np.abs(per_user).max()] = 0
+    mean += centre
+    with np.errstate(invalid="ignore", divide="ignore"):
+        effect: Floats = np.where((mean == 0) & (spread == 0), 0.0, mean / spread)
+    return effect
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None

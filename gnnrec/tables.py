@@ -1,63 +1,19 @@
 """Results side by side: means over seeds, paired differences to a reference, and expected numbers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import rich.table
-from rich.text import Text
-
 from gnnrec.config import Expected
 from gnnrec.errors import ConfigError
-from gnnrec.results import Result, Run, find_runs, read_run
-from gnnrec.statistics import Difference, holm, paired_bootstrap
+from gnnrec.pairing import LOWER_IS_BETTER, RESAMPLES, difference, has_values_per_user, row_key, rows_of, summary
+from gnnrec.results import Result, Run
+from gnnrec.statistics import Difference, holm
+from gnnrec.text_table import Table
 
-RESAMPLES = 10_000
-LOWER_IS_BETTER = ("rmse", "mae")
-SUMS: Mapping[str, tuple[str, str]] = {"rmse": ("squared_error", "ratings"), "mae": ("absolute_error", "ratings")}
-"""Metrics over ratings -> the columns with each user's sum and number."""
 DASH = "-"
-REFERENCE = ("reference", "", "", "", "")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table in text, and the numbers behind it.
-
-    Attributes:
-        header: name of each column.
-        cells: text of each row.
-        bold: (row, column) of the best values.
-        caption: what the numbers are over.
-        rows: a dictionary for each row, ready for JSON.
-    """
-
-    header: tuple[str, ...]
-    cells: list[tuple[str, ...]]
-    bold: set[tuple[int, int]]
-    caption: str
-    rows: list[dict[str, Any]] = field(repr=False)
-
-    def rich(self) -> rich.table.Table:
-        """For a terminal."""
-        table = rich.table.Table(caption=Text(self.caption), caption_justify="left")
-        for place, name in enumerate(self.header):
-            table.add_column(Text(name), justify="right" if place else "left")
-        for row, cells in enumerate(self.cells):
-            texts = [Text(text, "bold" if (row, place) in self.bold else "") for place, text in enumerate(cells)]
-            table.add_row(*texts)
-        return table
-
-    def markdown(self) -> str:
-        """For a text file or a notebook."""
-        lines = ["| " + " | ".join(self.header) + " |", "|---" + "|---:" * (len(self.header) - 1) + "|"]
-        for row, cells in enumerate(self.cells):
-            texts = [f"**{text}**" if (row, place) in self.bold else text for place, text in enumerate(cells)]
-            lines.append("| " + " | ".join(texts) + " |")
-        return "\n".join([*lines, "", self.caption, ""])
+REFERENCE = ("reference", "", "", "", "", "")
 
 
 def metrics_table(results: Sequence[Result]) -> Table:
@@ -75,7 +31,7 @@ def metrics_table(results: Sequence[Result]) -> Table:
         if [r.seed for r in groups[result.name]].count(result.seed) > 1:
             raise ConfigError(f"two runs are called {result.name} and have seed {result.seed}; show one of them")
     metrics = list(dict.fromkeys(metric for result in results for metric in result.metrics))
-    summaries = [{m: _summary(group, m) for m in metrics if m in group[0].metrics} for group in groups.values()]
+    summaries = [{m: summary(group, m) for m in metrics if m in group[0].metrics} for group in groups.values()]
     return Table(
         header=("model", *metrics),
         cells=[(n, *(_mean_text(s, m) for m in metrics)) for n, s in zip(groups, summaries, strict=True)],
@@ -87,9 +43,9 @@ def metrics_table(results: Sequence[Result]) -> Table:
                 "seeds": [result.seed for result in group],
                 "users": [result.users for result in group],
                 "users_without_target": [result.users_without_target for result in group],
-                "metrics": summary,
+                "metrics": numbers,
             }
-            for (name, group), summary in zip(groups.items(), summaries, strict=True)
+            for (name, group), numbers in zip(groups.items(), summaries, strict=True)
         ],
     )
 
@@ -118,16 +74,16 @@ def compare(
     for name, group in groups.items():
         if any(metric not in run.result.metrics for run in group):
             raise ConfigError(f"{name} was not measured by {metric}; it has {', '.join(group[0].result.metrics)}")
-    summaries = {name: {metric: _summary([run.result for run in group], metric)} for name, group in groups.items()}
+    summaries = {name: {metric: summary([run.result for run in group], metric)} for name, group in groups.items()}
     differences = {
-        name: _difference(name, group, first, groups[first], metric, seed)
+        name: difference(name, group, first, groups[first], metric, seed)
         for name, group in groups.items()
         if name != first and summaries[name][metric] is not None
     }
     corrected = dict(zip(differences, holm([d.p_value for d in differences.values()]), strict=True))
     users = len({user for run in groups[first] for user in run.per_user["user"]})
     return Table(
-        header=("model", metric, "difference", "95 % interval", "p", "p (Holm)", "effect size"),
+        header=("model", metric, "difference", "95 % interval", "p", "p (Holm)", "effect size", "its interval"),
         cells=[
             (
                 name,
@@ -182,7 +138,7 @@ def expected_rows(runs: Iterable[Run], expected: Mapping[str, Mapping[str, Expec
     for name, numbers in expected.items():
         group = [result for result in results if result.name == name]
         for metric, number in numbers.items():
-            found = _summary(group, metric) if group else None
+            found = summary(group, metric) if group else None
             met = found is not None and abs(found["mean"] - number.mean) <= number.within
             value = DASH if found is None else f"{found['mean']:.4f}"
             wanted = f"expected {number.mean:.4f} within {number.within:.4f}"
@@ -193,47 +149,25 @@ def expected_rows(runs: Iterable[Run], expected: Mapping[str, Mapping[str, Expec
 
 def _with_reference(runs: Sequence[Run | Path | str], reference: Path | str | None) -> tuple[dict[str, list[Run]], str]:
     """The rows, and which of them is the reference; a folder that is not among the runs becomes a row."""
-    groups = _groups(runs)
+    groups = rows_of(runs)
     if reference is None:
         return groups, next(iter(groups))
     if str(reference) in groups:
         return groups, str(reference)
     if not Path(reference).is_dir():
         raise ConfigError(f"--reference {reference}: no such model or folder; there are {', '.join(groups)}")
-    own = _groups([reference])
+    own = rows_of([reference])
     if len(own) > 1:
         raise ConfigError(f"--reference {reference}: holds several models: {', '.join(own)}; name one")
-    key = _row(next(iter(own.values()))[0])
-    groups = _groups([*runs, reference])
-    return groups, next(name for name, group in groups.items() if _row(group[0]) == key)
-
-
-def _row(run: Run) -> tuple[str, Path | None]:
-    """What the runs of one row have in common: name and folder of the config."""
-    return run.result.name, None if run.folder is None else run.folder.resolve().parent
-
-
-def _groups(runs: Sequence[Run | Path | str]) -> dict[str, list[Run]]:
-    """Runs of one config, sorted by seed, under its name; under its folder where two folders have one name."""
-    every: dict[tuple[str, Path | None], dict[int, Run]] = {}
-    for given in runs:
-        for run in [given] if isinstance(given, Run) else map(read_run, find_runs([Path(given)])):
-            group, seed = every.setdefault(_row(run), {}), run.result.seed
-            same = group.get(seed, run)
-            if same is not run and not (run.folder and same.folder and run.folder.samefile(same.folder)):
-                raise ConfigError(f"two runs are called {run.result.name} and have seed {seed}; give one of them")
-            group[seed] = run
-    names = [name for name, _ in every]
-    return {
-        name if names.count(name) == 1 else str(folder or name): [group[seed] for seed in sorted(group)]
-        for (name, folder), group in every.items()
-    }
+    key = row_key(next(iter(own.values()))[0])
+    groups = rows_of([*runs, reference])
+    return groups, next(name for name, group in groups.items() if row_key(group[0]) == key)
 
 
 def _metric(reference: list[Run], metric: str | None) -> str:
     """The metric to compare by, checked: it must have a value for each user."""
     run = reference[0]
-    there = [name for name in run.result.metrics if SUMS.get(name, (name,))[0] in run.per_user]
+    there = [name for name in run.result.metrics if has_values_per_user(run, name)]
     if not there and run.result.users:
         raise ConfigError(f"{run.result.name}: no metric has a value per user; add one, such as ndcg, to its config")
     if run.result.users == 0:
@@ -245,71 +179,28 @@ def _metric(reference: list[Run], metric: str | None) -> str:
     return metric
 
 
-def _difference(
-    name: str, group: list[Run], reference_name: str, reference: list[Run], metric: str, seed: int
-) -> Difference:
-    _check_alike(name, group, reference_name, reference)
-    column, number = SUMS.get(metric, (metric, ""))
-
-    def values(runs: list[Run], column: str) -> pd.DataFrame:
-        """[U, R], missing where the user is not in the run."""
-        columns = [run.per_user.set_index("user")[column] for run in runs]
-        frame: pd.DataFrame = pd.concat(columns, axis=1).sort_index()
-        return frame
-
-    first, second = values(group, column), values(reference, column)
-    weight = values(group, number) if number else first.notna()
-    arrays = [frame.fillna(0).to_numpy(dtype=np.float64) for frame in (first, second, weight)]
-    return paired_bootstrap(*arrays, root=metric == "rmse", resamples=RESAMPLES, seed=seed)
+def _mean_text(numbers: Mapping[str, dict[str, Any] | None], metric: str) -> str:
+    return mean_text(numbers[metric]) if metric in numbers else ""
 
 
-def _check_alike(name: str, group: list[Run], reference_name: str, reference: list[Run]) -> None:
-    """Refuses what cannot be paired: other seeds, another question, other users."""
-    seeds, wanted = ([run.result.seed for run in runs] for runs in (group, reference))
-    if seeds != wanted:
-        raise ConfigError(f"{name} has seeds {seeds}, but {reference_name} {wanted}; run what is missing, or name runs")
-    for one, other in zip(group, reference, strict=True):
-        where = f"{name} and {reference_name}, seed {one.result.seed}"
-        # What was asked may be the same although the data were read with other attributes.
-        asked = [run.result.checksums.get("evaluation") for run in (one, other)]
-        split = [run.result.checksums.get("split") for run in (one, other)]
-        if len(set(split if None in asked else asked)) > 1:
-            raise ConfigError(f"{where}: the splits differ, so users cannot be paired; use the same data and split")
-        if set(one.per_user["user"]) != set(other.per_user["user"]):
-            raise ConfigError(f"{where}: the evaluated users differ, so they cannot be paired; run both again")
+def mean_text(found: Mapping[str, Any] | None) -> str:
+    """A mean with its spread over seeds, as the cell of a table; a dash where there is none.
 
-
-def _summary(results: Sequence[Result], metric: str) -> dict[str, Any] | None:
-    """Mean and spread over seeds; None where a run has no number."""
-    values = [result.metrics.get(metric) for result in results]
-    numbers = [value for value in values if value is not None]
-    if len(numbers) < len(values):
-        return None
-    spread = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
-    return {"mean": float(np.mean(numbers)), "std": spread}
-
-
-def _mean_text(summary: Mapping[str, dict[str, Any] | None], metric: str) -> str:
-    if metric not in summary:
-        return ""
-    found = summary[metric]
+    Example:
+        >>> mean_text({"mean": 0.41234, "std": 0.01}), mean_text(None)
+        ('0.4123 ± 0.0100', '-')
+    """
     if found is None:
         return DASH
     return f"{found['mean']:.4f}" if found["std"] is None else f"{found['mean']:.4f} ± {found['std']:.4f}"
 
 
-def _difference_text(difference: Difference | None, corrected: float | None) -> tuple[str, ...]:
-    if difference is None or corrected is None:
+def _difference_text(d: Difference | None, corrected: float | None) -> tuple[str, ...]:
+    if d is None or corrected is None:
         return (DASH,) * len(REFERENCE)
-    d, effect = difference, difference.effect_size
+    ends = [DASH if end is None else f"{end:+.2f}" for end in (d.effect_size, d.effect_low, d.effect_high)]
     interval = f"{d.low:+.4f} to {d.high:+.4f}"
-    return (
-        f"{d.mean:+.4f}",
-        interval,
-        f"{d.p_value:.4f}",
-        f"{corrected:.4f}",
-        DASH if effect is None else f"{effect:+.2f}",
-    )
+    return f"{d.mean:+.4f}", interval, f"{d.p_value:.4f}", f"{corrected:.4f}", ends[0], f"{ends[1]} to {ends[2]}"
 
 
 def _best(summaries: Sequence[Mapping[str, dict[str, Any] | None]], metric: str) -> list[int]:

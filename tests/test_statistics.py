@@ -144,3 +144,98 @@ def test_holm_lies_between_the_raw_values_and_bonferroni(p):
     assert all(raw <= c <= min(1, raw * len(p)) + 1e-12 for raw, c in zip(p, corrected, strict=True))
     assert [c for _, c in sorted(zip(p, corrected, strict=True))] == sorted(corrected)
     assert min(corrected) == pytest.approx(min(1, min(p) * len(p)))
+
+
+def slow_bootstrap(first, second, weight, blocks, root, resamples, seed):
+    """Another way to the same: users in lists, each draw a loop; the blocks are given by hand."""
+    random = np.random.default_rng(seed)
+    differences, effects = [], []
+    for _ in range(resamples):
+        drawn = [user for block in blocks for user in random.choice(block, len(block))]
+        runs = []
+        for r in range(first.shape[1]):
+            total = sum(weight[u, r] for u in drawn)
+            a, b = (sum(values[u, r] for u in drawn) / total for values in (first, second))
+            runs.append(a**0.5 - b**0.5 if root else a - b)
+        differences.append(np.mean(runs))
+        own = [(first[u] - second[u]).sum() / weight[u].sum() for u in drawn]
+        effects.append(np.mean(own) / np.std(own, ddof=1))
+    return np.quantile(differences, [0.025, 0.975]), np.quantile(effects, [0.025, 0.975])
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_agrees_with_a_second_slow_implementation(root):
+    # Two folds of 12 and 20 users, each measured with two seeds; ratings as weights.
+    random = np.random.default_rng(8)
+    weight = np.zeros((32, 4))
+    weight[:12, :2], weight[12:, 2:] = random.integers(1, 9, (12, 2)), random.integers(1, 9, (20, 2))
+    first, second = (random.random((32, 4)) * weight * scale for scale in (1.3, 1.0))
+    found = paired_bootstrap(first, second, weight, root=root, resamples=20_000, seed=1)
+    blocks = [list(range(12)), list(range(12, 32))]
+    interval, effects = slow_bootstrap(first, second, weight, blocks, root, 3_000, seed=2)
+    # An end from 3,000 draws is known to about .05 standard errors, and an interval is four of them long.
+    slack = 0.05 * (found.high - found.low)
+    assert (found.low, found.high) == (pytest.approx(interval[0], abs=slack), pytest.approx(interval[1], abs=slack))
+    slack = 0.05 * (found.effect_high - found.effect_low)
+    assert found.effect_low == pytest.approx(effects[0], abs=slack)
+    assert found.effect_high == pytest.approx(effects[1], abs=slack)
+
+
+def test_a_fold_keeps_its_users_in_every_draw():
+    # A fold of one user can only be drawn as that user: nothing is left to chance.
+    found = compare([[1, np.nan], [np.nan, 8]])
+    assert (found.mean, found.low, found.high) == (4.5, 4.5, 4.5)
+    # Fold 0 has users with 0 and 2, fold 1 one user with 8: draws give (0, 1 or 2 + 8) / 2.
+    found = compare([[0, np.nan], [2, np.nan], [np.nan, 8]])
+    assert (found.mean, found.low, found.high) == (4.5, 4, 5)
+
+
+def test_runs_that_share_a_user_are_one_block():
+    # Runs 0 and 1 share user 1, so any of the three users may be drawn for any other; run 2 stands alone.
+    values = np.full((4, 3), np.nan)
+    values[[0, 1], 0], values[[1, 2], 1], values[3, 2] = [0, 6], [6, 12], 30
+    found = compare(values)
+    # Drawing user 0 alone would give run 1 nobody: such a draw does not count. From there, run 0 lies between 0 and 6,
+    # run 1 between 6 and 12.
+    assert found.mean == pytest.approx((3 + 9 + 30) / 3)
+    assert (0 + 6 + 30) / 3 <= found.low < found.mean < found.high <= (6 + 12 + 30) / 3
+
+
+def test_the_effect_size_by_hand():
+    # Differences 1 and 3: mean 2, standard deviation sqrt(2). Draws: 1 and 1, 3 and 3 (no spread), or as they are.
+    found = compare([1.0, 3.0])
+    assert found.effect_size == pytest.approx(2**0.5)
+    assert found.effect_low == pytest.approx(2**0.5)
+    assert found.effect_high is None  # infinite
+    found = compare([1.0, -1.0])
+    assert (found.effect_size, found.effect_low, found.effect_high) == (0, None, None)
+
+
+def test_the_effect_size_holds_the_truth_95_times_in_100():
+    random, held = np.random.default_rng(9), 0
+    for seed in range(300):
+        found = compare(random.normal(0.4, 1.0, 100), resamples=400, seed=seed)
+        held += found.effect_low <= 0.4 <= found.effect_high
+    assert 0.90 <= held / 300 <= 0.985  # standard error of the share 1.3 %
+
+
+def test_a_user_without_weight_is_nobody():
+    with_nobody = compare([[0.1, 0.4], [0.5, 0.2], [np.nan, np.nan]])
+    assert with_nobody == compare([[0.1, 0.4], [0.5, 0.2]])
+    assert with_nobody.users == 2
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=2, max_size=12),
+    st.floats(0.01, 100),
+    st.floats(-5, 5),
+)
+def test_units_do_not_matter(pairs, scale, shift):
+    values = np.round(np.array(pairs), 6)
+    weight = np.ones((len(values), 1))
+    plain = paired_bootstrap(values[:, :1], values[:, 1:], weight, resamples=200)
+    other = paired_bootstrap(scale * values[:, :1] + shift, scale * values[:, 1:] + shift, weight, resamples=200)
+    assert (other.mean, other.low, other.high) == pytest.approx(
+        (scale * plain.mean, scale * plain.low, scale * plain.high), rel=1e-6, abs=1e-9
+    )
+    assert 0 < plain.p_value <= 1

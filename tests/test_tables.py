@@ -10,7 +10,8 @@ from rich.console import Console
 
 from gnnrec.errors import ConfigError
 from gnnrec.results import Result, Run, write_result
-from gnnrec.tables import Table, compare, expected_rows, metrics_table
+from gnnrec.tables import compare, expected_rows, metrics_table
+from gnnrec.text_table import Table
 
 
 def made_run(name, seed, values, users=None, *, split="s", metric="ndcg@10", **changes):
@@ -97,6 +98,27 @@ def test_markdown_and_terminal():
     assert "Over 3 users." in shown
 
 
+def test_marks_of_the_best_and_of_what_is_not_worse():
+    cells = [("a_b", "0.5000 ± 0.1000"), ("c", "0.4"), ("d & e", "-")]
+    table = Table(("model", "x"), cells, {(0, 1)}, "", [], underlined={(0, 1), (1, 1)})
+    assert table.markdown().splitlines()[2:5] == [
+        "| a_b | **0.5000 ± 0.1000** |",
+        "| c | <ins>0.4</ins> |",
+        "| d & e | - |",
+    ]
+    assert table.latex().splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"model & x \\",
+        r"\midrule",
+        r"a\_b & \textbf{0.5000 $\pm$ 0.1000} \\",
+        r"c & \underline{0.4} \\",
+        r"d \& e & - \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
 def test_the_caption_counts_users():
     runs = [made_run("a", 0, [0.5] * 187).result, made_run("a", 1, [0.5] * 189, users_without_target=0).result]
     assert metrics_table(runs).caption == "Users per run: 187 to 189; left out without a target: 0 to 1."
@@ -120,8 +142,8 @@ def test_a_difference_worked_by_hand():
     first = made_run("popularity", 0, [0.1, 0.2, 0.3], ["a", "b", "c"])
     second = made_run("graphsage", 0, [0.6, 0.2, 0.4], ["c", "a", "b"])
     table = compare([first, second])
-    assert table.cells[0] == ("popularity", "0.2000", "reference", "", "", "", "")
-    name, mean, difference, interval, *_, effect = table.cells[1]
+    assert table.cells[0] == ("popularity", "0.2000", "reference", "", "", "", "", "")
+    name, mean, difference, interval, *_, effect, _ = table.cells[1]
     assert (name, mean, difference, interval, effect) == (
         "graphsage",
         "0.4000",
@@ -189,7 +211,7 @@ def test_one_config_in_two_folders_is_two_rows(tmp_path):
 def test_a_model_without_numbers_stays_in_the_table():
     runs = [made_run("a", 0, many(0)), made_run("mf", 0, None), made_run("b", 0, many(1))]
     table = compare(runs)
-    assert table.cells[1] == ("mf", "-", "-", "-", "-", "-", "-")
+    assert table.cells[1] == ("mf", "-", "-", "-", "-", "-", "-", "-")
     assert "1 comparison." in table.caption
     with pytest.raises(ConfigError, match="mf cannot score these users"):
         compare(runs, reference="mf")
