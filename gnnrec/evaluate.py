@@ -1,7 +1,7 @@
 """A fitted recommender and held-out users -> one value per user and metric."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import Edges, HeldOut, Users
 from gnnrec.ranking import first_rank, tie_key, top
 from gnnrec.recommender import Recommender
+from gnnrec.shots import reveal
 
 Metric = Literal["ndcg", "recall", "precision", "map", "hit", "mrr", "coverage", "rated_ndcg", "rmse", "mae"]
 
@@ -42,6 +43,9 @@ class EvaluateConfig(BaseModel):
     """Lengths of the lists; mrr looks at the whole ranking, rmse and mae at no list."""
     batch_size: int = Field(256, ge=1)
     """Users scored at once: memory, and nothing else, depends on it."""
+    shots: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    """k-shot: each user is asked about once for each number, with so many items of its support shown; ascending, the
+    last one being the split's support. Left out, the whole support is shown."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "EvaluateConfig":
@@ -52,6 +56,8 @@ class EvaluateConfig(BaseModel):
                 f"metrics: {first} is measured over {_over(first)} and {other} over {_over(other)}; "
                 "ask for them in two configs"
             )
+        if self.shots is not None and list(self.shots) != sorted(set(self.shots)):
+            raise ValueError(f"shots must ascend, got {list(self.shots)}")
         return self
 
     @property
@@ -61,9 +67,39 @@ class EvaluateConfig(BaseModel):
         Example:
             >>> EvaluateConfig(metrics=["ndcg", "mrr"], at=[5, 10]).names
             ('ndcg@5', 'ndcg@10', 'mrr')
+            >>> EvaluateConfig(metrics=["ndcg"], at=[10], shots=(0, 5)).names
+            ('k0/ndcg@10', 'k5/ndcg@10')
         """
+        return tuple(shot + name for shot in self.prefixes for name in self._once)
+
+    @property
+    def _once(self) -> tuple[str, ...]:
+        """The names of what is measured for one number of shots."""
         with_length = {m: [f"{m}@{k}" for k in self.at] for m in (*OF_LIST, *OF_RATED, "coverage")}
         return tuple(dict.fromkeys(name for m in self.metrics for name in with_length.get(m, [m])))
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before the names of the metrics for each number of shots."""
+        return ("",) if self.shots is None else tuple(f"k{k}/" for k in self.shots)
+
+    def objective(self, values: Mapping[str, float | None]) -> float | None:
+        """The one value to choose by: the first metric; where there are shots, its mean over those that can be scored.
+
+        Args:
+            values: metric -> mean over users.
+
+        Returns:
+            None where the model cannot score the users at all.
+
+        Example:
+            >>> EvaluateConfig(metrics=["ndcg"], at=[10], shots=(0, 1, 2)).objective(
+            ...     {"k0/ndcg@10": None, "k1/ndcg@10": 0.25, "k2/ndcg@10": 0.75}
+            ... )
+            0.5
+        """
+        found = [value for shot in self.prefixes if (value := values[shot + self._once[0]]) is not None]
+        return sum(found) / len(found) if found else None
 
 
 def _over(metric: str) -> str:
@@ -95,6 +131,21 @@ class Evaluation:
     checksum: str
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of B users.
+
+    Attributes:
+        target: the items to find, in the shape of a history, so that users are cut alike.
+        kept_out: the items that are not ranked for their user, in the same shape.
+        candidates: [I] bool, the items that are ranked.
+    """
+
+    target: Users
+    kept_out: Users
+    candidates: Tensor
+
+
 def evaluate(
     model: Recommender, held_out: HeldOut, candidates: Tensor, config: EvaluateConfig, seed: int
 ) -> Evaluation:
@@ -102,6 +153,9 @@ def evaluate(
 
     Ties are broken at random. The order of tied items hangs on seed, user and item alone, so it does not change with
     the batch size or with who else is evaluated, and a model that gives every item one score gets the value of chance.
+
+    With shots, all of this is done for each of them: the same users, targets and ranked items, and only what is shown
+    of the support differs. A model that does not score unseen users is asked from one shot on.
 
     A user whose target holds no candidate is left out and counted. For rmse and mae nothing is ranked, and for
     rated_ndcg only the target: every rating in it counts, also one of an item that was never seen in training.
@@ -140,22 +194,35 @@ def evaluate(
             f"evaluate: none of {len(relevant)} held-out users has a target among {int(candidates.sum())} candidates; "
             "make the held-out part larger, or the support smaller"
         )
-    users = known = held_out.users.take(rows)
-    asked = Users(held_out.users.index, target, {}).take(rows)  # the target in the shape of a history, to be cut alike
-    if not model.scores_unseen_users and (torch.bincount(users.items.row, minlength=len(users)) == 0).any():
-        values: dict[str, Tensor] = {}
-        means: dict[str, float | None] = dict.fromkeys(config.names)
-        users = users.take(rows[:0])
-    else:
-        measure = _of_values if of_values else _of_rated if of_ratings else _of_lists
-        values, means = measure(model, users, asked, candidates, config, seed)
+    asked = _Asked(
+        target=Users(held_out.users.index, target, {}).take(rows),
+        kept_out=Users(held_out.users.index, _kept_out(held_out), {}).take(rows),
+        candidates=candidates,
+    )
+    measure = _of_values if of_values else _of_rated if of_ratings else _of_lists
+    values: dict[str, Tensor] = {}
+    means: dict[str, float | None] = dict.fromkeys(config.names)
+    shown = [held_out] if config.shots is None else [reveal(held_out, k) for k in config.shots]
+    known = [each.users.take(rows) for each in shown]
+    for shot, users in zip(config.prefixes, known, strict=True):
+        if model.scores_unseen_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
+            found, mean = measure(model, users, asked, config, seed)
+            values |= {shot + name: value for name, value in found.items()}
+            means |= {shot + name: value for name, value in mean.items()}
+    users = known[-1] if values else known[-1].take(rows[:0])
     return Evaluation(
         metrics={name: means[name] for name in config.names},
         per_user=pd.DataFrame({"user": users.index.numpy()} | {n: v.double().numpy() for n, v in values.items()}),
         users=len(users),
         users_without_target=len(relevant) - len(rows),
-        checksum=_checksum(asked, known, candidates),
+        checksum=_checksum(asked, known),
     )
+
+
+def _kept_out(held_out: HeldOut) -> Edges:
+    """What is not ranked for its user: the support, shown or hidden."""
+    both = [e for e in (held_out.users.items, held_out.hidden) if e is not None]
+    return Edges(torch.cat([e.row for e in both]), torch.cat([e.node for e in both]))
 
 
 def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
@@ -164,13 +231,15 @@ def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
     def pair(edges: Edges) -> Tensor:
         return edges.row * len(candidates) + edges.node
 
-    known = torch.isin(pair(held_out.target), pair(held_out.users.items))
+    known = torch.isin(pair(held_out.target), pair(_kept_out(held_out)))
     return held_out.target.take(candidates[held_out.target.node] & ~known)
 
 
-def _checksum(asked: Users, known: Users, candidates: Tensor) -> str:
-    digest = hashlib.sha256(asked.index.numpy().tobytes() + candidates.numpy().tobytes())
-    for edges in (asked.items, known.items):
+def _checksum(asked: _Asked, known: Sequence[Users]) -> str:
+    candidates, kept_out = asked.candidates, asked.kept_out.items
+    digest = hashlib.sha256(asked.target.index.numpy().tobytes() + candidates.numpy().tobytes())
+    hidden = [kept_out] if len(kept_out) > len(known[-1].items) else []
+    for edges in (asked.target.items, *(users.items for users in known), *hidden):
         order = (edges.row * len(candidates) + edges.node).argsort()
         digest.update(b"/")
         for part in (edges.row, edges.node, edges.weight):
@@ -194,43 +263,45 @@ def _scores(model: Recommender, users: Users, num_items: int) -> Tensor:
 
 
 def _of_lists(
-    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
-    num_items = len(candidates)
+    num_items = len(asked.candidates)
     hits, lists, first = [], [], []
     for rows in torch.arange(len(users)).split(config.batch_size):
         batch = users.take(rows)
         scores = _scores(model, batch, num_items)  # [B, I]
-        relevant = target.take(rows).history(num_items)
-        eligible = candidates & ~batch.history(num_items)
+        relevant = asked.target.take(rows).history(num_items)
+        eligible = asked.candidates & ~asked.kept_out.take(rows).history(num_items)
         items = top(scores, eligible, batch.index, longest, seed)  # [B, K]
         lists.append(items)
         hits.append(relevant.gather(1, items.clamp(min=0)) & (items >= 0))
         if "mrr" in config.metrics:
             first.append(first_rank(scores, eligible, relevant, batch.index, seed))
     hit, items = torch.cat(hits), torch.cat(lists)  # [U, K]
-    num_relevant = torch.bincount(target.items.row, minlength=len(users))
+    num_relevant = torch.bincount(asked.target.items.row, minlength=len(users))
     values = {
         f"{m}@{k}": OF_LIST[m](hit[:, :k], num_relevant) for m in config.metrics if m in OF_LIST for k in config.at
     }
     if first:
         values["mrr"] = metrics.reciprocal_rank(torch.cat(first))
-    means: dict[str, float | None] = {f"coverage@{k}": metrics.coverage(items[:, :k], candidates) for k in config.at}
+    means: dict[str, float | None] = {
+        f"coverage@{k}": metrics.coverage(items[:, :k], asked.candidates) for k in config.at
+    }
     return values, means | {name: float(value.double().mean()) for name, value in values.items()}
 
 
 def _of_rated(
-    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
     found, best = [], []
     for rows in torch.arange(len(users)).split(config.batch_size):
-        batch, asked = users.take(rows), target.take(rows).items
-        score = _scores(model, batch, len(candidates))[asked.row, asked.node]
-        gain, tie_break = _gain(asked), tie_key(batch.index[asked.row], asked.node, seed)
-        found.append(_in_order(gain, score, tie_break, asked.row, len(rows), longest))
-        best.append(_in_order(gain, gain, tie_break, asked.row, len(rows), longest))
+        batch, target = users.take(rows), asked.target.take(rows).items
+        score = _scores(model, batch, len(asked.candidates))[target.row, target.node]
+        gain, tie_break = _gain(target), tie_key(batch.index[target.row], target.node, seed)
+        found.append(_in_order(gain, score, tie_break, target.row, len(rows), longest))
+        best.append(_in_order(gain, gain, tie_break, target.row, len(rows), longest))
     gains, ideal = torch.cat(found), torch.cat(best)  # [U, K]
     values = {f"rated_ndcg@{k}": metrics.rated_ndcg(gains[:, :k], ideal[:, :k]) for k in config.at}
     return values, {name: float(value.double().mean()) for name, value in values.items()}
@@ -261,16 +332,16 @@ def _in_order(gain: Tensor, score: Tensor, tie_break: Tensor, row: Tensor, num_u
 
 
 def _of_values(
-    model: Recommender, users: Users, target: Users, candidates: Tensor, config: EvaluateConfig, seed: int
+    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     errors = []
     for rows in torch.arange(len(users)).split(config.batch_size):
-        asked = target.take(rows).items
-        assert asked.weight is not None
-        score = _scores(model, users.take(rows), len(candidates))[asked.row, asked.node].double()
-        error = score - asked.weight
+        target = asked.target.take(rows).items
+        assert target.weight is not None
+        score = _scores(model, users.take(rows), len(asked.candidates))[target.row, target.node].double()
+        error = score - target.weight
         sums = torch.zeros(3, len(rows), dtype=torch.float64)
-        errors.append(sums.index_add(1, asked.row, torch.stack([error**2, error.abs(), torch.ones_like(error)])))
+        errors.append(sums.index_add(1, target.row, torch.stack([error**2, error.abs(), torch.ones_like(error)])))
     squared_error, absolute_error, ratings = torch.cat(errors, dim=1)
     values = {"squared_error": squared_error, "absolute_error": absolute_error, "ratings": ratings}
     return values, {"rmse": metrics.rmse(squared_error, ratings), "mae": metrics.mae(absolute_error, ratings)}

@@ -43,7 +43,7 @@ class Users:
         index: [B] int64, the user's index in the data set (to tell users apart, never a feature); -1 for a user who
             stands in no file.
         items: edges to the items that the user is known to have chosen: the history of a training user, the support
-            of a held-out one. Weights are the values of the interactions.
+            of a held-out one in the order in which it is revealed. Weights are the values of the interactions.
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
             `Training.users`: an edge to a user who is not in training is not known.
     """
@@ -80,10 +80,13 @@ class HeldOut:
     Attributes:
         users: what a model may see.
         target: edges to the relevant items, with the interactions' values; never shown to a model.
+        hidden: edges to items that the users chose and that are neither shown nor asked for: they stand in no list, see
+            `gnnrec.shots`; None where there are none.
     """
 
     users: Users
     target: Edges
+    hidden: Edges | None = None
 
 
 @dataclass(frozen=True)

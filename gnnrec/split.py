@@ -45,13 +45,16 @@ class UnseenUsers(_SplitConfig):
 
 
 class FromFile(_SplitConfig):
-    """Test users are listed in a file, one id a line; validation users are drawn from the others."""
+    """Test users are listed in a file, one id a line; validation users in another, or drawn from the rest."""
 
     kind: Literal["file"] = "file"
     test: Path
     """File of test user ids, relative to the config file."""
-    validation: float = Field(0.1, gt=0, lt=1)
-    """Share of all users in validation, cut from the training users."""
+    validation: Annotated[float, Field(gt=0, lt=1)] | Path = 0.1
+    """Share of all users in validation, cut from the training users; or a file of validation user ids."""
+    rank_validation_items: bool = True
+    """Whether items that validation users chose, but no training user, are ranked for the test users. Published splits
+    rank what is in their training file."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that a model may see."""
     seed: int | None = Field(None, ge=0)
@@ -104,12 +107,17 @@ class Split:
         user_part: [U] int64, TRAIN, VALIDATION or TEST.
         edge_part: [E] int64, TRAIN, VALIDATION (target), TEST (target), VALIDATION_SUPPORT or TEST_SUPPORT.
         item_part: [I] int64, TRAIN everywhere but with `unseen_items`.
+        rank_validation_items: whether the test users are ranked items of validation users that no training user chose.
+        reveal_order: [E] float64, a user's support is revealed in the ascending order of these; None for the order of
+            the interactions.
     """
 
     dataset: Dataset
     user_part: Tensor
     edge_part: Tensor
     item_part: Tensor
+    rank_validation_items: bool = True
+    reveal_order: Tensor | None = None
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -164,8 +172,8 @@ class Split:
     def checksum(self) -> str:
         """SHA-256 of the data and of the part of each user, item and interaction."""
         digest = hashlib.sha256(self.dataset.checksum.encode())
-        for part in (self.user_part, self.edge_part, self.item_part):
-            digest.update(part.numpy().tobytes())
+        for part in (self.user_part, self.edge_part, self.item_part, self.reveal_order):
+            digest.update(b"" if part is None else part.numpy().tobytes())
         return digest.hexdigest()
 
     def _training(self, user_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> Training:
@@ -208,12 +216,17 @@ class Split:
         seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
         target = Edges(row, data.interactions.item, data.interactions.value).take(asked & (row >= 0))
-        return HeldOut(Users(users.index, users.items, seen), target)
+        items = users.items
+        if new and self.reveal_order is not None:
+            items = items.take(self.reveal_order[support].argsort(stable=True))
+        return HeldOut(Users(users.index, items, seen), target)
 
     def candidates(self, part: int, train: Training) -> Tensor:
         """[I] bool, the items to rank: those seen in training, or with `unseen_items` those held out."""
         held_out = self.item_part == part
-        return held_out if held_out.any() else train.candidates
+        if held_out.any():
+            return held_out
+        return train.candidates if self.rank_validation_items else self.train.candidates
 
 
 def _places(index: Tensor, size: int) -> Tensor:
@@ -282,6 +295,7 @@ def make_split(dataset: Dataset, config: UnseenUsers | FromFile | UnseenItems | 
     user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
     item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
     edge_part = torch.zeros(len(dataset.interactions), dtype=torch.int64)
+    reveal_order = None
     if isinstance(config, WarmInteractions):
         _mark(edge_part, random.permutation(len(edge_part)), config.test, config.validation)
         _keep_known(dataset, edge_part)
@@ -294,8 +308,9 @@ def make_split(dataset: Dataset, config: UnseenUsers | FromFile | UnseenItems | 
         user_part[validation] = VALIDATION
         edge_part = user_part[dataset.interactions.user]
         if config.support:
-            _mark_support(dataset, edge_part, config.support, permutation_seed)
-    return Split(dataset, user_part, edge_part, item_part)
+            reveal_order = _mark_support(dataset, edge_part, config.support, permutation_seed)
+    rank_validation_items = not isinstance(config, FromFile) or config.rank_validation_items
+    return Split(dataset, user_part, edge_part, item_part, rank_validation_items, reveal_order)
 
 
 def _mark(part: Tensor, order: np.ndarray, test: float, validation: float) -> None:
@@ -319,11 +334,14 @@ def _held_out_users(
     if isinstance(config, UnseenUsers) and config.fold is not None and config.folds is None:
         raise ConfigError(f"split.fold: {config.fold} has no meaning without folds; give folds, or leave fold out")
     num_users = dataset.num_users
-    num_validation = int(config.validation * num_users)
     order = random.permutation(num_users)
     if isinstance(config, FromFile):
-        test = _read_users(dataset, config.test)
+        test = _read_users(dataset, config.test, "test")
         rest = order[~np.isin(order, test)]
+        if isinstance(config.validation, Path):
+            validation = _read_users(dataset, config.validation, "validation")
+            _check_disjoint(dataset, config.validation, validation, test)
+            return test, validation
     elif config.folds is not None:
         if config.test is not None:
             raise ConfigError("split: give either test or folds, not both")
@@ -337,14 +355,16 @@ def _held_out_users(
         test, rest = order[:cut], order[cut:]
     else:
         raise ConfigError("split: unseen_users needs test (a share of the users, e.g. 0.2) or folds (e.g. 5)")
+    assert isinstance(config.validation, float)
+    num_validation = int(config.validation * num_users)
     if num_validation >= len(rest):
         raise ConfigError(f"split.validation: {config.validation} of {num_users} users leaves none to train on")
     return test, rest[:num_validation]
 
 
-def _read_users(dataset: Dataset, path: Path) -> np.ndarray:
+def _read_users(dataset: Dataset, path: Path, part: str) -> np.ndarray:
     if not path.is_file():
-        raise ConfigError(f"split.test: {path}: no such file; it must list one test user id a line")
+        raise ConfigError(f"split.{part}: {path}: no such file; it must list one {part} user id a line")
     lines = pd.Series(path.read_text(encoding="utf-8").splitlines(), dtype="str").str.strip()
     wanted = lines[lines != ""]
     index = dataset.ids[USER].get_indexer(pd.Index(wanted))
@@ -354,8 +374,21 @@ def _read_users(dataset: Dataset, path: Path) -> np.ndarray:
     return index
 
 
-def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) -> None:
-    """Takes the first interactions of one random order per user, so that the support of k lies in that of k + 1."""
+def _check_disjoint(dataset: Dataset, path: Path, validation: np.ndarray, test: np.ndarray) -> None:
+    both = np.intersect1d(validation, test)
+    if len(both):
+        user = dataset.ids[USER][both[0]]
+        raise ConfigError(
+            f"split.validation: {path}: user {user!r} is a test user too; take it out of one of the files"
+        )
+
+
+def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) -> Tensor:
+    """Takes the first interactions of one random order per user, so that the support of k lies in that of k + 1.
+
+    Returns:
+        [E] float64, the order.
+    """
     held_out = (edge_part != TRAIN).nonzero().flatten()
     key = torch.rand(len(edge_part), generator=seeds.generator(seed, "support"), dtype=torch.float64)
     user = dataset.interactions.user[held_out]
@@ -364,3 +397,4 @@ def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) 
     rank = np.arange(len(order)) - np.searchsorted(sorted_user, sorted_user, side="left")
     chosen = held_out[torch.from_numpy(order[rank < support])]
     edge_part[chosen] = torch.where(edge_part[chosen] == VALIDATION, VALIDATION_SUPPORT, TEST_SUPPORT)
+    return key
