@@ -112,7 +112,9 @@ class NamedConfig:
         split = self.config.split
         if not isinstance(split, FromFile):
             return split
-        paths = {key: self.folder / path for key in ("test", "validation") if isinstance(path := getattr(split, key), Path)}
+        paths = {
+            key: self.folder / path for key in ("test", "validation") if isinstance(path := getattr(split, key), Path)
+        }
         return split.model_copy(update=paths)
 
     def written(self, folder: Path) -> dict[str, Any]:
@@ -173,6 +175,12 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
         raise ConfigError(f"{where}: model.class: {error}") from None
     options = {k: v for k, v in config.model.items() if k != "class"}
     complete = {"class": config.model["class"], **complete_options(cls, options, where, "model")}
+    shots, support = config.evaluate.shots, getattr(config.split, "support", 0)
+    if shots is not None and shots[-1] != support:
+        raise ConfigError(
+            f"{where}: evaluate.shots: the last number must be split.support, so that the target is the same for all; "
+            f"got {shots[-1]} and a support of {support}"
+        )
     unknown = sorted(set(config.expected) - set(config.evaluate.names))
     if unknown:
         raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")

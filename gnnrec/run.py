@@ -23,6 +23,7 @@ from gnnrec.known import HeldOut, Training
 from gnnrec.openings import Opening, record_opening
 from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.results import Result, Run, config_checksum, finished_result, read_run, write_result
+from gnnrec.shots import reveal_each
 from gnnrec.shuffle import shuffle_attributes
 from gnnrec.split import TEST, Split, make_split
 from gnnrec.tracking import Tracker
@@ -150,7 +151,7 @@ def _experiment(
         model = make()
         if getattr(model, "chooses_on_validation", False):
             tracker.prefix = "choose/"
-            audited_fit(model, split, split.train, split.validation, tracker, seed)
+            audited_fit(model, split, split.train, choosing_users(split, measured), tracker, seed)
             chosen = dict(model.chosen)
         tracker.prefix = "final/"
         model = make(chosen)
@@ -195,6 +196,13 @@ def load_split(config: NamedConfig) -> Split:
             stacklevel=2,
         )
     return split
+
+
+def choosing_users(split: Split, measured: EvaluateConfig) -> HeldOut:
+    """The users that a model chooses on: the validation users, with shots once for each number of them."""
+    if measured.shots is None:
+        return split.validation
+    return reveal_each(split.validation, measured.shots, split.dataset.num_users)
 
 
 def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> Opening:
