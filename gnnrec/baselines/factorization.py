@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from gnnrec import seeds
+from gnnrec.baselines.fold_in import NEGATIVES, BPRFoldIn
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import (
@@ -125,8 +126,8 @@ class ALS:
 class BPR:
     """Matrix factorization fitted by Bayesian personalised ranking, with a bias per item.
 
-    A training user has its own vector, every other user one by the cold policy: there is no fold-in, so the items that
-    are known of an unseen user are not used.
+    A training user has its own vector. Every other user starts from the vector of the cold policy (where that is none,
+    from zero) and, where items are known of it, takes the steps of the fit with the items' vectors held fixed.
 
     Source: Rendle, Freudenthaler, Gantner, Schmidt-Thieme, BPR: Bayesian Personalized Ranking from Implicit Feedback,
         UAI 2009, figure 4; cold policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme,
@@ -205,6 +206,10 @@ class BPR:
         }
         self._train = train
         self._model = _fit("bpr", "BayesianPersonalizedRanking", options, train, seed)
+        drawn = np.random.default_rng(seeds.integer(seed, "bpr fold-in")).choice(train.users.items.node, NEGATIVES)
+        self._fold_in = BPRFoldIn(
+            self._model.item_factors, drawn, self.learning_rate, self.regularization, self.iterations
+        )
         features = UserFeatures(
             train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
         )
@@ -216,6 +221,11 @@ class BPR:
         row = training_rows(users, self._train)
         row[row >= 0] = np.where(self._cold_vectors.learned[row[row >= 0]], row[row >= 0], -1)
         vectors[row >= 0] = self._model.user_factors[row[row >= 0]]
+        known = histories(users, len(self._model.item_factors))
+        new = np.flatnonzero((row < 0) & (np.diff(known.indptr) > 0))
+        if len(new):
+            vectors[new, -1] = 1
+            vectors[new] = self._fold_in(vectors[new], known[new])
         return as_scores(vectors @ self._model.item_factors.T)
 
 
