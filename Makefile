@@ -1,5 +1,7 @@
 # make demo   sets everything up, trains on MovieLens-100K, prints the table, recommends for one invented user
-# make tables runs every config of the main table and renders it
+# make tables runs every config of every table (hours; goes on where it was broken off) and renders them
+# make quick  a smoke run of all that, whose results are thrown away
+# make paper  builds paper/main.pdf from the committed tables and figures
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -7,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/ready
 DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining graphsage
 
-.PHONY: demo test tables clean
+.PHONY: demo test tables quick paper clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,9 +30,15 @@ test: $(READY)
 	$(BIN)/pytest -n 2
 
 tables: $(READY)
-	$(BIN)/gnnrec run configs/ml-100k/*.yaml --seeds 0,1,2 --out runs/ml-100k
-	$(BIN)/gnnrec run configs/hetrec-lastfm/*.yaml --seeds 0,1,2 --out runs/hetrec-lastfm
-	$(BIN)/python -m experiments.table_cold_start runs/ml-100k runs/hetrec-lastfm
+	$(BIN)/python -m experiments.reproduce
+
+quick: $(READY)
+	$(BIN)/python -m experiments.reproduce --quick
+
+paper:
+	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended; } \
+	  || { echo "error: latexmk is missing; install latexmk and texlive, or run make paper as root" >&2; exit 2; }
+	cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
 
 clean:
 	rm -rf .venv runs

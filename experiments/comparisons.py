@@ -1,0 +1,86 @@
+"""The statistics of a protocol's table, computed from values per user when its results are kept."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from experiments.protocols import Protocol
+from gnnrec.pairing import LOWER_IS_BETTER, difference, has_values_per_user, mean_with_interval, summary
+from gnnrec.results import Result, Run
+from gnnrec.statistics import Difference, holm
+
+Rows = Mapping[str, list[Run]]
+DIGITS = 6
+
+
+def is_ours(result: Result) -> bool:
+    """Whether the model is one of the graph models; everything else is a baseline."""
+    return str(result.config["model"]["class"]).startswith("Graph")
+
+
+def is_control(result: Result) -> bool:
+    """Whether attributes were shuffled: such a row is no competitor."""
+    return bool(result.config.get("shuffle_attributes"))
+
+
+def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
+    """Metric -> what its column says.
+
+    For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
+    the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the
+    best baseline, and each row's difference to it (Holm over the rows that are not it) and to the plain row.
+
+    Args:
+        rows: finished runs of each config, sorted by seed; all rows have the same seeds.
+        protocol: whose table it is.
+    """
+    return {metric: _column(rows, metric, protocol) for metric in protocol.columns}
+
+
+def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
+    measured = {name: [run.result for run in g] for name, g in rows.items() if metric in g[0].result.metrics}
+    found = {name: summary(results, metric) for name, results in measured.items()}
+    means = {name: numbers["mean"] for name, numbers in found.items() if numbers is not None}
+    column: dict[str, Any] = {"rows": {name: None if n is None else _rounded(n) for name, n in found.items()}}
+    competitors = [name for name in means if not is_control(rows[name][0].result)]
+    baselines = [name for name in competitors if not is_ours(rows[name][0].result)]
+    if not competitors or "coverage" in metric:  # of which more is not better
+        return column
+    column["best"] = _best(means, competitors, metric)
+    if not all(has_values_per_user(run, metric) for name in means for run in rows[name]):
+        return column
+    paired = {name: rows[name] for name in means}
+    column["to_best"] = _differences(paired, column["best"], metric)
+    if metric == protocol.main:
+        column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
+        if baselines:
+            column["floor"] = _best(means, baselines, metric)
+            column["to_floor"] = _differences(paired, column["floor"], metric)
+        if protocol.plain in paired:
+            column["to_plain"] = _differences(paired, protocol.plain, metric)
+    elif protocol.main.partition("/")[2] == metric.partition("/")[2] != "":  # another number of shots: a curve
+        column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
+    return column
+
+
+def _best(means: Mapping[str, float], names: list[str], metric: str) -> str:
+    """The name with the best mean; the first of several."""
+    lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
+    return min(sorted(names), key=lambda name: means[name] if lower else -means[name])
+
+
+def _differences(rows: Rows, reference: str, metric: str) -> dict[str, Any]:
+    """Each other row's difference to the reference, with Holm's correction over them."""
+    found: dict[str, Difference] = {
+        name: difference(name, group, reference, rows[reference], metric)
+        for name, group in rows.items()
+        if name != reference
+    }
+    corrected = holm([d.p_value for d in found.values()])
+    return {
+        name: _rounded({**asdict(d), "p_value_holm": p}) for (name, d), p in zip(found.items(), corrected, strict=True)
+    }
+
+
+def _rounded(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in numbers.items()}

@@ -1,0 +1,116 @@
+"""Finished runs of a protocol -> one small result file: every number of its table and figures, traced to its runs."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from experiments.canary import planted
+from experiments.comparisons import Rows, comparisons, is_control
+from experiments.groups import gains_by_group
+from experiments.protocols import Protocol
+from gnnrec.config import read_config
+from gnnrec.errors import ConfigError
+from gnnrec.openings import read_openings
+from gnnrec.pairing import rows_of
+from gnnrec.results import CONFIG, find_runs, read_run
+from gnnrec.run import load_split
+
+HISTORY = "history.json"
+
+
+def keep(protocol: Protocol, runs: Path, results: Path) -> dict[str, Any]:
+    """Writes the result file of a protocol.
+
+    Args:
+        protocol: which one.
+        runs: folder of its runs, `<runs>/<config>/<seed>/`.
+        results: file to write.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: there is no finished run, the rows have no seed in common, or a planted leak was not caught.
+    """
+    rows = _complete(rows_of([read_run(folder) for folder in find_runs([runs])]), protocol, runs)
+    content = {
+        "protocol": protocol.name,
+        "title": protocol.title,
+        "openings": _openings(runs),
+        "canaries": _canaries(rows, runs),
+        "columns": comparisons(rows, protocol),
+        "groups": gains_by_group(rows, protocol),
+        "curves": _curves(rows),
+        "runs": [_traced(run.result.model_dump()) for group in rows.values() for run in group],
+    }
+    write_json(results, content)
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all, a line for each run so that changes are easy to see."""
+    parts = [
+        f'"{key}": '
+        + (
+            "[\n" + ",\n".join(json.dumps(v, sort_keys=True) for v in value) + "\n]"
+            if isinstance(value, list)
+            else json.dumps(value, sort_keys=True, indent=1)
+        )
+        for key, value in content.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+    os.replace(partial, path)
+
+
+def _complete(rows: Rows, protocol: Protocol, runs: Path) -> dict[str, list[Any]]:
+    """The rows cut to the seeds that all of them have, so that they can be paired."""
+    seeds = set.intersection(*({run.result.seed for run in group} for group in rows.values()))
+    if not seeds:
+        have = {name: [run.result.seed for run in group] for name, group in rows.items()}
+        raise ConfigError(f"{runs}: the models have no seed in common: {have}; run {protocol.name} to the end")
+    return {name: [run for run in group if run.result.seed in seeds] for name, group in rows.items()}
+
+
+def _traced(run: dict[str, Any]) -> dict[str, Any]:
+    """A result without the folder that its config's paths start from."""
+    return {**run, "config": {key: value for key, value in run["config"].items() if key != "base"}}
+
+
+def _openings(runs: Path) -> dict[str, Any]:
+    """How often test parts were opened, and over how many different splits and configs."""
+    openings = read_openings([runs])
+    return {
+        "times": len(openings),
+        "splits": len({opening.split_checksum for opening in openings}),
+        "configs": len({(opening.config, opening.config_checksum) for opening in openings}),
+        "first": str(openings[0].time) if openings else None,
+        "last": str(openings[-1].time) if openings else None,
+    }
+
+
+def _canaries(rows: Rows, runs: Path) -> dict[str, bool]:
+    """Plants leaks into the split of the first row's first run."""
+    group = next(group for group in rows.values() if not is_control(group[0].result))
+    assert group[0].folder is not None
+    caught = planted(load_split(read_config(group[0].folder / CONFIG)))
+    missed = [name for name, was_caught in caught.items() if not was_caught]
+    if missed:
+        raise ConfigError(f"{runs}: the audit did not catch a planted leak: {', '.join(missed)}; no table is written")
+    return caught
+
+
+def _curves(rows: Rows) -> dict[str, Any]:
+    """Model -> stage -> metric -> values of the epochs, of each trained model's first run."""
+    curves: dict[str, Any] = {}
+    for name, group in rows.items():
+        path = (group[0].folder or Path()) / HISTORY
+        records = json.loads(path.read_text()) if path.is_file() else []
+        for record in records:
+            stage = curves.setdefault(name, {}).setdefault(record["stage"], {})
+            for key, value in record.items():
+                if key != "stage":
+                    stage.setdefault(key, []).append(round(value, 5))
+    return curves

@@ -1,0 +1,246 @@
+"""The protocols: for each, the seeds, the columns of its table, published rows, and floors that must be met."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIGS, TABLES, FIGURES = ROOT / "configs", ROOT / "paper" / "tables", ROOT / "paper" / "figures"
+RESULTS = ROOT / "experiments" / "results"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row taken from elsewhere.
+
+    Attributes:
+        name: of the model.
+        values: metric -> value.
+        source: who published it, or how it was computed.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A number that a counting model is known to reach, computed apart from this package.
+
+    Attributes:
+        model: a config of the protocol.
+        metric: as in results.
+        value: the mean over all seeds.
+        within: how far ours may lie from it.
+    """
+
+    model: str
+    metric: str
+    value: float
+    within: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A table: every config of `configs/<name>/`, with every seed.
+
+    Attributes:
+        name: of the folder of configs, of runs, and of the files of results and tables.
+        title: for people.
+        columns: the metrics that the table shows; rows are sorted by the first one.
+        seeds: of the runs; where a config has folds, the seed is the fold.
+        compared: the metric of the column against the best baseline; left out, the first column.
+        plain: the row that a model falls back to when attributes are shuffled.
+        groups: user attributes whose values the gain is shown by.
+        published: rows from elsewhere.
+        floors: what must come out.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    compared: str = ""
+    plain: str = "popularity"
+    groups: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    floors: tuple[Floor, ...] = field(default=())
+
+    @property
+    def main(self) -> str:
+        """The metric that models are compared by."""
+        return self.compared or self.columns[0]
+
+    @property
+    def results(self) -> Path:
+        """File of the kept results."""
+        return RESULTS / f"{self.name}.json"
+
+    def configs(self, folder: Path = CONFIGS) -> list[Path]:
+        """The config of each row, sorted by name."""
+        return sorted((folder / self.name).glob("*.yaml"))
+
+
+AGNN = "public code of AGNN (Qian et al., TKDE 2022) on its own split, computed again over 3 seeds"
+HYBRID = "logs of hybrid_rs (2017), five folds drawn with another seed"
+NGUYEN = "Nguyen, Wang, Kalousis, Machine Learning 104 (2016), Table 5a"
+LOCO = "Sedhain et al., AAAI 2017, Table 5"
+FOLDS = tuple(range(5))
+LISTS = ("ndcg@10", "recall@20", "precision@10", "coverage@10")
+LOCO_COLUMNS = ("precision@1", "precision@5", "precision@10", "precision@20", "recall@20", "map@100")
+LASTFM = ("precision@20", "precision@1", "precision@10", "recall@20", "map@100", "ndcg@10")
+SHOTS = tuple(f"k{k}/ndcg@10" for k in (0, 1, 2, 5, 10))
+
+
+def _loco(name: str, *values: float) -> Published:
+    return Published(name, dict(zip(LOCO_COLUMNS, values, strict=True)), LOCO)
+
+
+def _rated(name: str, at_5: float, at_10: float) -> Published:
+    return Published(name, {"rated_ndcg@5": at_5, "rated_ndcg@10": at_10}, NGUYEN)
+
+
+def _ratings(name: str, rmse: float, mae: float | None, source: str) -> Published:
+    return Published(name, {"rmse": rmse} if mae is None else {"rmse": rmse, "mae": mae}, source)
+
+
+LOCO_ROWS = (
+    _loco("BPR-LinMap", 0.3253, 0.2683, 0.2399, 0.2048, 0.0904, 0.0871),
+    _loco("CMF", 0.3754, 0.3071, 0.2564, 0.2097, 0.0967, 0.0793),
+    _loco("CBF-KNN", 0.5339, 0.4508, 0.3965, 0.3232, 0.1439, 0.1677),
+    _loco("LoCo", 0.5811, 0.4809, 0.4187, 0.3398, 0.1542, 0.1780),
+)
+
+PROTOCOLS = (
+    Protocol(
+        "ml-100k-agnn",
+        "Ratings of unseen users, MovieLens-100K, AGNN's split",
+        ("rmse", "mae"),
+        plain="biases",
+        published=(
+            _ratings("AGNN, last epoch", 1.0441, 0.8469, AGNN),
+            _ratings("AGNN, epoch chosen on the test set", 1.0230, 0.8204, AGNN),
+        ),
+        floors=(Floor("biases", "rmse", 1.0203, 0.0024), Floor("global-mean", "rmse", 1.1451, 0.0005)),
+    ),
+    Protocol(
+        "ml-100k-ratings",
+        "Ratings of unseen users, MovieLens-100K, five folds",
+        ("rmse", "mae"),
+        FOLDS,
+        plain="biases",
+        published=(
+            _ratings("Hybrid", 1.0169, 0.8173, HYBRID),
+            _ratings("attribute bias", 1.0179, 0.8181, HYBRID),
+            _ratings("item and user bias", 1.0210, 0.8218, HYBRID),
+            _ratings("SVD", 1.0340, 0.8423, HYBRID),
+            _ratings("SVD++", 1.0872, 0.9048, HYBRID),
+        ),
+    ),
+    Protocol(
+        "ml-1m-ratings",
+        "Ratings of unseen users, MovieLens-1M, five folds",
+        ("rmse", "mae"),
+        FOLDS,
+        plain="biases",
+        published=(
+            _ratings("Hybrid", 0.9731, None, HYBRID),
+            _ratings("attribute bias", 0.9734, None, HYBRID),
+            _ratings("item and user bias", 0.9853, None, HYBRID),
+            _ratings("SVD", 0.9852, None, HYBRID),
+            _ratings("SVD++", 1.0078, None, HYBRID),
+        ),
+    ),
+    Protocol(
+        "ml-100k-rated",
+        "Order of the items that an unseen user rated, MovieLens-100K",
+        ("rated_ndcg@10", "rated_ndcg@5"),
+        plain="item-mean",
+        published=(_rated("LambdaMART", 0.6227, 0.6241), _rated("LM-MF-Reg", 0.6503, 0.6581)),
+        floors=(
+            Floor("item-mean", "rated_ndcg@5", 0.7041, 0.01),
+            Floor("item-mean", "rated_ndcg@10", 0.7068, 0.01),
+        ),
+    ),
+    Protocol(
+        "ml-1m-rated",
+        "Order of the items that an unseen user rated, MovieLens-1M",
+        ("rated_ndcg@10", "rated_ndcg@5"),
+        plain="item-mean",
+        published=(_rated("LambdaMART", 0.6092, 0.6453), _rated("LM-MF-Reg", 0.6694, 0.6705)),
+        floors=(
+            Floor("item-mean", "rated_ndcg@5", 0.7542, 0.006),
+            Floor("item-mean", "rated_ndcg@10", 0.7491, 0.006),
+        ),
+    ),
+    Protocol(
+        "hetrec-lastfm",
+        "Last.fm, tags and friends",
+        LASTFM,
+        compared="ndcg@10",
+        published=LOCO_ROWS,
+        floors=(Floor("popularity", "precision@20", 0.2072, 0.012),),
+    ),
+    Protocol(
+        "hetrec-lastfm-friends",
+        "Last.fm, friends alone",
+        LASTFM,
+        compared="ndcg@10",
+        published=LOCO_ROWS,
+        floors=(Floor("neighbour-popularity", "precision@20", 0.3441, 0.012),),
+    ),
+    Protocol(
+        "hetrec-lastfm-tags",
+        "Last.fm, tags alone",
+        LASTFM,
+        compared="ndcg@10",
+        published=LOCO_ROWS,
+    ),
+    Protocol(
+        "heater-lastfm",
+        "Last.fm, Heater's split, friends alone",
+        ("ndcg@20", "precision@20", "recall@20", "ndcg@100"),
+        floors=(
+            Floor("popularity", "ndcg@20", 0.2346, 0.004),
+            Floor("neighbour-popularity", "ndcg@20", 0.3750, 0.004),
+        ),
+    ),
+    Protocol(
+        "ml-100k",
+        "MovieLens-100K, demographics",
+        LISTS,
+        groups=("gender", "age"),
+        floors=(Floor("popularity", "ndcg@10", 0.4070, 0.012),),
+    ),
+    Protocol(
+        "ml-1m",
+        "MovieLens-1M, demographics",
+        LISTS,
+        groups=("gender", "age"),
+        floors=(Floor("popularity", "ndcg@10", 0.4023, 0.008),),
+    ),
+    Protocol(
+        "renttherunway",
+        "Rent The Runway, body measures",
+        LISTS,
+        (0,),
+        groups=("body_type",),
+        floors=(Floor("popularity", "ndcg@10", 0.0567, 0.004),),
+    ),
+    Protocol("ta-feng", "Ta-Feng, age and area", LISTS, (0,)),
+    Protocol("hetrec-lastfm-shots", "Last.fm, first listens", SHOTS, compared="k1/ndcg@10"),
+    Protocol("ml-1m-shots", "MovieLens-1M, first ratings", SHOTS, (0,), compared="k1/ndcg@10"),
+    Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10"),
+    Protocol("ml-100k-1", "MovieLens-100K, 1 % of the training users", LISTS),
+    Protocol("ml-100k-10", "MovieLens-100K, 10 % of the training users", LISTS),
+)
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {protocol.name: protocol for protocol in PROTOCOLS}[name]

@@ -1,0 +1,173 @@
+"""Kept results -> the table in Markdown and LaTeX. Nothing here trains, or looks at a value per user."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.protocols import Floor, Protocol
+from gnnrec.pairing import LOWER_IS_BETTER
+from gnnrec.tables import DASH, mean_text
+from gnnrec.text_table import Table
+
+LEVEL = 0.05
+PUBLISHED, SUSPECT = " †", " ‡"
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """A result file, as `experiments.keep` wrote it."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def render(protocol: Protocol, kept: Mapping[str, Any], folder: Path) -> dict[Path, str]:
+    """The files of a protocol's table: path -> text.
+
+    Args:
+        protocol: which one.
+        kept: its results.
+        folder: where the table belongs.
+    """
+    table = protocol_table(protocol, kept)
+    return {folder / f"{protocol.name}.md": table.markdown(), folder / f"{protocol.name}.tex": table.latex()}
+
+
+def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
+    """Our rows and published ones, the best first: best in bold, what is not significantly worse underlined."""
+    columns = kept["columns"]
+    names = list(dict.fromkeys(run["name"] for run in kept["runs"]))
+    published = {row.name + PUBLISHED: row.values for row in protocol.published}
+    lower = protocol.columns[0].rpartition("/")[2] in LOWER_IS_BETTER
+
+    def place(name: str) -> tuple[float, str]:
+        """By the first column in which the row has a number: a model that needs first choices comes last."""
+        if name in published:
+            value = published[name].get(protocol.columns[0])
+        else:
+            found = columns[protocol.columns[0]]["rows"].get(name)
+            value = None if found is None else found["mean"]
+        return (float("inf") if value is None else value if lower else -value), name
+
+    ordered = sorted([*names, *published], key=place)
+    cells = [
+        _published_cells(name, published[name], protocol)
+        if name in published
+        else _cells(name, columns, protocol, kept)
+        for name in ordered
+    ]
+    marks = {
+        (row, 1 + c): mark
+        for c, metric in enumerate(protocol.columns)
+        for row, name in enumerate(ordered)
+        if name not in published and (mark := _mark(name, columns[metric]))
+    }
+    return Table(
+        header=("model", *protocol.columns, f"{protocol.main} vs best baseline"),
+        cells=cells,
+        bold={where for where, mark in marks.items() if mark == "best"},
+        caption=_caption(protocol, kept),
+        rows=[],
+        underlined={where for where, mark in marks.items() if mark == "not worse"},
+    )
+
+
+def floor_lines(protocol: Protocol, kept: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """Each floor of the protocol that has results: whether it is met, and a line for people."""
+    lines = []
+    for floor in protocol.floors:
+        found = kept["columns"].get(floor.metric, {"rows": {}})["rows"].get(floor.model)
+        if found is not None:
+            met = abs(found["mean"] - floor.value) <= floor.within
+            lines.append((met, f"{'met' if met else 'MISSED'}: {_floor_text(protocol, floor, found['mean'])}"))
+    return lines
+
+
+def suspects(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The controls with shuffled attributes whose difference to the plain row is not noise: name -> difference."""
+    found = _controls(protocol, kept)
+    return {name: d for name, d in found.items() if d["low"] > 0 or d["high"] < 0}
+
+
+def _cells(name: str, columns: Mapping[str, Any], protocol: Protocol, kept: Mapping[str, Any]) -> tuple[str, ...]:
+    shown = name + (SUSPECT if name in suspects(protocol, kept) else "")
+    main = columns[protocol.main]
+    found = [columns[metric]["rows"] for metric in protocol.columns]
+    return (shown, *(mean_text(rows[name]) if name in rows else "" for rows in found), _gap(name, main))
+
+
+def _gap(name: str, column: Mapping[str, Any]) -> str:
+    """Difference to the best baseline, with its interval and corrected p-value."""
+    if name == column.get("floor"):
+        return "best baseline"
+    d = column.get("to_floor", {}).get(name)
+    if d is None:
+        return DASH
+    return f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f}), p {d['p_value_holm']:.4f}"
+
+
+def _published_cells(name: str, values: Mapping[str, float], protocol: Protocol) -> tuple[str, ...]:
+    return (name, *(f"{values[m]:.4f}" if m in values else "" for m in protocol.columns), "")
+
+
+def _mark(name: str, column: Mapping[str, Any]) -> str:
+    best, own = column["rows"].get(column.get("best")), column["rows"].get(name)
+    if best is not None and own is not None and f"{own['mean']:.4f}" == f"{best['mean']:.4f}":
+        return "best"
+    d = column.get("to_best", {}).get(name)
+    return "" if d is None or d["p_value_holm"] < LEVEL else "not worse"
+
+
+def _controls(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    shuffled = dict.fromkeys(run["name"] for run in kept["runs"] if run["config"].get("shuffle_attributes"))
+    to_plain = kept["columns"][protocol.main].get("to_plain", {})
+    return {name: to_plain[name] for name in shuffled if name in to_plain}
+
+
+def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
+    """All that a reader needs to know of the numbers, on one line."""
+    runs, main = kept["runs"], kept["columns"][protocol.main]
+    scored = [run for run in runs if run["users"]] or runs
+    seeds = sorted({run["seed"] for run in runs})
+    seconds = sum(sum(run["seconds"].values()) for run in runs)
+    users = (main.get("intervals") or {}).get(main.get("best"), {}).get("users")
+    parts = [
+        f"{protocol.title}. Mean ± standard deviation over seeds {', '.join(map(str, seeds))}.",
+        f"Users per run: {_span([run['users'] for run in scored])}"
+        + (f", {users} different ones" if users else "")
+        + f"; left out without a target: {_span([run['users_without_target'] for run in scored])}.",
+        "Bold: best; underlined: not significantly worse (paired bootstrap over users within folds, Holm, 5 %).",
+        "Last column: difference to the best baseline, 95 % interval, p after Holm's correction over the rows.",
+    ]
+    if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
+        parts.append(f"{DASH}: the model cannot score an unseen user.")
+    parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
+    for name, d in _controls(protocol, kept).items():
+        gap = f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})"
+        verdict = "not noise: read the table with care" if name in suspects(protocol, kept) else "within noise"
+        mark = "‡ " if name in suspects(protocol, kept) else ""
+        parts.append(f"{mark}Control {name} against {protocol.plain}: {gap}, {verdict}.")
+    caught = kept["canaries"]
+    parts.append(f"Planted leaks that the audit caught: {sum(caught.values())} of {len(caught)}.")
+    parts.append(_openings(kept, len(runs)))
+    parts.append(f"{_duration(seconds)} in all.")
+    return " ".join(parts)
+
+
+def _openings(kept: Mapping[str, Any], runs: int) -> str:
+    times = kept["openings"]["times"]
+    if not times:
+        return f"{runs} runs; openings of the test part were not logged."
+    return f"{runs} runs; the test part was opened {times} times."
+
+
+def _floor_text(protocol: Protocol, floor: Floor, mean: float) -> str:
+    return f"{protocol.name}: {floor.model} {floor.metric} {mean:.4f}, expected {floor.value:.4f} ± {floor.within:.4f}"
+
+
+def _span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"

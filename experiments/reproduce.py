@@ -1,0 +1,135 @@
+"""Runs every config of every protocol with every seed, keeps the small results, and renders the tables and figures.
+
+python -m experiments.reproduce                     everything; goes on where it was broken off
+python -m experiments.reproduce ml-100k --seeds 1   one protocol, its first seed
+python -m experiments.reproduce --quick             a smoke run of everything, whose results are thrown away
+python -m experiments.reproduce --render            tables and figures again, from the committed results
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from experiments.keep import keep
+from experiments.numbers import numbers_tex
+from experiments.protocols import CONFIGS, PROTOCOLS, RESULTS, TABLES, Protocol
+from experiments.quick import quick_overrides
+from experiments.render import floor_lines, read_kept, render, suspects
+from gnnrec.config import NamedConfig, read_config
+from gnnrec.data.config import NamedData
+from gnnrec.data.sources import fetch, find, source_named
+from gnnrec.errors import DataError, InputError
+from gnnrec.run import run
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Protocols; left out, all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, one epoch, nothing kept.")] = False,
+    only_render: Annotated[bool, typer.Option("--render", help="Run nothing; render from what is kept.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many seeds.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+) -> None:
+    """Reproduces the tables and figures of the paper."""
+    chosen = _chosen(names)
+    if only_render:
+        render_all(RESULTS, TABLES)
+    elif quick:
+        with tempfile.TemporaryDirectory() as folder:
+            reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, quick=True)
+            render_all(Path(folder) / "results", Path(folder) / "tables")
+    else:
+        reproduce(chosen, out, RESULTS, seeds)
+        render_all(RESULTS, TABLES)
+
+
+def reproduce(
+    protocols: list[Protocol], out: Path, results: Path, seeds: int | None = None, *, quick: bool = False
+) -> None:
+    """Runs the protocols one after the other, and keeps each one's results as it finishes.
+
+    Args:
+        protocols: which ones; one without configs, or whose data cannot be had, is skipped with a word.
+        out: folder of the runs, `<out>/<protocol>/<config>/<seed>/`; finished runs are not run again.
+        results: folder of the result files.
+        seeds: only the first so many; None runs all.
+        quick: smoke runs, and only of data that is on this machine already.
+    """
+    for protocol in protocols:
+        started = time.monotonic()
+        configs = [read_config(path) for path in protocol.configs()]
+        missing = _missing(configs, quick)
+        if not configs or missing:
+            why = f"no data {missing} on this machine" if missing else f"no configs in {CONFIGS.name}/{protocol.name}"
+            err.print(f"{protocol.name}: skipped, {why}")
+            continue
+        jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
+        for number, (config, seed) in enumerate(jobs, start=1):
+            _run(config, seed, protocol, out, f"{number} of {len(jobs)}", quick=quick)
+        keep(protocol, out / protocol.name, results / f"{protocol.name}.json")
+        err.print(f"{protocol.name}: {len(jobs)} runs, {time.monotonic() - started:.0f} s")
+
+
+def render_all(results: Path, tables: Path) -> None:
+    """Renders every table that there are results for, and the numbers of the text; says which floors are met."""
+    kept = [(p, read_kept(path)) for p in PROTOCOLS if (path := results / f"{p.name}.json").is_file()]
+    tables.mkdir(parents=True, exist_ok=True)
+    for protocol, content in kept:
+        for path, text in render(protocol, content, tables).items():
+            path.write_text(text)
+        for _, line in floor_lines(protocol, content):
+            err.print(line)
+        for name in suspects(protocol, content):
+            err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
+    (tables / "numbers.tex").write_text(numbers_tex(kept))
+
+
+def _run(config: NamedConfig, seed: int, protocol: Protocol, out: Path, count: str, *, quick: bool) -> None:
+    folder = out / protocol.name / config.name / str(seed)
+    if quick:
+        path = CONFIGS / protocol.name / f"{config.name}.yaml"
+        config = read_config(path, quick_overrides(config))
+    started = time.monotonic()
+    result = run(config.with_seed(seed), folder, progress=err.is_terminal).result
+    metric = result.metrics.get(protocol.main)
+    value = "-" if metric is None else f"{metric:.4f}"
+    seconds = time.monotonic() - started
+    err.print(f"{protocol.name} {count}: {config.name} seed {seed}  {protocol.main} {value}  ({seconds:.1f} s)")
+
+
+def _missing(configs: list[NamedConfig], quick: bool) -> str:
+    """The first data source that cannot be had; empty where all is there."""
+    for config in configs:
+        data = config.config.data
+        if isinstance(data, NamedData) and len(find(data.source)) < len(source_named(data.source).files):
+            if quick:
+                return data.source
+            try:
+                fetch(data.source, progress=err.is_terminal)
+            except DataError:
+                return data.source
+    return ""
+
+
+def _chosen(names: list[str] | None) -> list[Protocol]:
+    known = {protocol.name: protocol for protocol in PROTOCOLS}
+    for name in names or []:
+        if name not in known:
+            raise InputError(f"no protocol is called {name!r}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(PROTOCOLS)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except InputError as error:
+        err.print(f"error: {error}", markup=False)
+        sys.exit(2)
