@@ -9,7 +9,10 @@ from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.search_space import Choice, Integer, Log, Uniform, conditional, searched, value_of
 
 WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), "search_space")]
-SETTINGS = {"ALS": {"cold": "attribute_map"}, "BPR": {"cold": "attribute_map"}, "Biases": {"cold": "attributes"}}
+SETTINGS = {
+    **dict.fromkeys(("ALS", "BPR", "BiasedMF"), {"cold": "attribute_map"}),
+    "Biases": {"cold": "attributes"},
+}
 """Options under which every declared option means something."""
 
 
@@ -48,7 +51,7 @@ def test_every_declared_option_exists_and_every_extreme_is_allowed(name: str) ->
 
 
 def test_models_that_can_be_tuned_can_be_and_the_others_have_nothing_to_tune() -> None:
-    assert {*models.__all__} - {*WITH_SPACE} == {"Popularity", "Random"}
+    assert {*models.__all__} - {*WITH_SPACE} == {"GlobalMean", "Popularity", "Random"}
     assert searched(models.Popularity, {}) == {}
 
 

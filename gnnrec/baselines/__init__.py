@@ -7,7 +7,9 @@ from gnnrec.baselines.lightfm import LightFM
 from gnnrec.baselines.linear import AttributeLinear
 from gnnrec.baselines.neighbours import AttributeKNN, NeighbourPopularity
 from gnnrec.baselines.popularity import Popularity, Random
-from gnnrec.baselines.ratings import Biases, ItemMean
+from gnnrec.baselines.ratings import Biases, GlobalMean, ItemMean
+from gnnrec.baselines.ratings_attributes import AttributeKNNRatings, BilinearRatings, SegmentItemMean
+from gnnrec.baselines.ratings_factorization import BiasedMF
 from gnnrec.baselines.segment import SegmentPopularity
 
 __all__ = [
@@ -15,13 +17,18 @@ __all__ = [
     "BPR",
     "EASE",
     "AttributeKNN",
+    "AttributeKNNRatings",
     "AttributeLinear",
+    "BiasedMF",
     "Biases",
+    "BilinearRatings",
+    "GlobalMean",
     "ItemKNN",
     "ItemMean",
     "LightFM",
     "NeighbourPopularity",
     "Popularity",
     "Random",
+    "SegmentItemMean",
     "SegmentPopularity",
 ]

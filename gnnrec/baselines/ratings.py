@@ -1,16 +1,42 @@
-"""Predictions of values, such as ratings: the mean of an item, and biases of items and users."""
+"""Predictions of values, such as ratings: the mean of all, the mean of an item, and biases of items and users."""
 
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy import sparse
 from torch import Tensor
 
-from gnnrec.errors import ConfigError
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import UserFeatures, as_scores
+from gnnrec.rating_effects import fit_biases, known_user_bias, ratings_of, shrunk_mean
 from gnnrec.ridge import RidgeMap
 from gnnrec.search_space import Log, SearchSpace
+
+
+class GlobalMean:
+    """The mean of all training values, for every user and every item.
+
+    Source: no paper.
+    Shapes: users B -> values [B, I], all alike.
+    """
+
+    scores_unseen_users = True
+    predicts_values = True
+
+    def __init__(self) -> None:
+        self.chosen: dict[str, Any] = {}
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Averages; nothing is chosen and nothing is drawn.
+
+        Raises:
+            ConfigError: the interactions have no values.
+        """
+        self._mean = float(ratings_of(train).value.mean())
+        self._num_items = train.num_items
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, on the scale of the values."""
+        return as_scores(np.full((len(users), self._num_items), self._mean))
 
 
 class ItemMean:
@@ -44,10 +70,9 @@ class ItemMean:
         Raises:
             ConfigError: the interactions have no values.
         """
-        values = _values(train)
-        mean = values.mean()
-        item = train.users.items.node.numpy()
-        self._item_value = mean + _shrunk_mean(item, values - mean, train.num_items, self.shrinkage)
+        ratings = ratings_of(train)
+        mean = ratings.value.mean()
+        self._item_value = mean + shrunk_mean(ratings.item, ratings.value - mean, train.num_items, self.shrinkage)
 
     def score(self, users: Users) -> Tensor:
         """[B, I] float32, on the scale of the values."""
@@ -104,44 +129,22 @@ class Biases:
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Averages, and solves for the effects of attribute values; nothing is chosen and nothing is drawn.
+        """Solves for the biases and for the effects of attribute values; nothing is chosen and nothing is drawn.
 
         Raises:
             ConfigError: the interactions have no values.
         """
-        items = train.users.items
-        user, item, value = items.row.numpy(), items.node.numpy(), _values(train)
-        self._range = (float(value.min()), float(value.max()))
-        mean = value.mean()
-        edge = np.arange(len(value))
-        shape = (len(value), train.num_users + train.num_items)
-        design = sparse.csr_array(
-            (np.ones(2 * len(value)), (np.tile(edge, 2), np.concatenate([user, train.num_users + item]))), shape=shape
-        )
-        penalty = np.repeat(
-            np.array([self.user_shrinkage, self.item_shrinkage], float), [train.num_users, train.num_items]
-        )
-        gram = sparse.csr_array(design.T @ design + sparse.diags_array(penalty))
-        bias, unsolved = sparse.linalg.cg(gram, design.T @ (value - mean), rtol=1e-8)
-        assert unsolved == 0
-        user_bias, item_bias = np.split(bias, [train.num_users])
-        self._item_value = mean + item_bias  # [I]
+        ratings = ratings_of(train)
+        self._range = ratings.range
+        biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
+        self._item_value = biases.mean + biases.item  # [I]
         self._features = UserFeatures(train)
         self._expected: RidgeMap | float = 0.0
-        known = np.flatnonzero(np.bincount(user, minlength=train.num_users))
         if self.cold == "mean":
-            self._expected = float(user_bias[known].mean())
+            self._expected = biases.mean_user
         elif self.cold == "attributes":
-            features = self._features(train.users)[known]
-            self._expected = RidgeMap(features, user_bias[known][:, None], self.regularization)
-
-    def _user_bias(self, users: Users, expected: np.ndarray) -> np.ndarray:
-        """[B] biases of the users, shrunk to `expected` ([B])."""
-        row = users.items.row.numpy()
-        if users.items.weight is None or len(row) == 0:
-            return expected
-        residual = users.items.weight.numpy() - self._item_value[users.items.node.numpy()] - expected[row]
-        return np.asarray(expected + _shrunk_mean(row, residual, len(users), self.user_shrinkage))
+            features = self._features(train.users)[np.flatnonzero(biases.known)]
+            self._expected = RidgeMap(features, biases.user[biases.known][:, None], self.regularization)
 
     def score(self, users: Users) -> Tensor:
         """[B, I] float32, within the range of the training values."""
@@ -149,23 +152,5 @@ class Biases:
             expected = self._expected(self._features(users))[:, 0]
         else:
             expected = np.full(len(users), self._expected)
-        prediction = self._item_value + self._user_bias(users, expected)[:, None]
-        return as_scores(prediction.clip(*self._range))
-
-
-def _values(train: Training) -> np.ndarray:
-    """[E] float64, the values of the training interactions."""
-    weight = train.users.items.weight
-    if weight is None:
-        raise ConfigError(
-            "model: a model of ratings needs interactions with values, and this data has none; name its value column, "
-            "or choose a model that ranks"
-        )
-    return weight.numpy().astype(np.float64)
-
-
-def _shrunk_mean(group: np.ndarray, values: np.ndarray, num_groups: int, shrinkage: float) -> np.ndarray:
-    """[G] mean of each group, with `shrinkage` values of 0 added; 0 where there is nothing to average."""
-    count = np.bincount(group, minlength=num_groups) + shrinkage
-    total = np.bincount(group, weights=values, minlength=num_groups)
-    return np.asarray(total / np.where(count > 0, count, 1))
+        bias = known_user_bias(users.items, self._item_value, expected, self.user_shrinkage)
+        return as_scores((self._item_value + bias[:, None]).clip(*self._range))
