@@ -82,13 +82,26 @@ def test_a_training_user_without_items_is_a_cold_user_and_does_not_count_in_the_
         assert model.score(train.users)[0].numpy() == pytest.approx(wanted, abs=1e-5)
 
 
-def test_bpr_gives_a_training_user_its_own_vector_and_ignores_the_support_of_others() -> None:
+def test_bpr_gives_a_training_user_its_own_vector_and_moves_another_towards_its_items() -> None:
     model = fitted(BPR(cold="mean"))
     wanted = model._model.user_factors @ model._model.item_factors.T
     order = torch.tensor([3, 1, 2])
     assert model.score(TRAIN.users.take(order)).numpy() == pytest.approx(wanted[[3, 1, 2]], abs=1e-4)
     support = replace(UNSEEN, items=Edges(torch.tensor([0]), torch.tensor([1])))
-    assert model.score(support).equal(model.score(UNSEEN))
+    before, after = model.score(UNSEEN), model.score(support)
+    assert after[1:].equal(before[1:])
+    assert (after[0, 1] - after[0].mean()) > (before[0, 1] - before[0].mean())
+
+
+def test_bpr_starts_its_fold_in_from_the_vector_of_the_cold_policy() -> None:
+    support = replace(UNSEEN, items=Edges(torch.tensor([0, 1]), torch.tensor([1, 1])))
+    mean, none = (fitted(BPR(cold=cold)).score(support) for cold in ("mean", "none"))
+    assert none[:2].allclose(mean[:2], atol=1e-5)
+    assert not none[2:].any()
+    mapped = fitted(BPR(cold="attribute_map", fold_in_passes=1)).score(support)
+    far = [user for user in range(2, len(UNSEEN)) if not mapped[user].allclose(mapped[0], atol=1e-2)]
+    assert far
+    assert not mapped[0].allclose(mean[0], atol=1e-3)
 
 
 def test_without_a_policy_unseen_users_cannot_be_scored() -> None:
