@@ -10,7 +10,7 @@ from gnnrec.search_space import Choice, Integer, Log, Uniform, conditional, sear
 
 WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), "search_space")]
 SETTINGS = {
-    **dict.fromkeys(("ALS", "BPR", "BiasedMF"), {"cold": "attribute_map"}),
+    **{name: {"cold": "attribute_map"} for name in ("ALS", "BPR", "BiasedMF")},
     "Biases": {"cold": "attributes"},
 }
 """Options under which every declared option means something."""
