@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,19 +54,10 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Runs configs and prints a table. A finished run is not run again; a broken one goes on."""
-    from gnnrec.config import read_config
     from gnnrec.run import run as run_one
     from gnnrec.tables import expected_rows, metrics_table
 
-    overrides = [a for a in arguments if "=" in a and not Path(a).is_file()]
-    configs = [read_config(Path(a), overrides) for a in arguments if a not in overrides]
-    if not configs:
-        raise InputError("no config is given; for example: gnnrec run configs/ml-100k/graphsage.yaml")
-    names = [config.name for config in configs]
-    if len(set(names)) < len(names):
-        raise InputError(
-            f"two configs are called {max(names, key=names.count)}; a run's folder is named after its config"
-        )
+    configs = _configs(arguments, "gnnrec run configs/ml-100k/graphsage.yaml")
     runs = []
     for config in configs:
         for seed in _seeds(seeds) if seeds is not None else [config.config.seed]:
@@ -87,6 +79,20 @@ def run(
             raise typer.Exit(1)
 
 
+def _configs(arguments: list[str], example: str) -> list[Any]:
+    """The configs that arguments name, with the overrides that stand among them."""
+    from gnnrec.config import read_config
+
+    overrides = [a for a in arguments if "=" in a and not Path(a).is_file()]
+    configs = [read_config(Path(a), overrides) for a in arguments if a not in overrides]
+    if not configs:
+        raise InputError(f"no config is given; for example: {example}")
+    names = [config.name for config in configs]
+    if len(set(names)) < len(names):
+        raise InputError(f"two configs are called {max(names, key=names.count)}; what is written has a config's name")
+    return configs
+
+
 def _report(run: Any) -> None:
     result = run.result
     shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in list(result.metrics.items())[:3])
@@ -101,6 +107,48 @@ def _seeds(text: str) -> list[int]:
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds: {text!r}; each seed must be at least 0 and stand there once")
     return seeds
+
+
+@app.command()
+def tune(
+    arguments: Annotated[list[str], typer.Argument(metavar="CONFIG... [KEY=VALUE...]", help="Configs and overrides.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Most trials; left out, tuning.trials.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Most minutes; left out, tuning.minutes.")] = None,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the tuned configs and of the logs.")] = Path("tuned"),
+    storage: Annotated[
+        str | None, typer.Option(help="File or Optuna URL of the trials, for several workers; left out, one in --out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Searches options on validation users within a budget; the test part stays sealed. A broken search goes on."""
+    from gnnrec.tune import tune as tune_one
+
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"--minutes: must be above 0, got {minutes:g}")
+    given = {"trials": trials, "minutes": minutes}
+    rows = []
+    for config in _configs(arguments, "gnnrec tune configs/ml-100k/als-mean.yaml"):
+        budget = config.config.tuning.model_copy(update={k: v for k, v in given.items() if v is not None})
+        found = tune_one(config, to, budget=budget, storage=storage, seed=seed, report=_say)
+        if found.file is None:
+            _say(f"{config.name}: other workers have taken all trials; the last one writes the files")
+        rows.append(found)
+    if as_json:
+        typer.echo(json.dumps([{**asdict(row), "file": row.file and str(row.file)} for row in rows]))
+        return
+    table = Table("config", "metric", "own options", "best", "trial", "trials", "seconds", "file")
+    for row in rows:
+        own, best = ("-" if r is None or r.value is None else f"{r.value:.4f}" for r in (row.own, row.best))
+        number = "-" if row.best is None else str(row.best.number)
+        table.add_row(
+            row.name, row.metric, own, best, number, str(row.trials), f"{row.seconds:.0f}", str(row.file or "-")
+        )
+    out.print(table)
+
+
+def _say(line: str) -> None:
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """RunConfig: everything that one run depends on, read from YAML; unknown keys are refused."""
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,15 @@ class NamedConfig:
         name: the file's name without its ending; a row of a table.
         config: what it says, complete.
         folder: absolute folder that its paths start from.
+        said: what the file says, overrides included, without any default.
+        head: the lines of comment that the file begins with.
     """
 
     name: str
     config: RunConfig
     folder: Path
+    said: Mapping[str, Any] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
 
     def model(self, chosen: Mapping[str, Any] | None = None) -> Any:
         """A new model with the config's options.
@@ -124,7 +129,7 @@ class NamedConfig:
 
     def with_seed(self, seed: int) -> "NamedConfig":
         """The same config with another seed."""
-        return NamedConfig(self.name, self.config.model_copy(update={"seed": seed}), self.folder)
+        return replace(self, config=self.config.model_copy(update={"seed": seed}), said={**self.said, "seed": seed})
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
@@ -149,7 +154,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     name = path.parent.parent.name if path.name == "config.yaml" else path.stem
-    return check_config(plain, str(path), name, path.resolve().parent)
+    checked = check_config(plain, str(path), name, path.resolve().parent)
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return replace(checked, said=plain, head=tuple(lines))
 
 
 def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig:

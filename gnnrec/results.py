@@ -94,9 +94,9 @@ def write_result(folder: Path, result: Result, per_user: pd.DataFrame) -> None:
     (folder / RESULT).unlink(missing_ok=True)
     table = io.BytesIO()
     per_user.to_parquet(table, index=False)
-    _replace(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(result.config)).encode())
-    _replace(folder / PER_USER, table.getvalue())
-    _replace(folder / RESULT, (result.model_dump_json(indent=2) + "\n").encode())
+    replace_file(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(result.config)).encode())
+    replace_file(folder / PER_USER, table.getvalue())
+    replace_file(folder / RESULT, (result.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_result(folder: Path) -> Result:
@@ -180,9 +180,9 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Puts a file in its place in one step: whoever looks sees the old one, or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
     with partial.open("wb") as file:
         file.write(content)
         file.flush()

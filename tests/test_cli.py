@@ -237,7 +237,8 @@ def test_describe_takes_a_config(gnnrec: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["compare"], ["recommend"], ["data"], ["data", "list"], ["check-layer"], ["layers"]]
+    "command",
+    [[], ["run"], ["compare"], ["recommend"], ["data"], ["data", "list"], ["check-layer"], ["layers"], ["tune"]],
 )
 def test_every_command_has_help(gnnrec: Any, command: list[str]) -> None:
     answer = gnnrec(*command, "--help")
