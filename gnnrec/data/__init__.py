@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gnnrec.data import lastfm, movielens, renttherunway, table, tafeng
+from gnnrec.data import heater, lastfm, movielens, renttherunway, table, tafeng
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import ITEM, USER, Dataset
 from gnnrec.data.sources import fetch, source_named
@@ -15,6 +15,7 @@ READERS = {
     "ml-100k": movielens.read_100k,
     "ml-1m": movielens.read_1m,
     "hetrec-lastfm": lastfm.read,
+    "heater-lastfm": heater.read,
     "renttherunway": renttherunway.read,
     "ta-feng": tafeng.read,
 }

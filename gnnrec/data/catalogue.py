@@ -227,6 +227,40 @@ SOURCES: dict[str, Source] = {
             official="https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
         ),
         Source(
+            name="heater-lastfm",
+            title="HetRec 2011 Last.fm as split by Heater: training, validation and test users, friendships",
+            terms="research use, non-commercial",
+            citation=(
+                "Zhu, Sefati, Saadatpanah, Caverlee: Recommendation for New Users and New Items via Randomized "
+                "Training and Mixture-of-Experts Transformation. SIGIR 2020. doi:10.1145/3397271.3401178"
+            ),
+            page="https://github.com/Zziwei/Heater--Cold-Start-Recommendation",
+            size="1,892 users, 17,632 items, 92,834 interactions",
+            # The authors' files are of another layout; no checksum is known for them.
+            files=(
+                File(
+                    "train",
+                    "train.parquet",
+                    "074a22cce29ba0e6077dc1742577aa6132a09645dc4b020f175ad8d47036a52d",
+                ),
+                File(
+                    "validation",
+                    "vali.parquet",
+                    "cf6b004147c62526ef3b0d6c05035ba787857679eca0b788fe319966478fb596",
+                ),
+                File(
+                    "test",
+                    "test.parquet",
+                    "28b2b660056530c703adcd57d0a84bd7f7e44a226f94f38978a041970e93dbe7",
+                ),
+                File(
+                    "friends",
+                    "friends.parquet",
+                    "78ab7a7ac82f8c7b3aaff81953693966f47e5d9fdc00c8b69452feb98658cf9c",
+                ),
+            ),
+        ),
+        Source(
             name="renttherunway",
             title="Rent The Runway: rentals of clothes, measurements of users, categories of clothes",
             terms="research use",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NamedSource = Literal["ml-100k", "hetrec-lastfm", "ml-1m", "renttherunway", "ta-feng"]
+NamedSource = Literal["ml-100k", "hetrec-lastfm", "heater-lastfm", "ml-1m", "renttherunway", "ta-feng"]
 
 
 class _DataConfig(BaseModel):
