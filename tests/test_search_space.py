@@ -9,11 +9,12 @@ from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.search_space import Choice, Integer, Log, Uniform, conditional, searched, value_of
 
 WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), "search_space")]
-SETTINGS = {
-    **{name: {"cold": "attribute_map"} for name in ("ALS", "BPR", "BiasedMF")},
-    "Biases": {"cold": "attributes"},
+SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    **{name: ({"cold": "attribute_map"}, {"cold": "none"}) for name in ("ALS", "BPR")},
+    "BiasedMF": ({"cold": "attribute_map"},),
+    "Biases": ({"cold": "attributes"},),
 }
-"""Options under which every declared option means something."""
+"""Options under which, taken together, every declared option means something."""
 
 
 class Trial:
@@ -32,9 +33,15 @@ class Trial:
 @pytest.mark.parametrize("name", WITH_SPACE)
 def test_every_declared_option_exists_and_every_extreme_is_allowed(name: str) -> None:
     cls = resolve(name, models)
-    complete = complete_options(cls, SETTINGS.get(name, {}))
-    space = searched(cls, complete)
-    assert space.keys() == cls.search_space.keys()  # type: ignore[attr-defined]
+    settings = [complete_options(cls, options) for options in SETTINGS.get(name, ({},))]
+    spaces = [searched(cls, complete) for complete in settings]
+    assert set().union(*spaces) == cls.search_space.keys()  # type: ignore[attr-defined]
+    for complete, space in zip(settings, spaces, strict=True):
+        check_space(cls, complete, space)
+
+
+def check_space(cls: type, complete: dict[str, Any], space: dict[str, Any]) -> None:
+    name = cls.__name__
     nothing = object()
     for option, tried in space.items():
         part, _, key = option.rpartition(".")

@@ -34,6 +34,8 @@ class NeighbourPopularity:
     Args:
         friends: weight of the users linked to; at least 0. Without effect where the data has no user-user edges.
         attributes: weight of the users alike in attributes; at least 0.
+        friends_in_common: each training user that a user is linked to is one more attribute value, so that users who
+            are linked to the same ones are alike.
         popularity: weight of popularity; above 0, so that ties between items that no neighbour chose are broken.
         power: exponent of the similarity; above 0. The higher, the more the nearest count.
         idf: a value counts by the logarithm of its rarity.
@@ -62,6 +64,7 @@ class NeighbourPopularity:
         *,
         friends: float = 0.6,
         attributes: float = 0.4,
+        friends_in_common: bool = False,
         popularity: float = 1e-4,
         power: float = 2.0,
         idf: bool = True,
@@ -78,6 +81,7 @@ class NeighbourPopularity:
             raise ValueError(f"neighbours must be at least 1, or none for all; got {neighbours}")
         self.friends = friends
         self.attributes = attributes
+        self.friends_in_common = friends_in_common
         self.popularity = popularity
         self.power = power
         self.idf = idf
@@ -88,7 +92,9 @@ class NeighbourPopularity:
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """Keeps the training users' histories and attribute values; nothing is chosen and nothing is drawn."""
         self._train = train
-        self._features = UserFeatures(train, edge_weights=self.edge_weights, idf=self.idf, normalise="length")
+        self._features = UserFeatures(
+            train, friends=self.friends_in_common, edge_weights=self.edge_weights, idf=self.idf, normalise="length"
+        )
         self._known = self._features(train.users)  # [U, A]
         self._histories = histories(train.users, train.num_items)  # [U, I]
         self._popularity = _to_largest(train.popularity.numpy().astype(np.float64)[None])  # [1, I]

@@ -12,7 +12,7 @@ from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.recommender import Recommender
-from gnnrec.split import FromFile, Split, UnseenUsers, make_split
+from gnnrec.split import TEST, FromFile, Split, UnseenUsers, make_split
 
 FOLDER = os.environ.get("GNNREC_DATA")
 pytestmark = [
@@ -65,6 +65,33 @@ def test_lastfm(
     assert got["precision@1"] == pytest.approx(first * 1.005, abs=0.006)
     assert got["precision@20"] == pytest.approx(twenty * 1.005, abs=0.002)
     assert got["map@100"] == pytest.approx(hundred * 1.005, abs=0.002)
+
+
+def test_lastfm_split_by_heater() -> None:
+    """As published: nothing is learned from the validation users, and the training artists are ranked."""
+    lists = Path(__file__).parents[2] / "configs" / "heater-lastfm"
+    users = FromFile(
+        test=lists / "test_users.txt", validation=lists / "validation_users.txt", rank_validation_items=False
+    )
+    split = opened(make_split(load(NamedData(source="heater-lastfm")), users, 0))
+    assert len(split.train.users) == 1136
+    assert int(split.candidates(TEST, split.full).sum()) == 12_850
+    asked = split._held_out(TEST, split.train)  # friends among the training users alone
+    for model, wanted, within in (
+        (Popularity(), (0.2113, 0.0938, 0.2346), 0.0001),
+        # Popularity breaks the ties among friends' artists, which the number asked for leaves to chance.
+        (NeighbourPopularity(friends=1, attributes=0), (0.3317, 0.1513, 0.3750), 0.005),
+        (
+            NeighbourPopularity(friends=0.7, attributes=0.3, friends_in_common=True, idf=False, power=1),
+            (0.3411, 0.1542, 0.3880),
+            0.003,
+        ),
+    ):
+        model.fit(split.train, None, 0)
+        config = EvaluateConfig(metrics=["precision", "recall", "ndcg"], at=[20])
+        got = evaluate(model, asked, split.train.candidates, config, 0)
+        assert list(got.metrics.values()) == pytest.approx(wanted, abs=within)
+        assert got.users == 565  # the other two chose nothing that is in training
 
 
 def test_movielens_100k_ranking() -> None:

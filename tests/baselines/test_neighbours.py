@@ -1,5 +1,7 @@
 """Histories of neighbours, against numbers worked by hand and against loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,3 +116,14 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
         NeighbourPopularity(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         AttributeKNN(k=0)
+
+
+def test_friends_in_common_make_users_alike() -> None:
+    # User 0 has the friend 2, user 1 has none; the one who is asked about has the friends 1 and 2. Rows over tags and
+    # friends: user 0 (x; 2), user 1 (x, y), user 2 (z), asked (x, y; 1, 2). Cosines 2 / (sqrt(2) * 2) = .7071,
+    # 2 / (sqrt(2) * 2) = .7071, 0: item 0 gets 1.4142, item 1 .7071; scaled: 1, .5.
+    relations = {**TRAIN.users.relations, FRIEND: edges((0, 2))}
+    train = replace(TRAIN, users=replace(TRAIN.users, relations=relations))
+    model = NeighbourPopularity(friends=0, attributes=1, friends_in_common=True, power=1, **PLAIN)
+    model.fit(train, None, 0)
+    assert model.score(ASKED)[0].tolist() == pytest.approx([1, 0.5, 0, 0], abs=1e-4)
