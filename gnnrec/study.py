@@ -164,13 +164,13 @@ class Study:
 
     def finished(self) -> list[Record]:
         """All trials that found something or failed, in the order of their numbers."""
-        trials = self._trials(self._states.COMPLETE, self._states.FAIL)
-        return [Record(**{**t.user_attrs[RECORD], "number": t.number}) for t in trials if RECORD in t.user_attrs]
+        finished = [trial for trial in self._trials(*self._states) if _is_finished(trial)]
+        return [Record(**{**trial.user_attrs[RECORD], "number": trial.number}) for trial in finished]
 
     @property
     def running(self) -> int:
         """How many trials workers are busy with."""
-        return len(self._counted()) - len(self.finished())
+        return len(self._trials(self._states.RUNNING))
 
     def best(self) -> Record | None:
         """The trial with the best value, the earliest of several; None where none has a value."""
@@ -180,8 +180,8 @@ class Study:
 
     def _counted(self) -> list[int]:
         """Numbers of the trials that count: those with a record, and those that are being made."""
-        running = [t.number for t in self._trials(self._states.RUNNING)]
-        return [*(record.number for record in self.finished()), *running]
+        running = self._states.RUNNING  # read once: a trial that ends between two looks would be counted twice
+        return [t.number for t in self._trials(*self._states) if t.state == running or _is_finished(t)]
 
     def _drop_lost(self) -> None:
         """Closes the trials of dead workers."""
@@ -210,6 +210,11 @@ class Study:
 
     def _trials(self, *states: Any) -> list[Any]:
         return list(self._study.get_trials(deepcopy=False, states=states))
+
+
+def _is_finished(trial: Any) -> bool:
+    """Whether a trial found something, or failed by itself; one that was lost has no record."""
+    return RECORD in trial.user_attrs and bool(trial.state.is_finished())
 
 
 def _storage(storage: str | Path) -> Any:
