@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from gnnrec.audit import audit, audit_graph
+from gnnrec.audit_held_out import audit_held_out
 from gnnrec.config import MODELS, NamedConfig, replace_options
 from gnnrec.data import load
 from gnnrec.data.dataset import USER
@@ -25,7 +26,7 @@ from gnnrec.resolve import build, complete_options, resolve
 from gnnrec.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.shots import reveal_each
 from gnnrec.shuffle import shuffle_attributes
-from gnnrec.split import TEST, Split, make_split
+from gnnrec.split import TEST, VALIDATION, Split, make_split
 from gnnrec.tracking import Tracker
 
 MODEL = "model.pt"
@@ -159,6 +160,7 @@ def _experiment(
     why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
     opening(why)
     split.open_test(why)
+    record["asked"] = audit_held_out(split, split.test, split.full, TEST)
     with _timed(seconds, "evaluate"):
         evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed)
     tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
@@ -237,6 +239,8 @@ def audited_fit(
         record = {**audit(split, train, model.tables), "graph": audit_graph(graph, split, train)}
     else:
         record = audit(split, train)
+    if validation is not None:
+        audit_held_out(split, split.validation, train, VALIDATION)
     model.fit(train, validation, seed)
     return record
 
