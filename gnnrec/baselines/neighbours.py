@@ -111,11 +111,12 @@ class NeighbourPopularity:
 
     def _similarity(self, users: Users) -> np.ndarray:
         """[B, U] float64, similarity ** power to each training user; 0 to oneself and beyond the nearest."""
-        # Rounded, because two users who are equally similar may differ in the last bit.
-        similarity = (self._features(users) @ self._known.T).toarray().round(9)
+        # Most users have a value in common, so a dense product takes a fifth of the time of a sparse one.
+        similarity = np.ascontiguousarray((self._known @ self._features(users).toarray().T).T)  # [B, U]
         row = training_rows(users, self._train)
         similarity[np.flatnonzero(row >= 0), row[row >= 0]] = 0
         if self.neighbours is not None and self.neighbours < similarity.shape[1]:
+            similarity = similarity.round(9)  # two users who are equally similar may differ in the last bit
             last = np.partition(similarity, -self.neighbours, axis=1)[:, -self.neighbours]
             similarity[similarity < last[:, None]] = 0
         return np.asarray(similarity**self.power)
