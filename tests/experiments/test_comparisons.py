@@ -1,0 +1,78 @@
+"""Statistics of a table, against numbers known from how the runs were made."""
+
+import numpy as np
+import pytest
+from made_runs import PROTOCOL, made_rows, made_run
+
+from experiments.comparisons import comparisons
+from experiments.protocols import Protocol
+from gnnrec.statistics import holm
+
+
+def test_best_floor_and_differences():
+    rows = made_rows()
+    column = comparisons(rows, PROTOCOL)["ndcg@10"]
+    assert (column["best"], column["floor"]) == ("graphsage", "als")
+    assert column["to_floor"]["graphsage"]["mean"] == pytest.approx(0.01, abs=1e-6)
+    assert column["to_plain"]["graphsage"]["mean"] == pytest.approx(0.2, abs=1e-6)
+    assert column["to_best"]["popularity"]["p_value_holm"] < 0.01 < 0.05 < column["to_best"]["als"]["p_value_holm"]
+    # Every other row that has numbers is compared, and corrected together.
+    assert set(column["to_best"]) == {"als", "popularity", "shuffled"}
+    differences = list(column["to_best"].values())
+    corrected = holm([d["p_value"] for d in differences])
+    assert [d["p_value_holm"] for d in differences] == pytest.approx(corrected, abs=1e-6)
+    assert column["rows"]["als-mean"] is None
+    assert column["intervals"]["popularity"]["mean"] == column["rows"]["popularity"]["mean"]
+    low, high = (column["intervals"]["graphsage"][end] for end in ("low", "high"))
+    assert low < column["rows"]["graphsage"]["mean"] < high
+
+
+def test_a_control_is_never_the_best():
+    rows = made_rows() | {
+        "leaky": [made_run("leaky", s, np.ones(150), cls="GraphRecommender", shuffled=True) for s in (0, 1)]
+    }
+    assert comparisons(rows, PROTOCOL)["ndcg@10"]["best"] == "graphsage"
+
+
+def test_coverage_has_no_best():
+    assert set(comparisons(made_rows(), PROTOCOL)["coverage@10"]) == {"rows"}
+
+
+def test_lower_errors_are_better():
+    protocol = Protocol("made", "", ("rmse",), plain="biases")
+
+    def run(name, cls, squared):
+        made = made_run(name, 0, squared, cls=cls, metric="squared_error")
+        made.per_user["ratings"] = 1.0
+        metrics = {"rmse": float(np.mean(squared)) ** 0.5}
+        return [type(made)(made.result.model_copy(update={"metrics": metrics}), made.per_user)]
+
+    rows = {
+        "biases": run("biases", "Biases", [1.0, 4.0]),
+        "mean": run("mean", "ItemMean", [4.0, 4.0]),
+        "graph": run("graph", "GraphRatingRecommender", [1.0, 1.0]),
+    }
+    column = comparisons(rows, protocol)["rmse"]
+    assert (column["best"], column["floor"]) == ("graph", "biases")
+    assert column["to_floor"]["graph"]["mean"] == pytest.approx(1 - 2.5**0.5, abs=1e-6)
+
+
+def test_a_row_that_was_not_measured_is_left_out():
+    rows = made_rows() | {"other": [made_run("other", s, [0.5] * 150, metric="mrr") for s in (0, 1)]}
+    assert "other" not in comparisons(rows, PROTOCOL)["ndcg@10"]["rows"]
+
+
+def test_every_number_of_shots_gets_intervals():
+    protocol = Protocol("made", "", ("k0/ndcg@10", "k1/ndcg@10"), compared="k1/ndcg@10")
+
+    def run(name, cls):
+        made = made_run(name, 0, [0.1, 0.4, 0.3], cls=cls, metric="k0/ndcg@10")
+        made.per_user["k1/ndcg@10"] = [0.3, 0.5, 0.7]
+        metrics = {"k0/ndcg@10": float(made.per_user["k0/ndcg@10"].mean()), "k1/ndcg@10": 0.5}
+        return [type(made)(made.result.model_copy(update={"metrics": metrics}), made.per_user)]
+
+    found = comparisons({"popularity": run("popularity", "Popularity"), "als": run("als", "ALS")}, protocol)
+    assert found["k0/ndcg@10"]["intervals"]["als"]["mean"] == pytest.approx(0.8 / 3, abs=1e-6)
+    assert found["k1/ndcg@10"]["intervals"]["als"]["mean"] == pytest.approx(0.5)
+    assert "to_floor" in found["k1/ndcg@10"]
+    assert "to_floor" not in found["k0/ndcg@10"]

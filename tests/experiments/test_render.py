@@ -1,0 +1,100 @@
+"""A table from kept results: order, marks, dashes, published rows, the caption; and the numbers of the text."""
+
+import copy
+
+import pytest
+from made_runs import PROTOCOL, made_rows, made_run
+
+from experiments.comparisons import comparisons
+from experiments.numbers import numbers, numbers_tex
+from experiments.render import floor_lines, protocol_table, render, suspects
+
+
+def kept_of(rows, **changes):
+    return {
+        "openings": {"times": 10},
+        "canaries": {"held_out_user": True, "table_of_users": True},
+        "columns": comparisons(rows, PROTOCOL),
+        "runs": [run.result.model_dump() for group in rows.values() for run in group],
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return kept_of(made_rows())
+
+
+def test_rows_are_sorted_and_marked(kept):
+    table = protocol_table(PROTOCOL, kept)
+    assert [cells[0] for cells in table.cells] == ["graphsage", "als", "LoCo †", "popularity", "shuffled", "als-mean"]
+    assert table.bold == {(0, 1)}
+    assert table.underlined == {(1, 1)}
+    assert table.cells[5] == ("als-mean", "-", "-", "-")
+    assert table.cells[2] == ("LoCo †", "0.4500", "", "")
+    assert table.cells[1][-1] == "best baseline"
+    assert table.cells[0][-1].startswith("+0.0100 (")
+    d = kept["columns"]["ndcg@10"]["to_floor"]["graphsage"]
+    assert f"p {d['p_value_holm']:.4f}" in table.cells[0][-1]
+
+
+def test_the_caption_says_what_a_reader_must_know(kept):
+    caption = protocol_table(PROTOCOL, kept).caption
+    for part in (
+        "seeds 0, 1.",
+        "Users per run: 150, 300 different ones; left out without a target: 1.",
+        "† published: Somebody, 2017.",
+        "-: the model cannot score an unseen user.",
+        "Planted leaks that the audit caught: 2 of 2.",
+        "10 runs; the test part was opened 10 times.",
+        "60 seconds in all.",
+    ):
+        assert part in caption, part
+
+
+def test_a_control_within_noise_and_one_that_is_not(kept):
+    assert suspects(PROTOCOL, kept) == {}
+    assert "Control shuffled against popularity: " in protocol_table(PROTOCOL, kept).caption
+    rows = made_rows()
+    rows["shuffled"] = [
+        made_run("shuffled", run.result.seed, run.per_user["ndcg@10"] + 0.02, cls="GraphRecommender", shuffled=True)
+        for run in rows["popularity"]
+    ]
+    leaky = kept_of(rows)
+    assert set(suspects(PROTOCOL, leaky)) == {"shuffled"}
+    table = protocol_table(PROTOCOL, leaky)
+    assert "shuffled ‡" in [cells[0] for cells in table.cells]
+    assert "‡ Control shuffled against popularity: +0.0200" in table.caption
+    assert "not noise" in table.caption
+
+
+def test_means_that_print_alike_are_both_bold(kept):
+    alike = copy.deepcopy(kept)
+    alike["columns"]["ndcg@10"]["rows"]["als"] = alike["columns"]["ndcg@10"]["rows"]["graphsage"]
+    assert protocol_table(PROTOCOL, alike).bold == {(0, 1), (1, 1)}
+
+
+def test_files(kept, tmp_path):
+    files = render(PROTOCOL, kept, tmp_path)
+    assert {path.name for path in files} == {"made.md", "made.tex"}
+    assert r"\underline{" in files[tmp_path / "made.tex"]
+
+
+def test_floors(kept):
+    off = copy.deepcopy(kept)
+    off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.311
+    assert floor_lines(PROTOCOL, off) == [(False, "MISSED: made: popularity ndcg@10 0.3110, expected 0.3000 ± 0.0100")]
+    off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.309
+    assert floor_lines(PROTOCOL, off)[0][0]
+
+
+def test_numbers_of_the_text(kept):
+    found = numbers([(PROTOCOL, kept)])
+    assert found["made/graphsage/ndcg@10/floor"] == "+0.010"
+    assert found["made/graphsage/ndcg@10/plain"] == "+0.200"
+    assert (
+        found["made/popularity/ndcg@10/floor/p"] == "< .001" or float(found["made/popularity/ndcg@10/floor/p"]) < 0.01
+    )
+    assert found["made/als-mean/ndcg@10"] == "--"
+    assert (found["made/floor"], found["made/runs"], found["made/seeds"]) == ("als", "10", "2")
+    assert (found["made/openings"], found["made/minutes"]) == ("10", "1")
+    assert r"\@number{made/floor}{als}" in numbers_tex([(PROTOCOL, kept)])
