@@ -232,8 +232,8 @@ PROTOCOLS = (
     Protocol("hetrec-lastfm-shots", "Last.fm, first listens", SHOTS, compared="k1/ndcg@10"),
     Protocol("ml-1m-shots", "MovieLens-1M, first ratings", SHOTS, (0,), compared="k1/ndcg@10"),
     Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10"),
-    Protocol("ml-100k-1", "MovieLens-100K, 1 % of the training users", LISTS),
-    Protocol("ml-100k-10", "MovieLens-100K, 10 % of the training users", LISTS),
+    Protocol("hetrec-lastfm-1", "Last.fm, 1 % of the training users", LASTFM, compared="ndcg@10"),
+    Protocol("hetrec-lastfm-10", "Last.fm, 10 % of the training users", LASTFM, compared="ndcg@10"),
 )
 
 

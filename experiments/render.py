@@ -39,14 +39,16 @@ def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
     published = {row.name + PUBLISHED: row.values for row in protocol.published}
     lower = protocol.columns[0].rpartition("/")[2] in LOWER_IS_BETTER
 
-    def place(name: str) -> tuple[float, str]:
-        """By the first column in which the row has a number: a model that needs first choices comes last."""
+    def mean(name: str, metric: str) -> float:
         if name in published:
-            value = published[name].get(protocol.columns[0])
+            value = published[name].get(metric)
         else:
-            found = columns[protocol.columns[0]]["rows"].get(name)
-            value = None if found is None else found["mean"]
-        return (float("inf") if value is None else value if lower else -value), name
+            value = (columns[metric]["rows"].get(name) or {}).get("mean")
+        return float("inf") if value is None else value if lower else -value
+
+    def place(name: str) -> tuple[float, float, str]:
+        """By the first column; models that have no number there, because they need first choices, come last."""
+        return mean(name, protocol.columns[0]), mean(name, protocol.main), name
 
     ordered = sorted([*names, *published], key=place)
     cells = [

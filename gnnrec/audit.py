@@ -15,7 +15,7 @@ from torch_geometric.data import HeteroData
 from gnnrec.data.dataset import ITEM, USER, Dataset, EdgeType
 from gnnrec.errors import InputError
 from gnnrec.known import Training
-from gnnrec.split import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.split import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT, Split
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -137,7 +137,7 @@ def audit_graph(graph: HeteroData, split: Split, train: Training, final: bool | 
 
 
 def _allowed(split: Split, train: Training, final: bool) -> _Allowed:
-    held_out = [TEST, TEST_SUPPORT] if final else [TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT]
+    held_out = [TEST, TEST_SUPPORT, UNUSED] + ([] if final else [VALIDATION, VALIDATION_SUPPORT])
     user = ~np.isin(split.user_part.numpy(), held_out)
     edge = ~np.isin(split.edge_part.numpy(), held_out) & user[split.dataset.interactions.user.numpy()]
     return _Allowed(split.dataset, user, edge, train.users.index.numpy())

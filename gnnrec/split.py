@@ -20,6 +20,7 @@ from gnnrec.known import Edges, HeldOut, Training, Users, bin_labels, bin_number
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SUPPORT, TEST_SUPPORT = 3, 4
+UNUSED = 5
 
 
 class _SplitConfig(BaseModel):
@@ -38,6 +39,9 @@ class UnseenUsers(_SplitConfig):
     """Which fold is the test part; left out, the run's seed modulo `folds`."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of all users in validation, cut from the training users."""
+    train_share: float = Field(1.0, gt=0, le=1)
+    """Share of the training and of the validation users that is used, to learn from few; the others are nowhere. A
+    smaller share is part of a larger one."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that a model may see."""
     seed: int | None = Field(None, ge=0)
@@ -104,8 +108,9 @@ class Split:
 
     Attributes:
         dataset: the data that is split.
-        user_part: [U] int64, TRAIN, VALIDATION or TEST.
-        edge_part: [E] int64, TRAIN, VALIDATION (target), TEST (target), VALIDATION_SUPPORT or TEST_SUPPORT.
+        user_part: [U] int64, TRAIN, VALIDATION, TEST or UNUSED.
+        edge_part: [E] int64, TRAIN, VALIDATION (target), TEST (target), VALIDATION_SUPPORT,
+            TEST_SUPPORT or UNUSED.
         item_part: [I] int64, TRAIN everywhere but with `unseen_items`.
         rank_validation_items: whether the test users are ranked items of validation users that no training user chose.
         reveal_order: [E] float64, a user's support is revealed in the ascending order of these; None for the order of
@@ -309,6 +314,9 @@ def make_split(dataset: Dataset, config: UnseenUsers | FromFile | UnseenItems | 
         edge_part = user_part[dataset.interactions.user]
         if config.support:
             reveal_order = _mark_support(dataset, edge_part, config.support, permutation_seed)
+        if isinstance(config, UnseenUsers) and config.train_share < 1:
+            _leave_out(user_part, config.train_share, permutation_seed)
+            edge_part[user_part[dataset.interactions.user] == UNUSED] = UNUSED
     rank_validation_items = not isinstance(config, FromFile) or config.rank_validation_items
     return Split(dataset, user_part, edge_part, item_part, rank_validation_items, reveal_order)
 
@@ -319,6 +327,14 @@ def _mark(part: Tensor, order: np.ndarray, test: float, validation: float) -> No
     cut = int(test * len(order))
     part[order[:cut]] = TEST
     part[order[cut : cut + int(validation * len(order))]] = VALIDATION
+
+
+def _leave_out(user_part: Tensor, share: float, seed: int) -> None:
+    """Leaves all but a share of the training and of the validation users out, at least one of each staying."""
+    for part in (TRAIN, VALIDATION):
+        users = (user_part == part).nonzero().flatten()
+        order = torch.randperm(len(users), generator=seeds.generator(seed, f"train share {part}"))
+        user_part[users[order[max(1, round(share * len(users))) :]]] = UNUSED
 
 
 def _keep_known(dataset: Dataset, edge_part: Tensor) -> None:

@@ -5,6 +5,7 @@ import pytest
 from experiments.numbers import numbers_tex
 from experiments.protocols import CONFIGS, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
+from gnnrec.config import read_config
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
 NAMES = [protocol.name for protocol, _ in KEPT]
@@ -46,6 +47,24 @@ def test_every_result_and_table_belongs_to_a_protocol():
 def test_names_are_unique_and_configs_have_a_protocol():
     assert len({protocol.name for protocol in PROTOCOLS}) == len(PROTOCOLS)
     assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} <= {protocol.name for protocol in PROTOCOLS}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
+def test_every_config_measures_what_the_table_shows(protocol):
+    configs = [read_config(path) for path in protocol.configs()]
+    for config in configs:
+        assert set(protocol.columns) <= set(config.config.evaluate.names), config.name
+    names = {config.name for config in configs}
+    assert not names or {protocol.plain, *(floor.model for floor in protocol.floors)} <= names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("hetrec-lastfm-1*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_a_share_of_the_users_is_all_that_differs(path):
+    few, whole = read_config(path).config, read_config(CONFIGS / "hetrec-lastfm" / path.name).config
+    assert few.split.train_share == int(path.parent.name.rpartition("-")[2]) / 100
+    assert few.model_copy(update={"split": whole.split}) == whole
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
