@@ -33,7 +33,7 @@ class EASE:
 
     scores_unseen_users = False
     predicts_values = False
-    search_space: ClassVar[SearchSpace] = {"regularization": Log(1, 3000)}
+    search_space: ClassVar[SearchSpace] = {"regularization": Log(10, 10_000)}
 
     def __init__(self, *, regularization: float = 200.0, max_items: int = 8000) -> None:
         if not regularization > 0:
