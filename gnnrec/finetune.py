@@ -1,6 +1,7 @@
 """Fine-tuning: a ranking loss on the users' interactions with items."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -69,9 +70,9 @@ class ItemRanker(nn.Module):
 
 
 def finetune(
-    ranker: ItemRanker,
-    block: Block,
-    train_part: Training,
+    rankers: Sequence[ItemRanker],
+    blocks: Sequence[Block],
+    parts: Sequence[Training],
     config: FinetuneConfig,
     *,
     measure: Callable[[], dict[str, float]] | None,
@@ -79,16 +80,18 @@ def finetune(
     seed: int,
     tracker: Tracker,
 ) -> int:
-    """Trains encoder and item bias in place.
+    """Trains encoders and item biases in place, side by side, each on a training part of its own.
 
     Each step takes a batch of training users and hides from the graph, in both directions, all interactions of some and
     a random part of those of the others; what was hidden is what they are asked for. So the encoder sees in training
     what it will see later: users without a history, and users with the beginning of one.
 
+    Encoders that are trained together share nothing but the steps, so that one early stopping serves all of them.
+
     Args:
-        ranker: encoder and item bias.
-        block: the whole graph.
-        train_part: the training users.
+        rankers: M encoders with their item biases.
+        blocks: the whole graph of each.
+        parts: the training users of each.
         config: settings.
         measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
         fan_out: edges drawn per target and relation in each step; None propagates over the whole graph.
@@ -98,43 +101,63 @@ def finetune(
     Returns:
         The number of epochs of the final state.
     """
-    attribute_types = {t for t in ranker.encoder.node_types if t not in (USER, ITEM)}
-    for node_type in attribute_types:
-        ranker.encoder.table(node_type).weight.requires_grad_(not config.freeze_attributes)
-    items = train_part.users.items
-    by_user = block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
-    active = (by_user.pointer.diff() > 0).nonzero().flatten()
-    sampler = NegativeSampler(train_part.popularity, config.negative_power)
+    tables = [
+        ranker.encoder.table(t).weight for ranker in rankers for t in ranker.encoder.node_types if t not in (USER, ITEM)
+    ]
+    for table in tables:
+        table.requires_grad_(not config.freeze_attributes)
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
-        order = active[torch.randperm(len(active), generator=generator)]
-        for users in order.split(config.batch_users):
-            first = by_user.pointer[users]
-            count = by_user.pointer[users + 1] - first
-            row = torch.arange(len(users)).repeat_interleave(count)  # [P], the batch's edges
-            place = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + first[row]
-            share = torch.rand(len(users), generator=generator)
-            share[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
-            hidden = torch.rand(len(row), generator=generator) < share[row]
-            row, edge = row[hidden], by_user.edge_id[place[hidden]]
-            if not len(row):
-                continue
-            kept = torch.ones(len(items), dtype=torch.bool)
-            kept[edge] = False
-            silent = torch.zeros(train_part.num_users, dtype=torch.bool)
-            silent[users] = True
-            hidden_block = block.hide(INTERACTS, kept).silence(silent)
-            if config.loss == "softmax":
-                wanted = {USER: users, ITEM: torch.arange(train_part.num_items)}
-                x = _vectors(ranker, hidden_block, wanted, fan_out, generator)
-                yield losses.softmax(ranker.score(x[USER], x[ITEM]), row, items.node[edge])
-                continue
-            yield _sampled_loss(ranker, hidden_block, users, row, items.node[edge], config, sampler, fan_out, generator)
+        each = [
+            _steps(ranker, block, part, config, fan_out, generator)
+            for ranker, block, part in zip(rankers, blocks, parts, strict=True)
+        ]
+        for step in itertools.zip_longest(*each):
+            losses_of_step = [loss for loss in step if loss is not None]
+            yield torch.stack(losses_of_step).mean()
 
-    epochs = train(ranker, epoch, measure, config, "finetune", seed, tracker)
-    for node_type in attribute_types:
-        ranker.encoder.table(node_type).weight.requires_grad_(True)
+    epochs = train(nn.ModuleList(rankers), epoch, measure, config, "finetune", seed, tracker)
+    for table in tables:
+        table.requires_grad_(True)
     return epochs
+
+
+def _steps(
+    ranker: ItemRanker,
+    block: Block,
+    part: Training,
+    config: FinetuneConfig,
+    fan_out: FanOut,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """One epoch of one encoder: the loss of each batch of users."""
+    items = part.users.items
+    by_user = block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
+    active = (by_user.pointer.diff() > 0).nonzero().flatten()
+    sampler = NegativeSampler(part.popularity, config.negative_power)
+    order = active[torch.randperm(len(active), generator=generator)]
+    for users in order.split(config.batch_users):
+        first = by_user.pointer[users]
+        count = by_user.pointer[users + 1] - first
+        row = torch.arange(len(users)).repeat_interleave(count)  # [P], the batch's edges
+        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + first[row]
+        share = torch.rand(len(users), generator=generator)
+        share[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
+        hidden = torch.rand(len(row), generator=generator) < share[row]
+        row, edge = row[hidden], by_user.edge_id[place[hidden]]
+        if not len(row):
+            continue
+        kept = torch.ones(len(items), dtype=torch.bool)
+        kept[edge] = False
+        silent = torch.zeros(part.num_users, dtype=torch.bool)
+        silent[users] = True
+        hidden_block = block.hide(INTERACTS, kept).silence(silent)
+        if config.loss == "softmax":
+            wanted = {USER: users, ITEM: torch.arange(part.num_items)}
+            x = _vectors(ranker, hidden_block, wanted, fan_out, generator)
+            yield losses.softmax(ranker.score(x[USER], x[ITEM]), row, items.node[edge])
+        else:
+            yield _sampled_loss(ranker, hidden_block, users, row, items.node[edge], config, sampler, fan_out, generator)
 
 
 def _vectors(

@@ -1,33 +1,30 @@
 """GraphRecommender: encoder, pretraining and fine-tuning under the contract of a recommender."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 import gnnrec.layers
 from gnnrec import seeds
-from gnnrec.copying import Mixed, choose_shares, mix, neighbour_choices
-from gnnrec.data.dataset import ITEM, USER, EdgeType
-from gnnrec.encoder import Encoder, EncoderConfig, Vectors, whole_graph
+from gnnrec.choosing import choose_paths, measured
+from gnnrec.data.dataset import ITEM, USER
+from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
-from gnnrec.evaluate import EvaluateConfig, evaluate
-from gnnrec.finetune import FinetuneConfig, ItemRanker, finetune
-from gnnrec.graph import INTERACTS, build_graph, node_counts
+from gnnrec.finetune import FinetuneConfig, finetune
 from gnnrec.known import HeldOut, Training, Users
+from gnnrec.member import REGRESSION, Member, Part, tables
 from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.sampling import FanOut
 from gnnrec.search_space import Choice, Integer, Log, SearchSpace, Uniform
-from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
 from gnnrec.tracking import Tracker
+from gnnrec.transfer import take_weights
 
-REGRESSION = "regression"
-REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
+MOST_CUTS = 8
 
 
 class GraphRecommender:
@@ -46,6 +43,9 @@ class GraphRecommender:
             `gnnrec.copying`; `interacts`: users with an item in common). `choose` picks the shares on the validation
             users; without such users, the encoder speaks alone.
         regularization: of the regression; `choose` picks it on the validation users.
+        choose_on: held-out users that a choice is made on, at least; where there are fewer validation users (and
+            nothing of their histories is known), training users are held out in turn too, in at most 8 cuts in all.
+        members: encoders that are trained from different weights in the final fit, and averaged.
         fan_out: edges drawn per target and relation in training (one number, or one per relation name); None
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
         pretrained: a `model.pt` or `pretrained.pt` of another run, whose weights to start from: layers by relation, the
@@ -73,6 +73,8 @@ class GraphRecommender:
         finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008
         shares: dict[str, float] | Literal["choose"] = "choose",
         regularization: float | Literal["choose"] = "choose",
+        choose_on: int = 500,
+        members: int = 1,
         fan_out: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
     ) -> None:
@@ -88,6 +90,10 @@ class GraphRecommender:
             raise ValueError(f"shares: each must be at least 0, and all together at most 1, got {shares}")
         if regularization != "choose" and not regularization > 0:
             raise ValueError(f"regularization: must be above 0, got {regularization}")
+        if choose_on < 0 or members < 1:
+            raise ValueError(f"choose_on must be at least 0 and members at least 1, got {choose_on} and {members}")
+        self.choose_on = choose_on
+        self.members = members
         self.shares = shares
         self.regularization = regularization
         self.fan_out: FanOut = fan_out
@@ -95,184 +101,130 @@ class GraphRecommender:
         self.tracker = Tracker()
         self.chosen: dict[str, Any] = {}
         self.loaded: dict[str, int] = {}
-        self._ranker: ItemRanker
+        self._members: list[Member]
 
     @property
     def tables(self) -> dict[str, int]:
         """Node type -> rows of its learned table, for the audit."""
-        encoder = self._ranker.encoder
-        return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+        return tables(self._members[0])
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """Pretrains and fine-tunes; see `Recommender.fit`.
 
         Chosen on the validation users are the epochs of both stages, and how much the paths beside the encoder say.
+        Where these users are few (`choose_on`), training users are held out in turn as well, each time with an encoder
+        of its own that is trained without them, and the choice is made on all held-out users together.
 
         Raises:
             TrainingError: a loss is not a number.
         """
-        chosen: dict[str, Any] = {}
+        cuts = [] if validation is None else [(train, validation), *self._further_cuts(train, validation, seed)]
         with torch.random.fork_rng():
-            self.build(train, seed)
+            if cuts:
+                parts = [Part.of(cut, self.encoder_config.channels, seed) for cut, _ in cuts]
+                self._set_up([self._member(part, seed) for part in parts])
+            else:
+                self.build(train, seed)
             if self.pretrained is not None:
-                self._load_pretrained(self.pretrained)
-            if self.pretrain_config is not None:
-                chosen["pretrain.epochs"] = pretrain(
-                    self._ranker.encoder,
-                    self._block,
-                    self._edges,
-                    self.pretrain_config,
-                    choose=validation is not None,
-                    fan_out=self.fan_out,
-                    seed=seed,
-                    tracker=self.tracker,
-                )
-                if self.tracker.folder is not None and validation is None:
-                    Tracker.write(self.tracker.folder / "pretrained.pt", self.state_dict())
-            chosen["finetune.epochs"] = finetune(
-                self._ranker,
-                self._block,
-                train,
+                for member in self._members:
+                    self.loaded = take_weights(member.ranker.encoder, train.ids, self.pretrained)
+            epochs = self._pretrain(choose=bool(cuts), seed=seed)
+            if self.tracker.folder is not None and not cuts and self.pretrain_config is not None:
+                Tracker.write(self.tracker.folder / "pretrained.pt", self.state_dict())
+            held_out = [asked for _, asked in cuts]
+            finetune_epochs = finetune(
+                [member.ranker for member in self._members],
+                [member.part.block for member in self._members],
+                [member.part.train for member in self._members],
                 self.finetune_config,
-                measure=None if validation is None else self._measure(validation, train.candidates, seed),
+                measure=(lambda: measured(self._members, held_out, seed)) if cuts else None,
                 fan_out=self.fan_out,
                 seed=seed,
                 tracker=self.tracker,
             )
         self._remember()
-        if validation is not None:
-            self.chosen = chosen | self._choose_paths(train, validation, seed)
+        if cuts:
+            self.chosen = {**epochs, "finetune.epochs": finetune_epochs}
+            if self.shares == "choose":
+                chosen = choose_paths(self._members, held_out, self.regularization, seed)
+                self._shares = chosen["shares"]
+                self.chosen |= chosen
+            self._members = self._members[:1]
 
     def score(self, users: Users) -> Tensor:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
-        with torch.no_grad():
-            score = self._ranker.score(self.embed(users), self._items)
-        shares = {path: share for path, share in self._shares.items() if share > 0}
-        return mix(score, self._choices(users, tuple(shares)), tuple(shares.values())) if shares else score
+        return torch.stack([member.score(users, self._shares) for member in self._members]).mean(0)
 
     def embed(self, users: Users) -> Tensor:
-        """[B, D] float32, the vectors of B users from what is known of them."""
-        with torch.no_grad():
-            return self._ranker.encoder.attach(self._states, users)
+        """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
+        return self._members[0].embed(users)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, and the ids that the rows of the tables stand for: all that `load_state_dict` needs."""
-        return {"weights": self._ranker.state_dict(), "ids": {t: list(ids) for t, ids in self._ids.items()}}
+        ids = {t: list(ids) for t, ids in self._members[0].part.train.ids.items()}
+        return {"weights": [member.ranker.state_dict() for member in self._members], "ids": ids}
 
     def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
         self.build(train, seed=0)
-        self._ranker.load_state_dict(state["weights"])
+        for member, weights in zip(self._members, state["weights"], strict=True):
+            member.ranker.load_state_dict(weights)
         self._remember()
 
     def build(self, train: Training, seed: int) -> HeteroData:
         """Builds graph and encoder, without any training; `fit` begins with it. Returns the graph, for the audit."""
-        self._ids = train.ids
-        graph = build_graph(train)
-        self._edges: dict[EdgeType, Tensor] = {
-            t: graph[t].edge_index
-            for t in (INTERACTS, *train.users.relations, *(relation.type for relation in train.relations))
-        }
-        self._block = whole_graph(graph)
-        self._spectrum = decompose(train, self.encoder_config.channels, seed)
-        self._prepare_paths(train, self._spectrum)
-        types = graph.node_types
-        outputs = types if self.pretrain_config is not None else ("user", "item")
-        with torch.random.fork_rng():
-            torch.manual_seed(seeds.integer(seed, "weights"))
-            encoder = Encoder(node_counts(graph), graph.edge_types, self.encoder_config, self.layer_class, outputs)
-            if self.encoder_config.start == "spectral":
-                encoder.table(ITEM).weight.data.copy_(start_vectors(self._spectrum, self.encoder_config.channels))
-            self._ranker = ItemRanker(encoder, train.popularity)
-        self._ranker.eval()
-        return graph
+        part = Part.of(train, self.encoder_config.channels, seed)
+        seeds_of_members = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
+        self._set_up([self._member(part, s) for s in seeds_of_members])
+        return part.graph
 
-    def _prepare_paths(self, train: Training, spectrum: Spectrum) -> None:
-        """What the paths beside the encoder need, and their shares as far as the options say."""
-        self._relations = {path[1]: path for path in (INTERACTS, *train.users.relations)}
-        given = {} if self.shares == "choose" else self.shares
-        for name in given:
-            if name != REGRESSION and name not in self._relations:
-                known = ", ".join((REGRESSION, *self._relations))
-                raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
-        self._shares = dict(given)
-        if self.regularization != "choose" and (self.shares == "choose" or given.get(REGRESSION)):
-            self._regression = SpectralRegression(train, spectrum, self.regularization)
+    def _member(self, part: Part, seed: int) -> Member:
+        outputs = part.graph.node_types if self.pretrain_config is not None else (USER, ITEM)
+        return Member(part, self.encoder_config, self.layer_class, outputs, seed)
 
-    def _choices(self, users: Users, paths: Sequence[str]) -> Tensor:
-        """[K, B, I], what each path expects of each user."""
-        copied = [self._relations[path] for path in paths if path != REGRESSION]
-        choices = iter(neighbour_choices(self._block, users, copied))
-        return torch.stack([self._regression(users) if path == REGRESSION else next(choices) for path in paths])
+    def _set_up(self, members: list[Member]) -> None:
+        """Takes new members, with shares and regression as far as the options say."""
+        self._members = members
+        self._shares = {} if self.shares == "choose" else dict(self.shares)
+        for member in members:
+            member.check_paths(list(self._shares))
+            if self.regularization != "choose" and (self.shares == "choose" or self._shares.get(REGRESSION)):
+                member.regress(self.regularization)
 
-    def _choose_paths(self, train: Training, validation: HeldOut, seed: int) -> dict[str, Any]:
-        """Picks regularization and shares on the validation users; returns those that the options left open."""
-        if self.shares != "choose":
+    def _further_cuts(self, train: Training, validation: HeldOut, seed: int) -> list[tuple[Training, HeldOut]]:
+        """Training users held out in turn, as many at a time as there are validation users, until there are enough."""
+        size = len(validation.users)
+        if (
+            len(validation.users.items) or not size
+        ):  # with a support there is more to learn of a user than this cut knows
+            return []
+        order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
+        enough = -(-max(self.choose_on - size, 0) // size)
+        cuts = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(enough, MOST_CUTS - 1)]]
+        return [(rest, asked) for rest, asked in cuts if len(rest.users.items) and len(asked.target)]
+
+    def _pretrain(self, *, choose: bool, seed: int) -> dict[str, int]:
+        """Pretrains each member; returns the epochs of the first one, if there are any."""
+        if self.pretrain_config is None:
             return {}
-        users, chosen = validation.users, {}
-        with torch.no_grad():
-            score = self._ranker.score(self.embed(users), self._items)
-
-        def measure(choices: Tensor, shares: Sequence[float]) -> float:
-            mixed = Mixed(users, score, choices, shares)
-            config = EvaluateConfig(metrics=["ndcg"], at=[10])
-            return evaluate(mixed, validation, train.candidates, config, seed).metrics["ndcg@10"] or 0.0
-
-        paths = [name for name, path in self._relations.items() if path != INTERACTS and len(users.relations[path])]
-        if paths:  # there is something to regress on
-            if self.regularization == "choose":
-                maps = {r: SpectralRegression(train, self._spectrum, r) for r in REGULARIZATIONS}
-                chosen["regularization"] = max(maps, key=lambda r: measure(maps[r](users)[None], [1.0]))
-                self._regression = maps[chosen["regularization"]]
-            paths = [REGRESSION, *paths]
-        if len(users.items):
-            paths.append(INTERACTS[1])
-        choices = self._choices(users, paths) if paths else torch.empty(0, *score.shape)
-        shares = choose_shares(len(paths), lambda tried: measure(choices, tried))
-        self._shares = dict(zip(paths, shares, strict=True))
-        return {**chosen, "shares": self._shares}
+        prefix, epochs = self.tracker.prefix, []
+        for place, member in enumerate(self._members):
+            self.tracker.prefix = prefix + (f"{place}/" if place else "")
+            epochs.append(
+                pretrain(
+                    member.ranker.encoder,
+                    member.part.block,
+                    member.part.edges,
+                    self.pretrain_config,
+                    choose=choose,
+                    fan_out=self.fan_out,
+                    seed=seed,
+                    tracker=self.tracker,
+                )
+            )
+        self.tracker.prefix = prefix
+        return {"pretrain.epochs": epochs[0]}
 
     def _remember(self) -> None:
-        """Computes what an unseen user hears from: once, after training."""
-        self._ranker.eval()
-        encoder = self._ranker.encoder
-        with torch.no_grad():
-            self._states: list[Vectors] = encoder.states(self._block)
-            last = encoder([self._block] * self.encoder_config.layers, outputs=("item",))["item"]
-        assert last is not None
-        self._items = last
-
-    def _measure(self, validation: HeldOut, candidates: Tensor, seed: int) -> Any:
-        config = EvaluateConfig(metrics=["ndcg"], at=[10])
-
-        def measure() -> dict[str, float]:
-            self._remember()
-            values = evaluate(self, validation, candidates, config, seed).metrics
-            return {name: value for name, value in values.items() if value is not None}
-
-        return measure
-
-    def _load_pretrained(self, path: Path) -> None:
-        """Copies what fits: layers and norms by name and shape, rows of the tables by id. Counts both in `loaded`."""
-        if not path.is_file():
-            raise ConfigError(f"model.pretrained: {path}: no such file; name the model.pt or pretrained.pt of a run")
-        state = torch.load(path, weights_only=True)
-        own = self._ranker.encoder.state_dict()
-        theirs = {k.removeprefix("encoder."): v for k, v in state["weights"].items() if k.startswith("encoder.")}
-        layers = {
-            k: v for k, v in theirs.items() if not k.startswith("tables.") and k in own and v.shape == own[k].shape
-        }
-        rows = 0
-        for node_type, ids in state["ids"].items():
-            if node_type not in self._ids:
-                continue
-            place = torch.from_numpy(pd.Index(ids).get_indexer(self._ids[node_type]))
-            table = self._ranker.encoder.table(node_type).weight.data
-            name = next(k for k, v in own.items() if v.data_ptr() == table.data_ptr())
-            if name in theirs and theirs[name].shape[1] == table.shape[1]:
-                table[place >= 0] = theirs[name][place[place >= 0]]
-                rows += int((place >= 0).sum())
-        if not layers and not rows:
-            raise ConfigError(f"model.pretrained: {path}: nothing fits; compare encoder.channels and encoder.layer")
-        self._ranker.encoder.load_state_dict({**own, **layers, **{k: v for k, v in own.items() if "tables." in k}})
-        self.loaded = {"tensors": len(layers), "table_rows": rows}
+        for member in self._members:
+            member.remember()

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -136,6 +136,35 @@ class Training:
             seen[relation.source][relation.edge_index[0]] = True
             seen[relation.target][relation.edge_index[1]] = True
         return seen
+
+    def hold_out(self, rows: Tensor) -> tuple["Training", HeldOut]:
+        """Takes some training users out, as if they had never been seen: for choosing within the training part.
+
+        Args:
+            rows: [B] int64, their places among the training users, no place twice.
+
+        Returns:
+            The training part without them, its bins as they were, and the users, whose histories are the target.
+        """
+        rest = torch.ones(self.num_users, dtype=torch.bool)
+        rest[rows] = False
+        place = torch.where(rest, rest.cumsum(0) - 1, -1)  # [U]
+
+        def among_rest(users: Users) -> Users:
+            edges = {
+                t: Edges(e.row, place[e.node], e.weight).take(rest[e.node]) if t[2] == USER else e
+                for t, e in users.relations.items()
+            }
+            return Users(users.index, users.items, edges)
+
+        users = among_rest(self.users.take(rest.nonzero().flatten()))
+        candidates = torch.zeros_like(self.candidates)
+        candidates[users.items.node] = True
+        train = replace(self, users=users, candidates=candidates)
+        asked = among_rest(self.users.take(rows))
+        seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in asked.relations.items()}
+        nothing = asked.items.take(torch.empty(0, dtype=torch.int64))
+        return train, HeldOut(Users(asked.index, nothing, seen), asked.items)
 
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:

@@ -88,11 +88,17 @@ def test_shuffled_attributes_bring_it_back_to_popularity() -> None:
         finetune = FinetuneConfig(epochs=40, batch_users=64, learning_rate=0.02)
         model = GraphRecommender(encoder=SMALL, pretrain=None, finetune=finetune)
         model.fit(split.train, split.validation, seed)
-        popularity = Popularity()
-        popularity.fit(split.train, None, seed)
-        # On the test users: the epoch was chosen on the validation users.
-        final = GraphRecommender(encoder=SMALL, pretrain=None, finetune=finetune.model_copy(update={"epochs": 20}))
+        # On the test users, with all that was chosen on held-out training users.
+        chosen = model.chosen
+        final = GraphRecommender(
+            encoder=SMALL,
+            pretrain=None,
+            finetune=finetune.model_copy(update={"epochs": chosen["finetune.epochs"]}),
+            shares=chosen["shares"],
+            regularization=chosen["regularization"],
+        )
         final.fit(split.full, None, seed)
+        popularity = Popularity()
         popularity.fit(split.full, None, seed)
         split.open_test("test")
         config = EvaluateConfig(metrics=["ndcg"], at=[10])
@@ -103,7 +109,7 @@ def test_shuffled_attributes_bring_it_back_to_popularity() -> None:
         assert values[1] is not None
         differences.append(values[0] - values[1])
         assert share_in_group(model, split) < 0.45  # chance is 0.25
-    assert abs(sum(differences) / 3) < 0.05  # attributes that mean something bring 0.3 and more
+    assert abs(sum(differences) / 3) < 0.03  # attributes that mean something bring 0.3 and more
 
 
 def test_before_any_training_it_is_popularity() -> None:
@@ -133,7 +139,7 @@ def test_a_user_owns_no_table() -> None:
     split = made_split()
     model = GraphRecommender(encoder=SMALL)
     model.build(split.train, 0)
-    sizes = {parameter.shape[0] for parameter in model._ranker.parameters() if parameter.dim() > 0}
+    sizes = {parameter.shape[0] for parameter in model._members[0].ranker.parameters() if parameter.dim() > 0}
     assert split.train.num_users not in sizes
     assert "user" not in model.tables
     assert model.tables["item"] == 40
@@ -179,9 +185,9 @@ def test_frozen_attributes_keep_their_vectors_and_items_learn() -> None:
     finetune = FinetuneConfig(epochs=3, freeze_attributes=True)
     model = GraphRecommender(encoder=SMALL, pretrain=None, finetune=finetune)
     model.build(split.train, 0)
-    before = {t: model._ranker.encoder.table(t).weight.detach().clone() for t in model.tables}
+    before = {t: model._members[0].ranker.encoder.table(t).weight.detach().clone() for t in model.tables}
     model.fit(split.train, None, 0)  # builds the same weights again from the seed
-    after = {t: model._ranker.encoder.table(t).weight for t in model.tables}
+    after = {t: model._members[0].ranker.encoder.table(t).weight for t in model.tables}
     assert torch.equal(before["club"], after["club"])
     assert not torch.equal(before["item"], after["item"])
 
@@ -200,7 +206,7 @@ def test_weights_of_another_run_are_taken_by_id(tmp_path: Path) -> None:
         encoder=SMALL, pretrain=None, finetune=FinetuneConfig(epochs=0), pretrained=tmp_path / "model.pt"
     )
     second.fit(other_split.train, None, 1)
-    ours, theirs = (m._ranker.encoder.table("item").weight for m in (second, first))
+    ours, theirs = (m._members[0].ranker.encoder.table("item").weight for m in (second, first))
     assert torch.equal(ours[43 - 7], theirs[7])  # item 7 stands in place 36 of the reversed list
     assert second.loaded["table_rows"] == 40 + 4 + 4 + 4 + len(
         split.train.ids["age"].intersection(other_split.train.ids["age"])

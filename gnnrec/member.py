@@ -1,0 +1,138 @@
+"""One encoder on one training part, with the paths beside it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from gnnrec import seeds
+from gnnrec.copying import mix, neighbour_choices
+from gnnrec.data.dataset import ITEM, USER, EdgeType
+from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
+from gnnrec.errors import ConfigError
+from gnnrec.finetune import ItemRanker
+from gnnrec.graph import INTERACTS, build_graph, node_counts
+from gnnrec.known import Training, Users
+from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
+
+REGRESSION = "regression"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training part as an encoder sees it.
+
+    Attributes:
+        train: the training users.
+        graph: of them alone.
+        block: the same graph, ready for message passing.
+        spectrum: the singular vectors of their histories.
+    """
+
+    train: Training
+    graph: HeteroData
+    block: Block
+    spectrum: Spectrum
+
+    @classmethod
+    def of(cls, train: Training, rank: int, seed: int) -> "Part":
+        """Builds all that an encoder needs, from the training users and nothing else."""
+        graph = build_graph(train)
+        return cls(train, graph, whole_graph(graph), decompose(train, rank, seed))
+
+    @property
+    def edges(self) -> dict[EdgeType, Tensor]:
+        """The relations that link prediction asks for, without their reverses: [2, E] int64 each."""
+        relations = (relation.type for relation in self.train.relations)
+        return {t: self.graph[t].edge_index for t in (INTERACTS, *self.train.users.relations, *relations)}
+
+
+class Member:
+    """One encoder, and the paths beside it, on one training part; several of them are averaged, or choose together.
+
+    Shapes: B users -> [B, I] scores.
+
+    Args:
+        part: what it learns from.
+        config: shape of the encoder.
+        layer_class: the class that `config.layer` names.
+        outputs: node types whose vectors are read.
+        seed: of the weights.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        config: EncoderConfig,
+        layer_class: Callable[..., nn.Module],
+        outputs: Sequence[str],
+        seed: int,
+    ) -> None:
+        self.part = part
+        self.relations = {path[1]: path for path in (INTERACTS, *part.train.users.relations)}
+        with torch.random.fork_rng():
+            torch.manual_seed(seeds.integer(seed, "weights"))
+            encoder = Encoder(node_counts(part.graph), part.graph.edge_types, config, layer_class, outputs)
+        if config.start == "spectral":
+            encoder.table(ITEM).weight.data.copy_(start_vectors(part.spectrum, config.channels))
+        self.ranker = ItemRanker(encoder, part.train.popularity)
+        self.ranker.eval()
+
+    def regress(self, regularization: float) -> None:
+        """Fits the regression beside the encoder."""
+        self._regression = SpectralRegression(self.part.train, self.part.spectrum, regularization)
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Computes what an unseen user hears from: once, whenever the weights have changed."""
+        self.ranker.eval()
+        encoder = self.ranker.encoder
+        self._states: list[Vectors] = encoder.states(self.part.block)
+        last = encoder([self.part.block] * encoder.config.layers, outputs=(ITEM,))[ITEM]
+        assert last is not None
+        self._items = last
+
+    @torch.no_grad()
+    def embed(self, users: Users) -> Tensor:
+        """[B, D] float32, the vectors of B users from what is known of them."""
+        return self.ranker.encoder.attach(self._states, users)
+
+    @torch.no_grad()
+    def score(self, users: Users, shares: Mapping[str, float]) -> Tensor:
+        """[B, I] float32: the encoder's scores, mixed with the paths that have a share."""
+        score = self.ranker.score(self.embed(users), self._items)
+        shares = {path: share for path, share in shares.items() if share > 0}
+        return mix(score, self.choices(users, tuple(shares)), tuple(shares.values())) if shares else score
+
+    def choices(self, users: Users, paths: Sequence[str]) -> Tensor:
+        """[K, B, I], what each path expects of each user."""
+        copied = [self.relations[path] for path in paths if path != REGRESSION]
+        choices = iter(neighbour_choices(self.part.block, users, copied))
+        if not paths:
+            return torch.empty(0, len(users), self.part.train.num_items)
+        return torch.stack([self._regression(users) if path == REGRESSION else next(choices) for path in paths])
+
+    def useful_paths(self) -> list[str]:
+        """Paths that training users can lead along, `interacts` left out."""
+        known = self.part.train.users.relations
+        paths = [name for name, path in self.relations.items() if path != INTERACTS and len(known[path])]
+        return [REGRESSION, *paths] if paths else []
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Refuses a path that the data does not have.
+
+        Raises:
+            ConfigError: names the path and those there are.
+        """
+        for name in paths:
+            if name != REGRESSION and name not in self.relations:
+                known = ", ".join((REGRESSION, *self.relations))
+                raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
+
+
+def tables(member: Member) -> dict[str, int]:
+    """Node type -> rows of the learned table, for the audit."""
+    encoder = member.ranker.encoder
+    return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
