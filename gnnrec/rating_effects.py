@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from gnnrec import seeds
 from gnnrec.data.dataset import ITEM
 from gnnrec.errors import ConfigError
 from gnnrec.known import Edges, Training
@@ -184,3 +185,38 @@ def value_effects(features: Matrix, ratings: Ratings, residual: np.ndarray, shri
     weight = sparse.csr_array(abs(features).T @ ratings.matrix(np.ones(len(residual))))
     weight.data = 1 / (weight.data + shrinkage)
     return sparse.csr_array(total.multiply(weight))
+
+
+def item_values(train: Training, ratings: Ratings, biases: FittedBiases, rater_shrinkage: float | None) -> np.ndarray:
+    """[I] float64, what a user with the mean bias is expected to give to each item.
+
+    Who rates an item is no chance: people with a mean eye rate what others leave out. So the mean bias of those who
+    rated the item, less that of all users, shrunk to 0 by `rater_shrinkage` ratings, is added to mean and item's bias;
+    None adds nothing.
+    """
+    value = biases.mean + biases.mean_user + biases.item
+    if rater_shrinkage is not None:
+        of_rater = (biases.user - biases.mean_user)[ratings.user]
+        value = value + shrunk_mean(ratings.item, of_rater, len(value), rater_shrinkage)
+    return np.asarray(value)
+
+
+def residual_directions(ratings: Ratings, residual: np.ndarray, rank: int, seed: int) -> np.ndarray:
+    """[I, rank] float32, where item vectors start: the leading directions of the users' residuals, with unit variance.
+
+    Columns of the [U, I] residuals are divided by the root of the item's ratings + 20, so that no direction is about a
+    single item; columns beyond the rank of the residuals are 0.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    scale = 1 / np.sqrt(ratings.popularity + 20)
+    rank_there_is = min(rank, *ratings.shape)
+    random_state = seeds.integer(seed, "residual directions") % 2**32
+    _, size, directions = randomized_svd(
+        ratings.matrix(residual * scale[ratings.item]), rank_there_is, random_state=random_state
+    )
+    vectors = (size[:, None] * directions).T
+    deviation = np.sqrt((vectors**2).mean())
+    start = np.zeros((ratings.shape[1], rank), dtype=np.float32)
+    start[:, :rank_there_is] = vectors / (deviation if deviation > 0 else 1)
+    return start

@@ -1,0 +1,148 @@
+"""Training of an encoder for ratings: a squared or absolute error on what biases leave of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from gnnrec.data.dataset import ITEM, USER, EdgeType
+from gnnrec.encoder import Block, Encoder
+from gnnrec.graph import INTERACTS, reverse
+from gnnrec.known import Edges, Users
+from gnnrec.tracking import Tracker
+from gnnrec.training import LoopConfig, train
+
+LIKES: EdgeType = (USER, "likes", ITEM)
+DISLIKES: EdgeType = (USER, "dislikes", ITEM)
+"""A rating above what biases expect, and any other."""
+
+
+class RatingFinetuneConfig(LoopConfig):
+    """An error of predicted ratings."""
+
+    loss: Literal["squared", "absolute"] = "squared"
+    """Error of each rating; the same error is looked at on the validation users."""
+    epochs: int = Field(60, ge=0)
+    """Passes over the training users; with validation users, at most this many."""
+    averaging: float = Field(0.97, ge=0, lt=1)
+    """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
+    batch_users: int = Field(128, ge=1)
+    """Users asked about in one step."""
+    cold_share: float = Field(1.0, ge=0, le=1)
+    """Share of the asked users who show none of their ratings; the others show a random part."""
+    quiet: float = Field(0.2, ge=0)
+    """Weight of the squared prediction for a pair of user and item, rated or not, against the error of one rating: as
+    if each pair had a share of a rating that biases explain. It keeps small what no rating speaks for."""
+
+
+class ItemRater(nn.Module):
+    """Predicts what biases leave of a rating: inner product of the encoder's vectors, times a gain that starts at 0.
+
+    Shapes: [B, D] users and [I, D] items -> [B, I].
+
+    Args:
+        encoder: the encoder.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def score(self, user: Tensor, item: Tensor) -> Tensor:
+        """[B, D] and [I, D] -> [B, I]."""
+        return self.gain * (user @ item.t())
+
+
+def by_opinion(graph: HeteroData, liked: Tensor) -> HeteroData:
+    """The graph with two relations, likes and dislikes, in the place of the interactions.
+
+    Source: van den Berg, Kipf, Welling, "Graph Convolutional Matrix Completion", KDD Deep Learning Day 2018, section
+        2.3, one relation per rating. Differs: two relations, cut at what biases expect of each rating, so that they do
+        not say again how good an item is or how mean a user.
+
+    Args:
+        graph: from `build_graph`.
+        liked: [E] bool, in the order of the interactions.
+    """
+    parted = HeteroData()
+    for node_type in graph.node_types:
+        parted[node_type].num_nodes = graph[node_type].num_nodes
+    for edge_type in graph.edge_types:
+        if edge_type not in (INTERACTS, reverse(INTERACTS)):
+            parted[edge_type].edge_index = graph[edge_type].edge_index
+    for edge_type, chosen in ((LIKES, liked), (DISLIKES, ~liked)):
+        edges = graph[INTERACTS].edge_index[:, chosen]
+        parted[edge_type].edge_index, parted[reverse(edge_type)].edge_index = edges, edges.flip(0)
+    return parted
+
+
+def with_opinions(users: Users, liked: Tensor) -> Users:
+    """The users with their known items in the relations of `by_opinion` ([E] bool), for `Encoder.attach`."""
+
+    def bare(chosen: Tensor) -> Edges:
+        return Edges(users.items.row[chosen], users.items.node[chosen])
+
+    opinions: Mapping[EdgeType, Edges] = {LIKES: bare(liked), DISLIKES: bare(~liked)}
+    return replace(users, items=bare(torch.zeros_like(liked)), relations={**users.relations, **opinions})
+
+
+def finetune_ratings(
+    rater: ItemRater,
+    block: Block,
+    ratings: Edges,
+    config: RatingFinetuneConfig,
+    *,
+    measure: Callable[[], dict[str, float]] | None,
+    seed: int,
+    tracker: Tracker,
+) -> int:
+    """Trains encoder and gain in place.
+
+    Each step takes a batch of training users, hides from the graph all ratings of some and a random part of those of
+    the others, and asks for what was hidden. The asked users only listen, as a user does who is not in the graph.
+
+    Args:
+        rater: encoder and gain.
+        block: the whole graph, interactions parted by opinion.
+        ratings: [E], the training interactions; the weight is what biases leave of the rating.
+        config: settings.
+        measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
+        seed: the run's seed.
+        tracker: where to report.
+
+    Returns:
+        The number of epochs of the final state.
+    """
+    assert ratings.weight is not None
+    residual, num_users = ratings.weight, block.num_targets[USER]
+    active = torch.bincount(ratings.row, minlength=num_users).nonzero().flatten()
+    liked = residual > 0
+
+    def epoch(generator: torch.Generator) -> Iterator[Tensor]:
+        order = active[torch.randperm(len(active), generator=generator)]
+        for users in order.split(config.batch_users):
+            share = torch.zeros(num_users)
+            part = torch.rand(len(users), generator=generator)
+            part[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
+            share[users] = part
+            hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]
+            asked = hidden.nonzero().flatten()
+            if not len(asked):
+                continue
+            place = torch.full((num_users,), -1)
+            place[users] = torch.arange(len(users))
+            seen = block.hide(LIKES, ~hidden[liked]).hide(DISLIKES, ~hidden[~liked]).silence(place >= 0)
+            x = rater.encoder([seen] * rater.encoder.config.layers)
+            assert x[USER] is not None
+            assert x[ITEM] is not None
+            predicted = rater.score(x[USER][users], x[ITEM])  # [B, I]
+            error = predicted[place[ratings.row[asked]], ratings.node[asked]] - residual[asked]
+            loss = error.square().sum() if config.loss == "squared" else error.abs().sum()
+            yield (loss + config.quiet * predicted.square().sum()) / len(asked)
+
+    return train(rater, epoch, measure, config, "finetune", seed, tracker)
