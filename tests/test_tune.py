@@ -15,7 +15,9 @@ from gnnrec import cli
 from gnnrec import tune as tune_module
 from gnnrec.config import NamedConfig, TuningConfig, read_config
 from gnnrec.errors import ConfigError
+from gnnrec.search_space import Uniform
 from gnnrec.split import SealedError, Split
+from gnnrec.study import Record, Study
 from gnnrec.tune import Tuned, tune
 
 MODEL = """
@@ -100,7 +102,7 @@ def tried(tuned: Tuned) -> list[Any]:
 
 
 def start(config: NamedConfig, out: Path, trials: int) -> Any:
-    process = multiprocessing.get_context("fork").Process(target=search, args=(config, out, trials))
+    process = multiprocessing.get_context("fork").Process(target=search, args=(config, out, trials), daemon=True)
     process.start()
     return process
 
@@ -263,6 +265,34 @@ def test_two_processes_share_a_search(place: Place) -> None:
     assert len(trials) == place.fits == 9
     assert sum(t["own"] for t in trials) == 1
     assert len({t["options"]["noise"] for t in trials}) == 9  # nobody drew what another drew
+
+
+def test_of_two_workers_who_ask_for_the_last_trial_at_once_one_gets_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"noise": Uniform(0, 1)}
+    first, second = (
+        Study(
+            "s",
+            place.folder / "journal",
+            space=space,
+            own={"noise": 0.5},
+            budget=TuningConfig(trials=1),
+            lower_is_better=False,
+            seed=0,
+        )
+        for _ in range(2)
+    )
+    looks = iter([[]])  # the second looked before the first had asked
+    counted = second._counted
+    monkeypatch.setattr(second, "_counted", lambda: next(looks, None) or counted())
+    proposal = first.ask()
+    assert proposal is not None
+    assert second.ask() is None
+    assert first.running == 1  # the second let go of what it had taken
+    first.tell(proposal, Record({"noise": 0.5}, 0.25, 1.0, {}, own=True))
+    assert [record.value for record in second.finished()] == [0.25]
+    assert first.ask() is None
 
 
 @pytest.mark.parametrize("stopped_at", [1, 3])
