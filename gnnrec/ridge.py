@@ -2,12 +2,15 @@
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.sparse.linalg import LinearOperator, cg
 
 from gnnrec.errors import ConfigError
 from gnnrec.matrices import Matrix
 
 LARGEST_SYSTEM = 8_000
 """Rows of the largest system that is solved densely: 0.5 GB, and about ten seconds on one core."""
+MOST_TARGETS = 512
+"""Targets that a larger system is solved for, one after the other, by conjugate gradients."""
 
 
 class RidgeMap:
@@ -18,6 +21,9 @@ class RidgeMap:
     x X' (XX' + regularization I)^-1 times the sparse Y. Both are the same map. X and Y are centred without being
     made dense, so the intercept is not regularised. (scikit-learn's Ridge wants Y dense.)
 
+    Where rows and features are both too many for a dense system, W itself is found by conjugate gradients, as long as
+    there are few targets, such as the entries of a vector.
+
     Source: Hoerl and Kennard, Ridge regression, Technometrics 12 (1970), equation 2.1.
     Shapes: features [N, A], targets [N, T] -> features [B, A] -> predictions [B, T].
 
@@ -27,12 +33,18 @@ class RidgeMap:
         regularization: above 0.
 
     Raises:
-        ConfigError: both N and A are too large for a dense solve.
+        ConfigError: both N and A are too large for a dense solve, and T for conjugate gradients.
     """
 
     def __init__(self, features: Matrix, targets: "Matrix | np.ndarray", regularization: float) -> None:
         num_rows, num_features = features.shape
         size = min(num_rows, num_features)
+        self._mean = np.asarray(features.mean(axis=0)).ravel()  # [A]
+        self._target_mean = np.asarray(targets.mean(axis=0)).ravel()  # [T]
+        self._coefficients: np.ndarray | None = None
+        if size > LARGEST_SYSTEM and targets.shape[1] <= MOST_TARGETS:
+            self._coefficients = self._by_conjugate_gradients(features, targets, regularization)
+            return
         if size > LARGEST_SYSTEM:
             raise ConfigError(
                 f"ridge regression of {num_rows} users on {num_features} attribute values needs a system of {size} "
@@ -40,8 +52,6 @@ class RidgeMap:
             )
         self._primal = num_features <= num_rows
         self._features = features
-        self._mean = np.asarray(features.mean(axis=0)).ravel()  # [A]
-        self._target_mean = np.asarray(targets.mean(axis=0)).ravel()  # [T]
         if self._primal:
             gram = (features.T @ features).toarray() - num_rows * np.outer(self._mean, self._mean)
             self._right = features.T @ targets  # [A, T]
@@ -52,8 +62,29 @@ class RidgeMap:
         gram[np.diag_indices(size)] += regularization
         self._factor = linalg.cho_factor(gram, overwrite_a=True) if size else None
 
+    def _by_conjugate_gradients(
+        self, features: Matrix, targets: "Matrix | np.ndarray", regularization: float
+    ) -> np.ndarray:
+        """[A, T], the map W."""
+        num_rows, num_features = features.shape
+
+        def gram(vector: np.ndarray) -> np.ndarray:
+            centred = features @ vector - self._mean @ vector
+            return np.asarray(features.T @ centred - self._mean * centred.sum() + regularization * vector)
+
+        system = LinearOperator((num_features, num_features), matvec=gram, dtype=np.float64)
+        right = features.T @ targets
+        right = (right.toarray() if sparse.issparse(right) else right) - num_rows * np.outer(
+            self._mean, self._target_mean
+        )
+        solved = [cg(system, column, rtol=1e-8, maxiter=10 * num_rows) for column in right.T]
+        assert not any(failed for _, failed in solved), "a positive definite system converges"
+        return np.stack([column for column, _ in solved], axis=1)
+
     def __call__(self, features: Matrix) -> np.ndarray:
         """[B, T] float64 predictions."""
+        if self._coefficients is not None:
+            return np.asarray(features @ self._coefficients + self._target_mean - self._mean @ self._coefficients)
         if self._factor is None:
             return np.repeat(self._target_mean[None], features.shape[0], axis=0)
         if self._primal:

@@ -35,9 +35,23 @@ def test_without_features_it_predicts_the_mean() -> None:
 
 def test_a_system_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ridge, "LARGEST_SYSTEM", 5)
+    monkeypatch.setattr(ridge, "MOST_TARGETS", 0)
     with pytest.raises(ConfigError, match="30 users on 6 attribute values"):
         RidgeMap(sparse.csr_array(np.eye(30, 6)), np.ones((30, 1)), 1.0)
     RidgeMap(sparse.csr_array(np.eye(30, 5)), np.ones((30, 1)), 1.0)
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (12, 40)])
+@pytest.mark.parametrize("dense_targets", [False, True])
+def test_a_large_system_with_few_targets_is_solved_by_conjugate_gradients(
+    shape: tuple[int, int], dense_targets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ridge, "LARGEST_SYSTEM", 5)
+    random = np.random.default_rng(0)
+    x, y, asked = random.random(shape), random.random((shape[0], 3)), random.random((4, shape[1]))
+    wanted = Ridge(alpha=0.7).fit(x, y).predict(asked)
+    solved = RidgeMap(sparse.csr_array(x), y if dense_targets else sparse.csr_array(y), 0.7)
+    assert solved(sparse.csr_array(asked)) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_scores_are_those_of_ridge_regression_from_attributes_and_friends() -> None:
