@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.canary import planted
 from experiments.comparisons import Rows, comparisons, is_control
+from experiments.explain import explain
 from experiments.groups import gains_by_group
 from experiments.protocols import Protocol
 from gnnrec.config import read_config
@@ -17,6 +18,7 @@ from gnnrec.results import CONFIG, find_runs, read_run
 from gnnrec.run import load_split
 
 HISTORY = "history.json"
+EXPLAINED = "graphsage"
 
 
 def keep(protocol: Protocol, runs: Path, results: Path) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def keep(protocol: Protocol, runs: Path, results: Path) -> dict[str, Any]:
         "columns": comparisons(rows, protocol),
         "groups": gains_by_group(rows, protocol),
         "curves": _curves(rows),
+        "paths": _paths(rows, protocol),
         "runs": [_traced(run.result.model_dump()) for group in rows.values() for run in group],
     }
     write_json(results, content)
@@ -49,13 +52,13 @@ def keep(protocol: Protocol, runs: Path, results: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all, a line for each run so that changes are easy to see."""
+    """Writes a JSON file whole or not at all; a line for each key and each run, so that changes are easy to see."""
     parts = [
         f'"{key}": '
         + (
             "[\n" + ",\n".join(json.dumps(v, sort_keys=True) for v in value) + "\n]"
             if isinstance(value, list)
-            else json.dumps(value, sort_keys=True, indent=1)
+            else json.dumps(value, sort_keys=True)
         )
         for key, value in content.items()
     ]
@@ -103,14 +106,20 @@ def _canaries(rows: Rows, runs: Path) -> dict[str, bool]:
 
 
 def _curves(rows: Rows) -> dict[str, Any]:
-    """Model -> stage -> metric -> values of the epochs, of each trained model's first run."""
+    """Model -> stage -> what was measured -> [epoch, value] pairs, of each trained model's first run."""
     curves: dict[str, Any] = {}
     for name, group in rows.items():
         path = (group[0].folder or Path()) / HISTORY
-        records = json.loads(path.read_text()) if path.is_file() else []
-        for record in records:
+        for record in json.loads(path.read_text()) if path.is_file() else []:
             stage = curves.setdefault(name, {}).setdefault(record["stage"], {})
-            for key, value in record.items():
-                if key != "stage":
-                    stage.setdefault(key, []).append(round(value, 5))
+            for key in record.keys() - {"stage", "epoch"}:
+                stage.setdefault(key, []).append([record["epoch"], round(record[key], 5)])
     return curves
+
+
+def _paths(rows: Rows, protocol: Protocol) -> dict[str, Any]:
+    """The ways to what the first run of `graphsage` recommends to the protocol's invented user."""
+    group = rows.get(EXPLAINED)
+    if not protocol.profile or group is None or group[0].folder is None:
+        return {}
+    return explain(group[0].folder, protocol.profile)

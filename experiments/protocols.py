@@ -53,6 +53,7 @@ class Protocol:
         compared: the metric of the column against the best baseline; left out, the first column.
         plain: the row that a model falls back to when attributes are shuffled.
         groups: user attributes whose values the gain is shown by.
+        profile: an invented user, whose recommendations are drawn as paths.
         published: rows from elsewhere.
         floors: what must come out.
     """
@@ -64,8 +65,9 @@ class Protocol:
     compared: str = ""
     plain: str = "popularity"
     groups: tuple[str, ...] = ()
+    profile: Mapping[str, object] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
-    floors: tuple[Floor, ...] = field(default=())
+    floors: tuple[Floor, ...] = ()
 
     @property
     def main(self) -> str:
@@ -211,6 +213,7 @@ PROTOCOLS = (
         "MovieLens-100K, demographics",
         LISTS,
         groups=("gender", "age"),
+        profile={"age": 25, "gender": "F", "occupation": "artist"},
         floors=(Floor("popularity", "ndcg@10", 0.4070, 0.012),),
     ),
     Protocol(

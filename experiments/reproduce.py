@@ -15,9 +15,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from experiments.figures import draw
 from experiments.keep import keep
 from experiments.numbers import numbers_tex
-from experiments.protocols import CONFIGS, PROTOCOLS, RESULTS, TABLES, Protocol
+from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
 from experiments.quick import quick_overrides
 from experiments.render import floor_lines, read_kept, render, suspects
 from gnnrec.config import NamedConfig, read_config
@@ -41,14 +42,14 @@ def main(
     """Reproduces the tables and figures of the paper."""
     chosen = _chosen(names)
     if only_render:
-        render_all(RESULTS, TABLES)
+        render_all(RESULTS, TABLES, FIGURES)
     elif quick:
         with tempfile.TemporaryDirectory() as folder:
             reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, quick=True)
-            render_all(Path(folder) / "results", Path(folder) / "tables")
+            render_all(*(Path(folder) / part for part in ("results", "tables", "figures")))
     else:
         reproduce(chosen, out, RESULTS, seeds)
-        render_all(RESULTS, TABLES)
+        render_all(RESULTS, TABLES, FIGURES)
 
 
 def reproduce(
@@ -78,8 +79,8 @@ def reproduce(
         err.print(f"{protocol.name}: {len(jobs)} runs, {time.monotonic() - started:.0f} s")
 
 
-def render_all(results: Path, tables: Path) -> None:
-    """Renders every table that there are results for, and the numbers of the text; says which floors are met."""
+def render_all(results: Path, tables: Path, figures: Path) -> None:
+    """Renders every table and figure that there are results for, and the numbers of the text; checks floors."""
     kept = [(p, read_kept(path)) for p in PROTOCOLS if (path := results / f"{p.name}.json").is_file()]
     tables.mkdir(parents=True, exist_ok=True)
     for protocol, content in kept:
@@ -90,6 +91,7 @@ def render_all(results: Path, tables: Path) -> None:
         for name in suspects(protocol, content):
             err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
     (tables / "numbers.tex").write_text(numbers_tex(kept))
+    draw(kept, figures)
 
 
 def _run(config: NamedConfig, seed: int, protocol: Protocol, out: Path, count: str, *, quick: bool) -> None:

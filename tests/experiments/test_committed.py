@@ -2,8 +2,9 @@
 
 import pytest
 
+from experiments.figures import FIGURES as MAKERS
 from experiments.numbers import numbers_tex
-from experiments.protocols import CONFIGS, PROTOCOLS, RESULTS, TABLES
+from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
 from gnnrec.config import read_config
 
@@ -40,7 +41,7 @@ def test_every_cell_can_be_traced(protocol, kept):
 
 def test_every_result_and_table_belongs_to_a_protocol():
     known = {protocol.name for protocol in PROTOCOLS}
-    assert {path.stem for path in RESULTS.glob("*.json")} - {"paths"} <= known
+    assert {path.stem for path in RESULTS.glob("*.json")} <= known
     assert {path.stem for path in TABLES.glob("*.md")} == set(NAMES)
 
 
@@ -76,3 +77,9 @@ def test_a_protocol_is_consistent(protocol):
     for floor in protocol.floors:
         assert floor.within > 0
         assert floor.metric.partition("@")[0]
+
+
+def test_every_figure_of_the_results_is_there_and_no_other():
+    by_name = {protocol.name: kept for protocol, kept in KEPT}
+    names = {name for make in MAKERS for name in make(by_name)}
+    assert {path.stem for path in FIGURES.glob("*.pdf")} == {path.stem for path in FIGURES.glob("*.png")} == names
