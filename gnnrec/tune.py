@@ -208,12 +208,12 @@ def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> 
     return "\n".join([*head, *(_yaml(key, value) for key, value in said.items())]) + "\n"
 
 
-def _yaml(key: str, value: Any) -> str:
-    """A key on one line where it fits, as the configs have it; else spread over several."""
-    line = yaml.safe_dump({key: value}, default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]
-    if len(line) <= 120:
+def _yaml(key: str, value: Any, indent: str = "") -> str:
+    """A key on one line where it fits, as the configs have it; else a mapping with each of its keys so."""
+    line = indent + yaml.safe_dump({key: value}, default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]
+    if len(line) <= 120 or not isinstance(value, dict):
         return line
-    return yaml.safe_dump({key: value}, default_flow_style=None, sort_keys=False, width=120).rstrip()
+    return "\n".join([f"{indent}{key}:", *(_yaml(k, v, indent + "  ") for k, v in value.items())])
 
 
 def _has_paths(config: NamedConfig) -> bool:

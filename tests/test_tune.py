@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from made_table import write_shop
 
 from gnnrec import cli
@@ -144,6 +145,14 @@ def test_the_written_config_says_what_the_file_said_and_no_more(place: Place) ->
     assert [line.partition(":")[0] for line in lines] == ["seed", "data", "split", "model", "evaluate", "base"]
     assert "seed: 3" in lines
     assert "split: {kind: unseen_users, test: 0.2, validation: 0.2}" in lines
+    long = {"encoder": {"layer": "L" * 60, "options": {"aggr": "mean"}}, "rates": ["x" * 130]}
+    text = tune_module._yaml("model", {"class": "C" * 40, **long, "none": None})
+    assert yaml.safe_load(text) == {"model": {"class": "C" * 40, **long, "none": None}}
+    assert text.splitlines()[:3] == [
+        "model:",
+        f"  class: {'C' * 40}",
+        f"  encoder: {{layer: {'L' * 60}, options: {{aggr: mean}}}}",
+    ]
 
 
 def test_a_search_whose_budget_is_spent_is_not_made_again_and_a_larger_one_goes_on(
@@ -283,12 +292,13 @@ def test_of_two_workers_who_ask_for_the_last_trial_at_once_one_gets_it(
         )
         for _ in range(2)
     )
-    looks = iter([[]])  # the second looked before the first had asked
-    counted = second._counted
-    monkeypatch.setattr(second, "_counted", lambda: next(looks, None) or counted())
     proposal = first.ask()
     assert proposal is not None
+    counted = second._counted
+    looks: list[list[int]] = [[]]  # the second looked before the first had asked
+    monkeypatch.setattr(second, "_counted", lambda: looks.pop() if looks else counted())
     assert second.ask() is None
+    assert not looks
     assert first.running == 1  # the second let go of what it had taken
     first.tell(proposal, Record({"noise": 0.5}, 0.25, 1.0, {}, own=True))
     assert [record.value for record in second.finished()] == [0.25]
