@@ -32,7 +32,8 @@ class ALS:
     """Matrix factorization for implicit feedback by alternating least squares.
 
     A user with known items, in training or not, gets the vector that the last step of the fit would give it (fold-in);
-    a user without any gets one by the cold policy.
+    a user without any gets one by the cold policy. One or two items may say less than the attributes do: with
+    `cold_weight`, a user of n known items gets n / (n + cold_weight) of the one and the rest of the other vector.
 
     Source: Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, equation 4; cold
         policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme, Learning
@@ -42,6 +43,7 @@ class ALS:
 
     Args:
         cold: what stands in for the vector of a user without items.
+        cold_weight: known items that this vector counts as beside the fold-in; at least 0.
         factors: D, at least 1.
         regularization: weight of the squared vectors; at least 0.
         alpha: confidence of an interaction, against 1 for everything else; above 0.
@@ -68,6 +70,7 @@ class ALS:
         self,
         *,
         cold: Cold = "mean",
+        cold_weight: float = 0.0,
         factors: int = 64,
         regularization: float = 0.01,
         alpha: float = 10.0,
@@ -80,10 +83,12 @@ class ALS:
     ) -> None:
         _check_at_least_1(factors=factors, iterations=iterations)
         _check_above_0(alpha=alpha, map_regularization=map_regularization)
-        if not regularization >= 0:
-            raise ValueError(f"regularization must be at least 0, got {regularization}")
+        for name, number in (("regularization", regularization), ("cold_weight", cold_weight)):
+            if not number >= 0:
+                raise ValueError(f"{name} must be at least 0, got {number}")
         self.scores_unseen_users = cold != "none"
         self.cold = cold
+        self.cold_weight = cold_weight
         self.factors = factors
         self.regularization = regularization
         self.alpha = alpha
@@ -119,7 +124,8 @@ class ALS:
         known = as_csr_matrix(histories(users, len(self._model.item_factors)))
         row = np.flatnonzero(np.diff(known.indptr))
         if len(row):
-            vectors[row] = self._model.recalculate_user(row, known[row])
+            share = 1 / (1 + self.cold_weight / np.diff(known.indptr)[row, None])
+            vectors[row] = share * self._model.recalculate_user(row, known[row]) + (1 - share) * vectors[row]
         return as_scores(vectors @ self._model.item_factors.T)
 
 

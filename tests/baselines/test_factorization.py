@@ -47,6 +47,16 @@ def test_als_folds_in_by_the_closed_form_of_the_paper() -> None:
     assert not scores[0].allclose(scores[2], atol=1e-3)
 
 
+def test_als_mixes_the_vector_of_the_cold_policy_with_the_fold_in_by_the_number_of_items() -> None:
+    # Three known items and a cold vector that counts as two: 3/5 of the fold-in, 2/5 of the cold vector.
+    known = replace(UNSEEN, items=Edges(torch.tensor([2, 2, 2]), torch.tensor([1, 5, 9])))
+    for cold in ("mean", "attribute_map"):
+        plain, mixed = (fitted(ALS(cold=cold, factors=5, cold_weight=weight)) for weight in (0.0, 2.0))
+        wanted = 0.6 * plain.score(known)[2] + 0.4 * plain.score(UNSEEN)[2]
+        assert mixed.score(known)[2].numpy() == pytest.approx(wanted.numpy(), abs=1e-5)
+        assert mixed.score(known)[0].equal(plain.score(known)[0])
+
+
 def test_cold_users_get_the_mean_vector_of_the_users_with_items() -> None:
     for model in (fitted(ALS(cold="mean")), fitted(BPR(cold="mean"))):
         has_items = np.bincount(TRAIN.users.items.row, minlength=TRAIN.num_users) > 0
@@ -145,3 +155,5 @@ def test_options_out_of_range_are_refused(name: str) -> None:
             ALS(**{name: -1})
     with pytest.raises(ValueError, match="alpha must be above 0, got 0"):
         ALS(alpha=0)
+    with pytest.raises(ValueError, match="cold_weight must be at least 0, got -1"):
+        ALS(cold_weight=-1)
