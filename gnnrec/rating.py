@@ -1,6 +1,6 @@
 """GraphRatingRecommender: an encoder that predicts what biases leave of a rating, as a recommender."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,36 +11,19 @@ from torch_geometric.data import HeteroData
 
 import gnnrec.layers
 from gnnrec import seeds
-from gnnrec.data.dataset import ITEM, USER, EdgeType
-from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
+from gnnrec.data.dataset import ITEM, USER
+from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
-from gnnrec.graph import build_graph, node_counts
-from gnnrec.known import Edges, HeldOut, Training, Users
-from gnnrec.matrices import UserFeatures
+from gnnrec.known import HeldOut, Training, Users
 from gnnrec.pretrain import PretrainConfig, pretrain
-from gnnrec.rating_effects import (
-    expected_item_bias,
-    fit_biases,
-    item_values,
-    known_user_bias,
-    ratings_of,
-    residual_directions,
-    value_effects,
-)
-from gnnrec.rating_finetune import (
-    DISLIKES,
-    LIKES,
-    ItemRater,
-    RatingFinetuneConfig,
-    by_opinion,
-    finetune_ratings,
-    with_opinions,
-)
+from gnnrec.rating_finetune import RatingFinetuneConfig, finetune_ratings
+from gnnrec.rating_member import RatingMember, Shrinkages
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.search_space import Choice, Log, SearchSpace, Uniform
 from gnnrec.tracking import Tracker
 
 PATHS = ("encoder", "effects")
+MOST_CUTS = 8
 
 
 class GraphRatingRecommender:
@@ -67,6 +50,12 @@ class GraphRatingRecommender:
         item_shrinkage: ratings with the expected value that are added to each item; at least 0.
         rater_shrinkage: see `item_values`; at least 0, or None.
         effect_shrinkage: ratings without effect that are added to each pair of attribute value and item; above 0.
+        opinions: whether ratings carry messages, too, from and to the encoder's users; otherwise they are only what it
+            predicts, and a user's known ratings move nothing but its bias. With it, `finetune.cold_share` should be
+            below 1, and for users without any rating it did not pay (ML-100K).
+        choose_on: users to choose on, at least; where there are fewer validation users, training users are held out in
+            turn as well, each time with an encoder of its own. 0 chooses on the validation users alone.
+        members: encoders, drawn and trained apart, whose predictions are averaged in the final fit; at least 1.
     """
 
     scores_unseen_users = True
@@ -94,6 +83,9 @@ class GraphRatingRecommender:
         item_shrinkage: float = 5.0,
         rater_shrinkage: float | None = 20.0,
         effect_shrinkage: float = 100.0,
+        opinions: bool = False,
+        choose_on: int = 500,
+        members: int = 1,
     ) -> None:
         try:
             self.layer_class = resolve(encoder.layer, gnnrec.layers)
@@ -109,6 +101,8 @@ class GraphRatingRecommender:
             raise ValueError(f"rater_shrinkage must be at least 0, or none; got {rater_shrinkage}")
         if not effect_shrinkage > 0:
             raise ValueError(f"effect_shrinkage must be above 0, got {effect_shrinkage}")
+        if choose_on < 0 or members < 1:
+            raise ValueError(f"choose_on must be at least 0 and members at least 1, got {choose_on} and {members}")
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
@@ -117,175 +111,151 @@ class GraphRatingRecommender:
         self.item_shrinkage = item_shrinkage
         self.rater_shrinkage = rater_shrinkage
         self.effect_shrinkage = effect_shrinkage
+        self.opinions = opinions
+        self.choose_on = choose_on
+        self.members = members
         self.tracker = Tracker()
         self.chosen: dict[str, Any] = {}
-        self._rater: ItemRater
-        self._block: Block
-        self._edges: dict[EdgeType, Tensor]
-        self._residuals: Edges
+        self._shares = dict.fromkeys(PATHS, 0.7) if shares == "choose" else dict(shares)
+        self._members: list[RatingMember]
 
     @property
     def tables(self) -> dict[str, int]:
         """Node type -> rows of its learned table, for the audit."""
-        encoder = self._rater.encoder
-        return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+        return self._members[0].tables
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """Fits biases and effects, pretrains and trains the encoder; see `Recommender.fit`.
 
-        Chosen on the validation users are the epochs, and the shares of encoder and effects.
+        Chosen on the held-out users are the epochs of both stages, and the shares of encoder and effects.
 
         Raises:
             ConfigError: the interactions have no values.
             TrainingError: a loss is not a number.
         """
-        chosen: dict[str, Any] = {}
+        cuts = [] if validation is None else [(train, validation), *self._further_cuts(train, validation, seed)]
+        held_out = [asked for _, asked in cuts]
         with torch.random.fork_rng():
-            self.build(train, seed)
-            if self.pretrain_config is not None:
-                chosen["pretrain.epochs"] = pretrain(
-                    self._rater.encoder,
-                    self._block,
-                    self._edges,
-                    self.pretrain_config,
-                    choose=validation is not None,
-                    fan_out=None,
-                    seed=seed,
-                    tracker=self.tracker,
-                )
+            if cuts:
+                self._members = [self._member(part, seed) for part, _ in cuts]
+            else:
+                self.build(train, seed)
+            chosen: dict[str, Any] = self._pretrain(choose=bool(cuts), seed=seed)
             chosen["finetune.epochs"] = finetune_ratings(
-                self._rater,
-                self._block,
-                self._residuals,
+                [member.rater for member in self._members],
+                [member.block for member in self._members],
+                [member.residuals for member in self._members],
                 self.finetune_config,
-                measure=None if validation is None else self._measure(validation),
+                measure=(lambda: self._measured(held_out)) if cuts else None,
                 seed=seed,
                 tracker=self.tracker,
             )
-        self._remember()
-        if validation is not None:
+        for member in self._members:
+            member.remember()
+        if cuts:
             if self.shares == "choose":
-                self._shares = self._choose_shares(validation)
-                chosen["shares"] = self._shares
+                self._shares = chosen["shares"] = self._choose_shares(held_out)
             self.chosen = chosen
+            self._members = self._members[:1]
 
     def score(self, users: Users) -> Tensor:
         """Predicts every rating: [B, I] float32, within the range of the training values."""
-        base, bias = self._base(users)
-        paths = self._paths(users, bias)
-        extra = sum(self._shares[name] * paths[name] for name in PATHS)
-        return (base + extra).clamp(*self._range).float()
+        first = self._members[0]
+        encoded = torch.stack([member.encoded(users) for member in self._members]).mean(0)
+        added = self._shares["encoder"] * encoded + self._shares["effects"] * first.effects(users)
+        return (first.base(users) + added).clamp(*first.range).float()
 
     def embed(self, users: Users) -> Tensor:
-        """[B, D] float32, the vectors of B users from what is known of them."""
-        return self._embed(users, self._base(users)[1])
+        """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
+        return self._members[0].embed(users)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and shares; biases and effects are counted again from the training data."""
-        return {"weights": self._rater.state_dict(), "shares": dict(self._shares)}
+        return {"weights": [member.rater.state_dict() for member in self._members], "shares": dict(self._shares)}
 
     def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
         self.build(train, seed=0)
-        self._rater.load_state_dict(state["weights"])
         self._shares = dict(state["shares"])
-        self._remember()
+        for member, weights in zip(self._members, state["weights"], strict=True):
+            member.rater.load_state_dict(weights)
+            member.remember()
 
     def build(self, train: Training, seed: int) -> HeteroData:
-        """Fits what has a closed form, builds graph and encoder without training; returns the graph, for the audit."""
-        ratings = ratings_of(train)
-        first = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
-        expected = expected_item_bias(train, ratings, first)
-        biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage, expected)
-        residual = biases.residual(ratings)
-        self._range = ratings.range
-        self._item_value = item_values(train, ratings, biases, self.rater_shrinkage)
-        self._features = UserFeatures(train)
-        self._effects = value_effects(self._features(train.users), ratings, residual, self.effect_shrinkage)
-        self._shares = dict.fromkeys(PATHS, 0.7) if self.shares == "choose" else dict(self.shares)
-        items = train.users.items
-        self._residuals = Edges(items.row, items.node, torch.from_numpy(residual).float())
-        graph = build_graph(train)
-        assert self._residuals.weight is not None
-        parted = by_opinion(graph, self._residuals.weight > 0)
-        names = (LIKES, DISLIKES, *train.users.relations, *(relation.type for relation in train.relations))
-        self._edges = {t: parted[t].edge_index for t in names if parted[t].edge_index.numel()}
-        self._block = whole_graph(parted)
-        outputs = parted.node_types if self.pretrain_config is not None else (USER, ITEM)
-        with torch.random.fork_rng():
-            torch.manual_seed(seeds.integer(seed, "weights"))
-            encoder = Encoder(node_counts(parted), parted.edge_types, self.encoder_config, self.layer_class, outputs)
-            if self.encoder_config.start == "spectral":
-                start = residual_directions(ratings, residual, self.encoder_config.channels, seed)
-                encoder.table(ITEM).weight.data.copy_(torch.from_numpy(0.5 * start))
-            self._rater = ItemRater(encoder)
-        self._rater.eval()
-        return graph
+        """Fits what has a closed form, builds graph and encoders without training; returns the graph, for the audit."""
+        seeds_of_members = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
+        self._members = [self._member(train, s) for s in seeds_of_members]
+        return self._members[0].graph
 
-    def _base(self, users: Users) -> tuple[Tensor, Tensor]:
-        """[B, I] float64 value of the items for each user, and [B] the users' biases against the mean user's."""
-        bias = known_user_bias(users.items, self._item_value, np.zeros(len(users)), self.user_shrinkage)
-        return torch.from_numpy(self._item_value + bias[:, None]), torch.from_numpy(bias)
+    def _member(self, train: Training, seed: int) -> RatingMember:
+        shrinkages = Shrinkages(self.user_shrinkage, self.item_shrinkage, self.rater_shrinkage, self.effect_shrinkage)
+        outputs = None if self.pretrain_config is not None else (USER, ITEM)
+        return RatingMember(train, shrinkages, self.encoder_config, self.layer_class, outputs, self.opinions, seed)
 
-    def _embed(self, users: Users, bias: Tensor) -> Tensor:
-        items = users.items
-        expected = torch.from_numpy(self._item_value)[items.node] + bias[items.row]
-        liked = torch.zeros(len(items), dtype=torch.bool) if items.weight is None else items.weight > expected
-        with torch.no_grad():
-            return self._rater.encoder.attach(self._states, with_opinions(users, liked))
+    def _further_cuts(self, train: Training, validation: HeldOut, seed: int) -> list[tuple[Training, HeldOut]]:
+        """Training users held out in turn, as many at a time as there are validation users, until there are enough."""
+        size = len(validation.users)
+        if len(validation.users.items) or not size:  # with a support there is more to learn of a user than a cut knows
+            return []
+        order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
+        enough = -(-max(self.choose_on - size, 0) // size)
+        cuts = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(enough, MOST_CUTS - 1)]]
+        return [(rest, asked) for rest, asked in cuts if len(rest.users.items) and len(asked.target)]
 
-    def _paths(self, users: Users, bias: Tensor) -> dict[str, Tensor]:
-        """Path -> [B, I], what it adds to the biases."""
-        with torch.no_grad():
-            encoder = self._rater.score(self._embed(users, bias), self._items)
-        effects = torch.from_numpy((self._features(users) @ self._effects).toarray())
-        return {"encoder": encoder, "effects": effects}
-
-    def _remember(self) -> None:
-        """Computes what an unseen user hears from: once, after training."""
-        self._rater.eval()
-        encoder = self._rater.encoder
-        with torch.no_grad():
-            self._states: list[Vectors] = encoder.states(self._block)
-            last = encoder([self._block] * self.encoder_config.layers, outputs=(ITEM,))[ITEM]
-        assert last is not None
-        self._items = last
-
-    def _measure(self, validation: HeldOut) -> Callable[[], dict[str, float]]:
-        """Minus the mean error of the validation users' ratings, biases and encoder together."""
-        users, target = validation.users, validation.target
-        base, bias = self._base(users)
-        left = self._left(validation, base)
-        squared = self.finetune_config.loss == "squared"
-
-        def measure() -> dict[str, float]:
-            self._remember()
-            with torch.no_grad():
-                predicted = self._rater.score(self._embed(users, bias), self._items)[target.row, target.node]
-            error = left - predicted
-            return (
-                {"minus squared error": -float(error.square().mean())}
-                if squared
-                else {"minus absolute error": -float(error.abs().mean())}
+    def _pretrain(self, *, choose: bool, seed: int) -> dict[str, Any]:
+        """Pretrains each member; returns the epochs of the first one, if there are any."""
+        if self.pretrain_config is None:
+            return {}
+        prefix, epochs = self.tracker.prefix, []
+        for place, member in enumerate(self._members):
+            self.tracker.prefix = prefix + (f"{place}/" if place else "")
+            epochs.append(
+                pretrain(
+                    member.rater.encoder,
+                    member.block,
+                    member.edges,
+                    self.pretrain_config,
+                    choose=choose,
+                    fan_out=None,
+                    seed=seed,
+                    tracker=self.tracker,
+                )
             )
+        self.tracker.prefix = prefix
+        return {"pretrain.epochs": epochs[0]}
 
-        return measure
+    def _measured(self, held_out: list[HeldOut]) -> dict[str, float]:
+        """Minus the mean error of the held-out ratings, biases and encoder together, after weights have changed."""
+        errors = []
+        for member, asked in zip(self._members, held_out, strict=True):
+            member.remember()
+            errors.append(_left(member, asked) - _at_target(member.encoded(asked.users), asked))
+        error = torch.cat(errors)
+        if self.finetune_config.loss == "squared":
+            return {"minus squared error": -float(error.square().mean())}
+        return {"minus absolute error": -float(error.abs().mean())}
 
-    @staticmethod
-    def _left(held_out: HeldOut, base: Tensor) -> Tensor:
-        """[E] float64, what the base leaves of the ratings to find."""
-        assert held_out.target.weight is not None
-        return held_out.target.weight - base[held_out.target.row, held_out.target.node]
-
-    def _choose_shares(self, validation: HeldOut) -> dict[str, float]:
+    def _choose_shares(self, held_out: list[HeldOut]) -> dict[str, float]:
         """Least squares without negative shares, each user's own mean left out: it is no path's to explain."""
-        users, target = validation.users, validation.target
-        base, bias = self._base(users)
-        paths = self._paths(users, bias)
-        columns = torch.stack([*(paths[name][target.row, target.node].double() for name in PATHS)])
-        values = torch.cat([columns, self._left(validation, base)[None]])  # [K + 1, E]
-        count = torch.bincount(target.row, minlength=len(users)).clamp(min=1)
-        mean = torch.zeros(len(values), len(users), dtype=torch.float64).index_add(1, target.row, values) / count
-        *centred, left = (values - mean[:, target.row]).numpy()
-        shares, _ = nnls(np.stack(centred, axis=1), left)
+        rows = []
+        for member, asked in zip(self._members, held_out, strict=True):
+            paths = (member.encoded(asked.users), member.effects(asked.users))
+            values = torch.stack([*(_at_target(path, asked) for path in paths), _left(member, asked)])  # [K + 1, E]
+            row, users = asked.target.row, len(asked.users)
+            count = torch.bincount(row, minlength=users).clamp(min=1)
+            mean = torch.zeros(len(values), users, dtype=torch.float64).index_add(1, row, values) / count
+            rows.append((values - mean[:, row]).numpy())
+        *columns, left = np.concatenate(rows, axis=1)
+        shares, _ = nnls(np.stack(columns, axis=1), left)
         return {name: round(float(share), 3) for name, share in zip(PATHS, shares, strict=True)}
+
+
+def _at_target(values: Tensor, held_out: HeldOut) -> Tensor:
+    """[E] float64, the values ([B, I]) of the ratings to find."""
+    return values[held_out.target.row, held_out.target.node].double()
+
+
+def _left(member: RatingMember, held_out: HeldOut) -> Tensor:
+    """[E] float64, what biases leave of the ratings to find."""
+    assert held_out.target.weight is not None
+    return held_out.target.weight - _at_target(member.base(held_out.users), held_out)

@@ -187,7 +187,7 @@ def value_effects(features: Matrix, ratings: Ratings, residual: np.ndarray, shri
     return sparse.csr_array(total.multiply(weight))
 
 
-def item_values(train: Training, ratings: Ratings, biases: FittedBiases, rater_shrinkage: float | None) -> np.ndarray:
+def item_values(ratings: Ratings, biases: FittedBiases, rater_shrinkage: float | None) -> np.ndarray:
     """[I] float64, what a user with the mean bias is expected to give to each item.
 
     Who rates an item is no chance: people with a mean eye rate what others leave out. So the mean bias of those who

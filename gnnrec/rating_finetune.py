@@ -1,6 +1,7 @@
 """Training of an encoder for ratings: a squared or absolute error on what biases leave of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -30,6 +31,8 @@ class RatingFinetuneConfig(LoopConfig):
     """Passes over the training users; with validation users, at most this many."""
     averaging: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Decoupled weight decay of AdamW."""
     batch_users: int = Field(128, ge=1)
     """Users asked about in one step."""
     cold_share: float = Field(1.0, ge=0, le=1)
@@ -92,57 +95,68 @@ def with_opinions(users: Users, liked: Tensor) -> Users:
 
 
 def finetune_ratings(
-    rater: ItemRater,
-    block: Block,
-    ratings: Edges,
+    raters: Sequence[ItemRater],
+    blocks: Sequence[Block],
+    parts: Sequence[Edges],
     config: RatingFinetuneConfig,
     *,
     measure: Callable[[], dict[str, float]] | None,
     seed: int,
     tracker: Tracker,
 ) -> int:
-    """Trains encoder and gain in place.
+    """Trains encoders and gains in place, side by side, each on a training part of its own.
 
     Each step takes a batch of training users, hides from the graph all ratings of some and a random part of those of
     the others, and asks for what was hidden. The asked users only listen, as a user does who is not in the graph.
 
     Args:
-        rater: encoder and gain.
-        block: the whole graph, interactions parted by opinion.
-        ratings: [E], the training interactions; the weight is what biases leave of the rating.
+        raters: M encoders with their gains.
+        blocks: the whole graph of each, interactions parted by opinion.
+        parts: [E], the training interactions of each; the weight is what biases leave of the rating.
         config: settings.
-        measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
+        measure: value on held-out users, higher is better; None trains for exactly `config.epochs`.
         seed: the run's seed.
         tracker: where to report.
 
     Returns:
         The number of epochs of the final state.
     """
-    assert ratings.weight is not None
-    residual, num_users = ratings.weight, block.num_targets[USER]
-    active = torch.bincount(ratings.row, minlength=num_users).nonzero().flatten()
-    liked = residual > 0
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
-        order = active[torch.randperm(len(active), generator=generator)]
-        for users in order.split(config.batch_users):
-            share = torch.zeros(num_users)
-            part = torch.rand(len(users), generator=generator)
-            part[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
-            share[users] = part
-            hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]
-            asked = hidden.nonzero().flatten()
-            if not len(asked):
-                continue
-            place = torch.full((num_users,), -1)
-            place[users] = torch.arange(len(users))
-            seen = block.hide(LIKES, ~hidden[liked]).hide(DISLIKES, ~hidden[~liked]).silence(place >= 0)
-            x = rater.encoder([seen] * rater.encoder.config.layers)
-            assert x[USER] is not None
-            assert x[ITEM] is not None
-            predicted = rater.score(x[USER][users], x[ITEM])  # [B, I]
-            error = predicted[place[ratings.row[asked]], ratings.node[asked]] - residual[asked]
-            loss = error.square().sum() if config.loss == "squared" else error.abs().sum()
-            yield (loss + config.quiet * predicted.square().sum()) / len(asked)
+        each = [
+            _steps(rater, block, ratings, config, generator)
+            for rater, block, ratings in zip(raters, blocks, parts, strict=True)
+        ]
+        for step in itertools.zip_longest(*each):
+            yield torch.stack([loss for loss in step if loss is not None]).mean()
 
-    return train(rater, epoch, measure, config, "finetune", seed, tracker)
+    return train(nn.ModuleList(raters), epoch, measure, config, "finetune", seed, tracker)
+
+
+def _steps(
+    rater: ItemRater, block: Block, ratings: Edges, config: RatingFinetuneConfig, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """One epoch of one encoder: the loss of each batch of users."""
+    assert ratings.weight is not None
+    residual, num_users = ratings.weight, block.num_targets[USER]
+    liked = residual > 0
+    active = torch.bincount(ratings.row, minlength=num_users).nonzero().flatten()
+    order = active[torch.randperm(len(active), generator=generator)]
+    for users in order.split(config.batch_users):
+        part = torch.rand(len(users), generator=generator)
+        part[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
+        share, place = torch.zeros(num_users), torch.full((num_users,), -1)
+        share[users], place[users] = part, torch.arange(len(users))
+        hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]
+        if not hidden.any():
+            continue
+        asked = ratings.take(hidden)
+        assert asked.weight is not None
+        seen = block.hide(LIKES, ~hidden[liked]).hide(DISLIKES, ~hidden[~liked]).silence(place >= 0)
+        x = rater.encoder([seen] * rater.encoder.config.layers)
+        assert x[USER] is not None
+        assert x[ITEM] is not None
+        predicted = rater.score(x[USER][users], x[ITEM])  # [B, I]
+        error = predicted[place[asked.row], asked.node] - asked.weight
+        loss = error.square().sum() if config.loss == "squared" else error.abs().sum()
+        yield (loss + config.quiet * predicted.square().sum()) / len(asked)

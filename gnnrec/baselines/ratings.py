@@ -7,7 +7,14 @@ from torch import Tensor
 
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import UserFeatures, as_scores
-from gnnrec.rating_effects import fit_biases, known_user_bias, ratings_of, shrunk_mean
+from gnnrec.rating_effects import (
+    expected_item_bias,
+    fit_biases,
+    item_values,
+    known_user_bias,
+    ratings_of,
+    shrunk_mean,
+)
 from gnnrec.ridge import RidgeMap
 from gnnrec.search_space import Log, SearchSpace
 
@@ -96,6 +103,9 @@ class Biases:
         user_shrinkage: interactions with the expected bias that are added to each user; at least 0.
         cold: what is expected of a user of whom no item is known.
         regularization: weight of the squared coefficients of `attributes`; above 0.
+        informed: item biases are shrunk to what the item's popularity and attributes lead to expect instead of to 0,
+            and who rates an item is taken into account (see `item_values`).
+        rater_shrinkage: for `informed`, ratings by the mean user that are added to each item; at least 0.
 
     Raises:
         ValueError: an option is out of its range.
@@ -107,6 +117,7 @@ class Biases:
         "item_shrinkage": Log(0.1, 100),
         "user_shrinkage": Log(0.1, 100),
         "regularization": Log(1, 1000, when={"cold": "attributes"}),
+        "rater_shrinkage": Log(3, 300, when={"informed": True}),
     }
 
     def __init__(
@@ -116,8 +127,14 @@ class Biases:
         user_shrinkage: float = 3.0,
         cold: Literal["zero", "mean", "attributes"] = "mean",
         regularization: float = 100.0,
+        informed: bool = False,
+        rater_shrinkage: float = 20.0,
     ) -> None:
-        for name, shrinkage in (("item_shrinkage", item_shrinkage), ("user_shrinkage", user_shrinkage)):
+        for name, shrinkage in (
+            ("item_shrinkage", item_shrinkage),
+            ("user_shrinkage", user_shrinkage),
+            ("rater_shrinkage", rater_shrinkage),
+        ):
             if not shrinkage >= 0:
                 raise ValueError(f"{name} must be at least 0, got {shrinkage}")
         if not regularization > 0:
@@ -126,6 +143,8 @@ class Biases:
         self.user_shrinkage = user_shrinkage
         self.cold = cold
         self.regularization = regularization
+        self.informed = informed
+        self.rater_shrinkage = rater_shrinkage
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
@@ -138,6 +157,10 @@ class Biases:
         self._range = ratings.range
         biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
         self._item_value = biases.mean + biases.item  # [I]
+        if self.informed:
+            expected = expected_item_bias(train, ratings, biases)
+            biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage, expected)
+            self._item_value = item_values(ratings, biases, self.rater_shrinkage) - biases.mean_user
         self._features = UserFeatures(train)
         self._expected: RidgeMap | float = 0.0
         if self.cold == "mean":

@@ -20,6 +20,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("ItemMean", {}, SAME_FOR_ALL),
     ("Biases", {}, SAME_FOR_ALL),
     ("Biases", {"cold": "attributes"}, SAME_FOR_ALL),
+    ("Biases", {"informed": True}, SAME_FOR_ALL),
     ("GlobalMean", {}, SAME_FOR_ALL),
     ("SegmentItemMean", {"shrinkage": 5.0, "strength": 2.0}, COUNTS),
     ("AttributeKNNRatings", {"shrinkage": 1.0, "power": 4.0}, COUNTS),
