@@ -36,7 +36,7 @@ quick: $(READY)
 	$(BIN)/python -m experiments.reproduce --quick
 
 paper:
-	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended; } \
+	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended; } \
 	  || { echo "error: latexmk is missing; install latexmk and texlive, or run make paper as root" >&2; exit 2; }
 	cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
 

@@ -47,6 +47,8 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
     if not competitors or "coverage" in metric:  # of which more is not better
         return column
     column["best"] = _best(means, competitors, metric)
+    if metric == protocol.main and baselines:
+        column["floor"] = _best(means, baselines, metric)
     if not all(has_values_per_user(run, metric) for name in means for run in rows[name]):
         return column
     paired = {name: rows[name] for name in means}
@@ -54,7 +56,6 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
     if metric == protocol.main:
         column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
         if baselines:
-            column["floor"] = _best(means, baselines, metric)
             column["to_floor"] = _differences(paired, column["floor"], metric)
         if protocol.plain in paired:
             column["to_plain"] = _differences(paired, protocol.plain, metric)

@@ -4,59 +4,113 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.protocols import Protocol
+from experiments.render import LEVEL, controls
+from gnnrec.pairing import LOWER_IS_BETTER
+from gnnrec.text_table import latex_text
 
 HEAD = r"""% Written by experiments.reproduce from experiments/results; do not edit.
 \makeatletter
 \newcommand{\num}[1]{\@ifundefined{n:#1}{\PackageError{numbers}{no number is called #1}{}}{\csname n:#1\endcsname}}
+\newcommand{\ifresults}[3]{\@ifundefined{n:#1}{#3}{#2}}
 \newcommand{\@number}[2]{\expandafter\gdef\csname n:#1\endcsname{#2}}
 """
 
+Kept = Sequence[tuple[Protocol, Mapping[str, Any]]]
+"""Protocols with their kept results."""
 
-def numbers(every: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> dict[str, str]:
+
+def numbers(every: Kept) -> dict[str, str]:
     """Key -> text of each number.
 
-    Keys are `<protocol>/<model>/<metric>` for a mean, with `/floor` or `/plain` behind it for the difference to the
-    best baseline or to the plain row (its ends with `/low` and `/high`, its corrected p with `/p` behind that);
-    `<protocol>/floor` for the best baseline's name, and `<protocol>/runs`, `/users`, `/openings`, `/minutes`.
+    - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and `/plain`
+      that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
+      p-value, `/effect` the effect size, `/verdict` better than, worse than or not significantly different from.
+    - Instead of a model, `ours` is the graph model with the best mean, `baseline` the best baseline, `control` the
+      model with shuffled attributes; `<protocol>/ours`, `/baseline` and `/control` are their names.
+    - `<protocol>/runs`, `/seeds`, `/users` (most per run), `/openings` and `/minutes`; `<protocol>` says that there are
+      results.
 
     Args:
         every: protocols with their kept results.
     """
     found: dict[str, str] = {}
     for protocol, kept in every:
-        name = protocol.name
-        for metric, column in kept["columns"].items():
-            for model, row in column["rows"].items():
-                found[f"{name}/{model}/{metric}"] = "--" if row is None else f"{row['mean']:.3f}"
-            for kind in ("floor", "plain"):
-                for model, d in column.get(f"to_{kind}", {}).items():
-                    at = f"{name}/{model}/{metric}/{kind}"
-                    found |= {
-                        at: f"{d['mean']:+.3f}",
-                        f"{at}/low": f"{d['low']:+.3f}",
-                        f"{at}/high": f"{d['high']:+.3f}",
-                    }
-                    p = d["p_value_holm"]
-                    found[f"{at}/p"] = f"{p:.3f}" if p >= 0.001 else "< .001"
-                    found[f"{at}/effect"] = "--" if d["effect_size"] is None else f"{d['effect_size']:+.2f}"
-        main = kept["columns"][protocol.main]
-        if "floor" in main:
-            found[f"{name}/floor"] = main["floor"]
-        scored = [run["users"] for run in kept["runs"] if run["users"]]
-        seconds = sum(sum(run["seconds"].values()) for run in kept["runs"])
-        found |= {
-            f"{name}/runs": str(len(kept["runs"])),
-            f"{name}/seeds": str(len({run["seed"] for run in kept["runs"]})),
-            f"{name}/users": str(max(scored, default=0)),
-            f"{name}/openings": str(kept["openings"]["times"]),
-            f"{name}/minutes": f"{seconds / 60:.0f}",
-        }
+        models = {run["name"]: run["name"] for run in kept["runs"]} | _roles(protocol, kept)
+        found |= {f"{protocol.name}/{key}": text for key, text in _of_columns(protocol, kept, models).items()}
+        found |= {f"{protocol.name}/{key}": text for key, text in _of_runs(kept).items()}
+        found |= {f"{protocol.name}/{role}": models[role] for role in _roles(protocol, kept)}
+        found[protocol.name] = protocol.title
     return found
 
 
-def numbers_tex(every: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> str:
+def numbers_tex(every: Kept) -> str:
     """The macros as a LaTeX file."""
-    lines = [
-        f"\\@number{{{key}}}{{{text.replace('_', chr(92) + '_')}}}" for key, text in sorted(numbers(every).items())
-    ]
+    lines = [f"\\@number{{{key}}}{{{latex_text(text)}}}" for key, text in sorted(numbers(every).items())]
     return HEAD + "\n".join([*lines, r"\makeatother", ""])
+
+
+def _roles(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, str]:
+    """Role -> model that has it."""
+    main = kept["columns"][protocol.main]
+    shuffled = set(controls(protocol, kept))
+    lower = _lower(protocol.main)
+    graph = {
+        run["name"]: main["rows"][run["name"]]["mean"] * (1 if lower else -1)
+        for run in kept["runs"]
+        if run["config"]["model"]["class"].startswith("Graph")
+        and not run["config"].get("shuffle_attributes")
+        and main["rows"].get(run["name"]) is not None
+    }
+    roles = {"ours": min(graph, key=lambda name: graph[name])} if graph else {}
+    if "floor" in main:
+        roles["baseline"] = main["floor"]
+    if shuffled:
+        roles["control"] = min(shuffled)
+    return roles
+
+
+def _of_columns(protocol: Protocol, kept: Mapping[str, Any], models: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for metric, column in kept["columns"].items():
+        for key, model in models.items():
+            if model in column["rows"]:
+                row = column["rows"][model]
+                found[f"{key}/{metric}"] = "--" if row is None else f"{row['mean']:.3f}"
+            for kind in ("floor", "plain"):
+                d = column.get(f"to_{kind}", {}).get(model)
+                if d is not None:
+                    found |= _of_difference(f"{key}/{metric}/{kind}", d, _lower(metric))
+        for row in protocol.published:
+            if metric in row.values:
+                found[f"{row.name}/{metric}"] = f"{row.values[metric]:.3f}"
+    return found
+
+
+def _of_difference(key: str, d: Mapping[str, Any], lower: bool) -> dict[str, str]:
+    p = d["p_value_holm"]
+    better = (d["mean"] < 0) if lower else (d["mean"] > 0)
+    verdict = "not significantly different from" if p >= LEVEL else "better than" if better else "worse than"
+    return {
+        key: f"{d['mean']:+.3f}",
+        f"{key}/low": f"{d['low']:+.3f}",
+        f"{key}/high": f"{d['high']:+.3f}",
+        f"{key}/p": f"{p:.3f}" if p >= 0.001 else "below .001",
+        f"{key}/effect": "--" if d["effect_size"] is None else f"{d['effect_size']:+.2f}",
+        f"{key}/verdict": verdict,
+        f"{key}/noise": "within" if d["low"] <= 0 <= d["high"] else "outside",
+    }
+
+
+def _of_runs(kept: Mapping[str, Any]) -> dict[str, str]:
+    seconds = sum(sum(run["seconds"].values()) for run in kept["runs"])
+    return {
+        "runs": str(len(kept["runs"])),
+        "seeds": str(len({run["seed"] for run in kept["runs"]})),
+        "users": str(max((run["users"] for run in kept["runs"]), default=0)),
+        "openings": str(kept["openings"]["times"]),
+        "minutes": f"{seconds / 60:.0f}",
+    }
+
+
+def _lower(metric: str) -> bool:
+    return metric.rpartition("/")[2] in LOWER_IS_BETTER

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.protocols import Floor, Protocol
 from gnnrec.pairing import LOWER_IS_BETTER
 from gnnrec.tables import DASH, mean_text
-from gnnrec.text_table import Table
+from gnnrec.text_table import Table, latex_text
 
 LEVEL = 0.05
 PUBLISHED, SUSPECT = " †", " ‡"
@@ -29,7 +29,11 @@ def render(protocol: Protocol, kept: Mapping[str, Any], folder: Path) -> dict[Pa
         folder: where the table belongs.
     """
     table = protocol_table(protocol, kept)
-    return {folder / f"{protocol.name}.md": table.markdown(), folder / f"{protocol.name}.tex": table.latex()}
+    return {
+        folder / f"{protocol.name}.md": table.markdown(),
+        folder / f"{protocol.name}.tex": table.latex(),
+        folder / f"{protocol.name}-caption.tex": latex_text(table.caption) + "\n",
+    }
 
 
 def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
@@ -84,9 +88,16 @@ def floor_lines(protocol: Protocol, kept: Mapping[str, Any]) -> list[tuple[bool,
     return lines
 
 
+def controls(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows with shuffled attributes: name -> difference to the plain row."""
+    shuffled = dict.fromkeys(run["name"] for run in kept["runs"] if run["config"].get("shuffle_attributes"))
+    to_plain = kept["columns"][protocol.main].get("to_plain", {})
+    return {name: to_plain[name] for name in shuffled if name in to_plain}
+
+
 def suspects(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The controls with shuffled attributes whose difference to the plain row is not noise: name -> difference."""
-    found = _controls(protocol, kept)
+    found = controls(protocol, kept)
     return {name: d for name, d in found.items() if d["low"] > 0 or d["high"] < 0}
 
 
@@ -119,12 +130,6 @@ def _mark(name: str, column: Mapping[str, Any]) -> str:
     return "" if d is None or d["p_value_holm"] < LEVEL else "not worse"
 
 
-def _controls(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    shuffled = dict.fromkeys(run["name"] for run in kept["runs"] if run["config"].get("shuffle_attributes"))
-    to_plain = kept["columns"][protocol.main].get("to_plain", {})
-    return {name: to_plain[name] for name in shuffled if name in to_plain}
-
-
 def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
     """All that a reader needs to know of the numbers, on one line."""
     runs, main = kept["runs"], kept["columns"][protocol.main]
@@ -143,7 +148,7 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
     if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
         parts.append(f"{DASH}: the model cannot score an unseen user.")
     parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
-    for name, d in _controls(protocol, kept).items():
+    for name, d in controls(protocol, kept).items():
         gap = f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})"
         verdict = "not noise: read the table with care" if name in suspects(protocol, kept) else "within noise"
         mark = "‡ " if name in suspects(protocol, kept) else ""

@@ -71,5 +71,5 @@ def latex_text(text: str) -> str:
         >>> latex_text("a_b ± 5 %")
         'a\\_b $\\pm$ 5 \\%'
     """
-    written = {**{c: f"\\{c}" for c in "_%&#$"}, "±": r"$\pm$", "†": r"$^\dagger$"}
+    written = {**{c: f"\\{c}" for c in "_%&#$"}, "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$"}
     return "".join(written.get(c, c) for c in text)

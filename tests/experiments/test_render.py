@@ -6,7 +6,7 @@ import pytest
 from made_runs import PROTOCOL, made_rows, made_run
 
 from experiments.comparisons import comparisons
-from experiments.numbers import numbers, numbers_tex
+from experiments.numbers import _of_difference, numbers, numbers_tex
 from experiments.render import floor_lines, protocol_table, render, suspects
 
 
@@ -75,7 +75,7 @@ def test_means_that_print_alike_are_both_bold(kept):
 
 def test_files(kept, tmp_path):
     files = render(PROTOCOL, kept, tmp_path)
-    assert {path.name for path in files} == {"made.md", "made.tex"}
+    assert {path.name for path in files} == {"made.md", "made.tex", "made-caption.tex"}
     assert r"\underline{" in files[tmp_path / "made.tex"]
 
 
@@ -95,6 +95,24 @@ def test_numbers_of_the_text(kept):
         found["made/popularity/ndcg@10/floor/p"] == "< .001" or float(found["made/popularity/ndcg@10/floor/p"]) < 0.01
     )
     assert found["made/als-mean/ndcg@10"] == "--"
-    assert (found["made/floor"], found["made/runs"], found["made/seeds"]) == ("als", "10", "2")
-    assert (found["made/openings"], found["made/minutes"]) == ("10", "1")
-    assert r"\@number{made/floor}{als}" in numbers_tex([(PROTOCOL, kept)])
+    assert (found["made/baseline"], found["made/ours"], found["made/control"]) == ("als", "graphsage", "shuffled")
+    assert found["made/ours/ndcg@10/floor"] == found["made/graphsage/ndcg@10/floor"]
+    assert found["made/ours/ndcg@10/floor/verdict"] == "not significantly different from"
+    assert found["made/ours/ndcg@10/plain/verdict"] == "better than"
+    assert found["made/popularity/ndcg@10/floor/verdict"] == "worse than"
+    assert found["made/control/ndcg@10/plain/noise"] == "within"
+    assert found["made/LoCo/ndcg@10"] == "0.450"
+    assert (found["made/runs"], found["made/seeds"], found["made/openings"], found["made/minutes"]) == (
+        "10",
+        "2",
+        "10",
+        "1",
+    )
+    assert r"\@number{made/baseline}{als}" in numbers_tex([(PROTOCOL, kept)])
+
+
+def test_lower_errors_are_better_in_words():
+    d = {"mean": -0.01, "low": -0.02, "high": -0.005, "p_value_holm": 0.0001, "effect_size": None}
+    assert _of_difference("x", d, lower=True)["x/verdict"] == "better than"
+    assert _of_difference("x", d, lower=False)["x/verdict"] == "worse than"
+    assert _of_difference("x", d, lower=True)["x/p"] == "below .001"
