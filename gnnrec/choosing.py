@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import pandas as pd
+import numpy as np
 from torch import Tensor
 
 from gnnrec.copying import Mixed, choose_shares
@@ -39,16 +39,19 @@ def measured(members: Sequence[Member], held_out: Sequence[HeldOut], seed: int) 
     """NDCG@10 of the encoders alone, after their weights have changed; see `_pooled`."""
     for member in members:
         member.remember()
-    return {"ndcg@10": _pooled([_Alone(member) for member in members], members, held_out, seed)}
+    values = _pooled([_Alone(member) for member in members], members, held_out, seed)
+    return {"ndcg@10": float(values.mean())}
 
 
-def _pooled(models: Sequence[Recommender], members: Sequence[Member], held_out: Sequence[HeldOut], seed: int) -> float:
-    """Mean over the held-out users of all cuts, each scored by the model that was trained without them."""
+def _pooled(
+    models: Sequence[Recommender], members: Sequence[Member], held_out: Sequence[HeldOut], seed: int
+) -> np.ndarray:
+    """[U] NDCG@10 of the held-out users of all cuts, each scored by the model that was trained without them."""
     values = [
-        evaluate(model, asked, member.part.train.candidates, MEASURE, seed).per_user["ndcg@10"]
+        evaluate(model, asked, member.part.train.candidates, MEASURE, seed).per_user["ndcg@10"].to_numpy()
         for model, member, asked in zip(models, members, held_out, strict=True)
     ]
-    return float(pd.concat(values).mean())
+    return np.concatenate(values)
 
 
 def choose_paths(
@@ -72,7 +75,7 @@ def choose_paths(
     def choices(paths: Sequence[str]) -> list[Tensor]:
         return [member.choices(u, paths) for member, u in zip(members, users, strict=True)]
 
-    def measure(choices: Sequence[Tensor], shares: Sequence[float]) -> float:
+    def measure(choices: Sequence[Tensor], shares: Sequence[float]) -> np.ndarray:
         mixed = [Mixed(u, score, c, shares) for u, score, c in zip(users, scores, choices, strict=True)]
         return _pooled(mixed, members, held_out, seed)
 
@@ -82,7 +85,7 @@ def choose_paths(
         for tried in REGULARIZATIONS:
             for member in members:
                 member.regress(tried)
-            value[tried] = measure(choices([REGRESSION]), [1.0])
+            value[tried] = float(measure(choices([REGRESSION]), [1.0]).mean())
         best = max(value, key=lambda r: value[r])
         chosen["regularization"] = best
         for member in members:

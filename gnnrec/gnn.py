@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 import gnnrec.layers
 from gnnrec import seeds
 from gnnrec.choosing import choose_paths, measured
+from gnnrec.cuts import cuts_for_choosing
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
@@ -23,8 +24,6 @@ from gnnrec.sampling import FanOut
 from gnnrec.search_space import Choice, Integer, Log, SearchSpace, Uniform
 from gnnrec.tracking import Tracker
 from gnnrec.transfer import take_weights
-
-MOST_CUTS = 8
 
 
 class GraphRecommender:
@@ -118,7 +117,7 @@ class GraphRecommender:
         Raises:
             TrainingError: a loss is not a number.
         """
-        cuts = [] if validation is None else [(train, validation), *self._further_cuts(train, validation, seed)]
+        cuts = [] if validation is None else cuts_for_choosing(train, validation, self.choose_on, seed)
         with torch.random.fork_rng():
             if cuts:
                 parts = [Part.of(cut, self.encoder_config.channels, seed) for cut, _ in cuts]
@@ -190,18 +189,6 @@ class GraphRecommender:
             member.check_paths(list(self._shares))
             if self.regularization != "choose" and (self.shares == "choose" or self._shares.get(REGRESSION)):
                 member.regress(self.regularization)
-
-    def _further_cuts(self, train: Training, validation: HeldOut, seed: int) -> list[tuple[Training, HeldOut]]:
-        """Training users held out in turn, as many at a time as there are validation users, until there are enough."""
-        size = len(validation.users)
-        if (
-            len(validation.users.items) or not size
-        ):  # with a support there is more to learn of a user than this cut knows
-            return []
-        order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
-        enough = -(-max(self.choose_on - size, 0) // size)
-        cuts = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(enough, MOST_CUTS - 1)]]
-        return [(rest, asked) for rest, asked in cuts if len(rest.users.items) and len(asked.target)]
 
     def _pretrain(self, *, choose: bool, seed: int) -> dict[str, int]:
         """Pretrains each member; returns the epochs of the first one, if there are any."""

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -58,9 +59,12 @@ def test_a_path_that_leads_nowhere_keeps_the_order() -> None:
 
 
 def test_shares_climb_to_the_best_and_leave_a_tenth_to_the_model() -> None:
-    assert choose_shares(2, lambda s: -((s[0] - 0.3) ** 2) - (s[1] - 0.1) ** 2) == [0.3, 0.1]
-    assert choose_shares(2, lambda s: -sum(s)) == [0.0, 0.0]
-    assert sum(choose_shares(3, sum)) == pytest.approx(0.9)
+    def of_two(value: float) -> np.ndarray:  # two users who agree, so that every gain is beyond doubt
+        return np.array([value, value])
+
+    assert choose_shares(2, lambda s: of_two(-((s[0] - 0.3) ** 2) - (s[1] - 0.1) ** 2)) == [0.3, 0.1]
+    assert choose_shares(2, lambda s: of_two(-sum(s))) == [0.0, 0.0]
+    assert sum(choose_shares(3, lambda s: of_two(sum(s)))) == pytest.approx(0.9)
 
 
 def test_mixed_answers_for_any_of_its_users_in_any_order(split: Split) -> None:
@@ -69,3 +73,10 @@ def test_mixed_answers_for_any_of_its_users_in_any_order(split: Split) -> None:
     model = Mixed(users, score, torch.rand(1, len(users), 40), [0.2])
     some = torch.tensor([3, 0])
     assert torch.equal(model.score(users.take(some)), model.score(users)[some])
+
+
+def test_a_share_must_gain_more_than_luck_brings() -> None:
+    # Gains 0.4 and 0.1: mean 0.25, standard error 0.15 / sqrt(2) = 0.106. With 0.4 and 0 it is 0.2 and 0.141.
+    lucky, sure = np.array([0.4, 0.0]), np.array([0.4, 0.1])
+    assert choose_shares(1, lambda s: lucky * (s[0] > 0), grid=(0.0, 0.2)) == [0.0]
+    assert choose_shares(1, lambda s: sure * (s[0] > 0), grid=(0.0, 0.2)) == [0.2]

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.data.dataset import Relation
+from gnnrec.data.made import made
 from gnnrec.known import Edges, Training, Users, bin_labels, bin_number, fit_bounds
+from gnnrec.split import UnseenUsers, make_split
 
 TAG, FRIEND, WISH = ("user", "tag", "tag"), ("user", "friend", "user"), ("user", "wish", "item")
 
@@ -124,3 +126,37 @@ def test_bins_have_distinct_names(bounds):
 def test_names_of_bins():
     assert bin_labels((18, 25)) == ["below 18", "18 to 25", "25 and above"]
     assert bin_labels((1234567, 1234568)) == ["below 1234567.0", "1234567.0 to 1234568.0", "1234568.0 and above"]
+
+
+class TestHoldOut:
+    """Taking training users out again must give what a split that held them out from the start would have given."""
+
+    def parts(self):
+        split = make_split(made(3), UnseenUsers(test=0.2, validation=0.3), 0)
+        rows = torch.isin(split.full.users.index, split.validation.users.index).nonzero().flatten()
+        return split, *split.full.hold_out(rows)
+
+    def test_the_rest_is_the_training_part_of_such_a_split(self):
+        split, rest, _ = self.parts()
+        assert rest.users.index.tolist() == split.train.users.index.tolist()
+        assert as_pairs(rest.users.items) == as_pairs(split.train.users.items)
+        assert rest.candidates.tolist() == split.train.candidates.tolist()
+        assert rest.popularity.tolist() == split.train.popularity.tolist()
+        for edge_type in [t for t in split.train.users.relations if t[1] != "age"]:  # bins keep their bounds
+            assert as_pairs(rest.users.relations[edge_type]) == as_pairs(split.train.users.relations[edge_type])
+
+    def test_the_users_are_the_held_out_users_of_such_a_split(self):
+        split, _, asked = self.parts()
+        assert asked.users.index.tolist() == split.validation.users.index.tolist()
+        assert len(asked.users.items) == 0
+        assert as_pairs(asked.target) == as_pairs(split.validation.target)
+        assert asked.target.weight.tolist() == split.validation.target.weight.tolist()
+        for edge_type in [t for t in split.validation.users.relations if t[1] != "age"]:
+            assert as_pairs(asked.users.relations[edge_type]) == as_pairs(split.validation.users.relations[edge_type])
+
+    def test_a_value_that_only_they_have_is_not_known_of_them(self):
+        tag = edges((0, 0), (1, 1), (2, 1))
+        users = Users(torch.arange(3), edges((0, 0), (1, 0), (2, 1)), {TAG: tag})
+        ids = {"item": pd.Index(["i", "j"]), "tag": pd.Index(["rare", "common"])}
+        _, asked = Training(users, ids, (), {}, torch.ones(2, dtype=torch.bool)).hold_out(torch.tensor([0, 1]))
+        assert as_pairs(asked.users.relations[TAG]) == [(1, 1)]
