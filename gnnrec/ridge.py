@@ -70,7 +70,7 @@ class RidgeMap:
 
         def gram(vector: np.ndarray) -> np.ndarray:
             centred = features @ vector - self._mean @ vector
-            return np.asarray(features.T @ centred - self._mean * centred.sum() + regularization * vector)
+            return np.asarray(features.T @ centred + regularization * vector)  # what is centred sums to zero
 
         system = LinearOperator((num_features, num_features), matvec=gram, dtype=np.float64)
         right = features.T @ targets

@@ -116,19 +116,35 @@ def test_each_number_of_shots_is_measured_as_if_it_were_alone() -> None:
 
 
 def test_what_knows_nothing_of_the_support_scores_the_same_at_each_number_of_shots() -> None:
-    run = fit_and_evaluate(SPLIT, Popularity, evaluate=NDCG.model_copy(update={"shots": SHOTS}))
+    config = EvaluateConfig(metrics=["ndcg"], at=[10], shots=SHOTS)
+    run = fit_and_evaluate(SPLIT, Popularity, evaluate=config)
     assert len(set(run.result.metrics.values())) == 1
 
 
 def test_hidden_items_stand_in_no_list() -> None:
-    # With item 3 shown, user 7's scores are 1 for item 4 and 0 for the rest, which all tie. Of items 0 to 4, 0, 1 and 3
-    # are its support: 2 and 4 are ranked. At k = 0 they tie; at k = 1 item 4 is first. With the 9 of user 9, item 1 and
-    # 3 are ranked: at k = 1 its item 2 points to 3, so 1 is second: NDCG 1 / log2(3).
+    # Everyone's order is 3, 1, 0, 4, 2. User 7 has the support 3, 1, 0: 4 comes first, shown or not. User 9 has the
+    # support 2, 0, 4: 3 comes first, its target 1 second, NDCG 1 / log2(3).
+    class Fixed(Popularity):
+        def score(self, users):
+            return torch.tensor([3.0, 4.0, 1.0, 5.0, 2.0]).repeat(len(users), 1)
+
+    everything = torch.ones(5, dtype=torch.bool)
+    config = EvaluateConfig(metrics=["ndcg", "mrr"], at=[2], shots=(0, 1, 3))
+    found = evaluate(Fixed(), by_hand(), everything, config, 0)
+    for k in (0, 1, 3):
+        assert found.per_user[f"k{k}/ndcg@2"].tolist() == pytest.approx([1, 1 / np.log2(3)])
+        assert found.per_user[f"k{k}/mrr"].tolist() == [1, 0.5]
+
+
+def test_what_is_hidden_is_part_of_the_question() -> None:
+    everything = torch.ones(5, dtype=torch.bool)
+    config = EvaluateConfig(metrics=["ndcg"], at=[2])
     model = LikesItsHistory()
     model.num_items = 5
-    config = EvaluateConfig(metrics=["ndcg"], at=[2], shots=(0, 1, 3))
-    found = evaluate(model, by_hand(), torch.ones(5, dtype=torch.bool), config, 0)
-    assert found.per_user["k1/ndcg@2"].tolist() == pytest.approx([1, 1 / np.log2(3)])
+    hidden = reveal(by_hand(), 2)
+    shown = HeldOut(hidden.users, hidden.target)
+    checksums = {evaluate(model, case, everything, config, 0).checksum for case in (hidden, shown, by_hand())}
+    assert len(checksums) == 3
 
 
 def test_a_model_that_needs_items_gets_a_dash_at_no_shots_and_is_not_asked() -> None:

@@ -116,6 +116,18 @@ def test_bpr_fold_in_takes_the_mean_step_over_the_negatives() -> None:
     assert two[0, 0] == pytest.approx(0.1 + 0.2 * (1 / (1 + np.exp(0.2)) - 0.01))
 
 
+def test_bpr_fold_in_takes_no_known_item_for_a_negative() -> None:
+    # With items 0 and 1 known, of the negatives 1 and 2 only 2 pulls. w = 1: margins to item 2 (score 1) are 1 - 1 = 0
+    # and 2 - 1 = 1; the gradient is the mean over both of sigmoid(-margin) / 2 * (y - 0), less 0.1 * 1. The step for
+    # two items is twice the learning rate.
+    item = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    edges = Edges(torch.tensor([0, 0]), torch.tensor([0, 1]))
+    known = histories(Users(torch.tensor([5]), edges, {}), 3)
+    fold_in = BPRFoldIn(item, np.array([1, 2]), learning_rate=0.2, regularization=0.1, passes=1)
+    gradient = (0.5 / 2 * 1 + 1 / (1 + np.exp(1)) / 2 * 2) / 2 - 0.1
+    assert fold_in(np.array([[1.0, 1.0]]), known)[0, 0] == pytest.approx(1 + 0.4 * gradient)
+
+
 def test_bpr_fold_in_never_overshoots_and_ends_at_the_minimum() -> None:
     random = np.random.default_rng(0)
     item = np.concatenate([random.normal(size=(20, 4)) * 5, random.normal(size=(20, 1))], axis=1)
