@@ -119,19 +119,27 @@ PROTOCOLS = (
         "ml-100k-agnn",
         "Ratings of unseen users, MovieLens-100K, AGNN's split",
         ("rmse", "mae"),
-        plain="biases",
+        plain="biases-informed",
         published=(
             _ratings("AGNN, last epoch", 1.0441, 0.8469, AGNN),
             _ratings("AGNN, epoch chosen on the test set", 1.0230, 0.8204, AGNN),
         ),
-        floors=(Floor("biases", "rmse", 1.0203, 0.0024), Floor("global-mean", "rmse", 1.1451, 0.0005)),
+        floors=(
+            Floor("global-mean", "rmse", 1.1451, 0.0005),
+            Floor("item-mean", "rmse", 1.0223, 0.001),
+            Floor("biases-zero", "rmse", 1.0226, 0.001),
+            Floor("biases", "rmse", 1.0180, 0.001),
+            Floor("biases-attributes", "rmse", 1.0179, 0.003),
+            Floor("global-mean", "mae", 0.9680, 0.0005),
+            Floor("biases-zero", "mae", 0.8115, 0.001),
+        ),
     ),
     Protocol(
         "ml-100k-ratings",
         "Ratings of unseen users, MovieLens-100K, five folds",
         ("rmse", "mae"),
         FOLDS,
-        plain="biases",
+        plain="biases-informed",
         published=(
             _ratings("Hybrid", 1.0169, 0.8173, HYBRID),
             _ratings("attribute bias", 1.0179, 0.8181, HYBRID),
@@ -145,7 +153,7 @@ PROTOCOLS = (
         "Ratings of unseen users, MovieLens-1M, five folds",
         ("rmse", "mae"),
         FOLDS,
-        plain="biases",
+        plain="biases-informed",
         published=(
             _ratings("Hybrid", 0.9731, None, HYBRID),
             _ratings("attribute bias", 0.9734, None, HYBRID),
@@ -158,7 +166,7 @@ PROTOCOLS = (
         "ml-100k-rated",
         "Order of the items that an unseen user rated, MovieLens-100K",
         ("rated_ndcg@10", "rated_ndcg@5"),
-        plain="item-mean",
+        plain="biases-informed",
         published=(_rated("LambdaMART", 0.6227, 0.6241), _rated("LM-MF-Reg", 0.6503, 0.6581)),
         floors=(
             Floor("item-mean", "rated_ndcg@5", 0.7041, 0.01),
@@ -169,7 +177,7 @@ PROTOCOLS = (
         "ml-1m-rated",
         "Order of the items that an unseen user rated, MovieLens-1M",
         ("rated_ndcg@10", "rated_ndcg@5"),
-        plain="item-mean",
+        plain="biases-informed",
         published=(_rated("LambdaMART", 0.6092, 0.6453), _rated("LM-MF-Reg", 0.6694, 0.6705)),
         floors=(
             Floor("item-mean", "rated_ndcg@5", 0.7542, 0.006),
@@ -205,7 +213,7 @@ PROTOCOLS = (
         ("ndcg@20", "precision@20", "recall@20", "ndcg@100"),
         floors=(
             Floor("popularity", "ndcg@20", 0.2346, 0.004),
-            Floor("neighbour-popularity", "ndcg@20", 0.3750, 0.004),
+            Floor("neighbour-popularity", "ndcg@20", 0.3880, 0.006),
         ),
     ),
     Protocol(
@@ -221,7 +229,7 @@ PROTOCOLS = (
         "MovieLens-1M, demographics",
         LISTS,
         groups=("gender", "age"),
-        floors=(Floor("popularity", "ndcg@10", 0.4023, 0.008),),
+        floors=(Floor("popularity", "ndcg@10", 0.4023, 0.008), Floor("segment-popularity", "ndcg@10", 0.4174, 0.01)),
     ),
     Protocol(
         "renttherunway",

@@ -111,7 +111,7 @@ def _missing(configs: list[NamedConfig], quick: bool) -> str:
     """The first data source that cannot be had; empty where all is there."""
     for config in configs:
         data = config.config.data
-        if isinstance(data, NamedData) and len(find(data.source)) < len(source_named(data.source).files):
+        if isinstance(data, NamedData) and {f.key for f in source_named(data.source).files} > find(data.source).keys():
             if quick:
                 return data.source
             try:
