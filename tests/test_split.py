@@ -479,3 +479,42 @@ def test_file_of_test_users_on_ml_100k():
     split = make_split(load(NamedData(source="ml-100k")), FromFile(test=path), 0)
     assert int((split.user_part == TEST).sum()) == 187
     assert int((split.edge_part == TEST).sum()) == 20_583
+
+
+class TestValidationUsersFromAFile:
+    def config(self, folder, validation="u2\n u5\n", **options):
+        (folder / "test.txt").write_text("u0\nu3\n")
+        (folder / "validation.txt").write_text(validation)
+        return FromFile(test=folder / "test.txt", validation=folder / "validation.txt", **options)
+
+    def test_are_the_ones_that_it_lists(self, tmp_path):
+        split = make_split(random_data(0), self.config(tmp_path), 7)
+        assert (split.user_part == TEST).nonzero().flatten().tolist() == [0, 3]
+        assert (split.user_part == VALIDATION).nonzero().flatten().tolist() == [2, 5]
+        assert split.checksum == make_split(random_data(0), self.config(tmp_path), 8).checksum  # nothing is drawn
+
+    def test_who_are_test_users_or_unknown_are_refused(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"^split.validation: .*validation.txt: user 'u3' is a test user too"):
+            make_split(random_data(0), self.config(tmp_path, "u2\nu3\n"), 0)
+        with pytest.raises(ConfigError, match=r"validation.txt: line 2: user 'nobody' is not in random$"):
+            make_split(random_data(0), self.config(tmp_path, "u2\nnobody\n"), 0)
+        (tmp_path / "test.txt").write_text("u0\n")
+        missing = FromFile(test=tmp_path / "test.txt", validation=tmp_path / "none.txt")
+        with pytest.raises(
+            ConfigError, match=r"^split.validation: .*none.txt: no such file; it must list one validation"
+        ):
+            make_split(random_data(0), missing, 0)
+
+    def test_may_keep_their_own_items_out_of_the_ranking(self, tmp_path):
+        # Users 0 (test), 2 (validation) and 1 (training) chose items 0 and 1, 1 and 2, 0.
+        interactions = Interactions(torch.tensor([0, 0, 1, 2, 2]), torch.tensor([0, 1, 0, 1, 2]))
+        ids = {"user": pd.Index(["u0", "u1", "u2"]), "item": pd.Index(list("abc"))}
+        data = Dataset("three", ids, interactions)
+        (tmp_path / "a.txt").write_text("u0\n")
+        (tmp_path / "b.txt").write_text("u2\n")
+        for rank, wanted in ((True, [True, True, True]), (False, [True, False, False])):
+            config = FromFile(test=tmp_path / "a.txt", validation=tmp_path / "b.txt", rank_validation_items=rank)
+            split = make_split(data, config, 0)
+            assert split.candidates(TEST, split.full).tolist() == wanted
+            assert split.candidates(VALIDATION, split.train).tolist() == [True, False, False]
+            assert split.full.candidates.tolist() == [True, True, True]  # a model may learn from them all the same
