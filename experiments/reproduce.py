@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.console import Console
 from experiments.figures import draw
 from experiments.keep import keep
 from experiments.numbers import numbers_tex
+from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
 from experiments.quick import quick_overrides
 from experiments.render import floor_lines, read_kept, render, suspects
@@ -27,6 +28,7 @@ from gnnrec.data.sources import fetch, find, source_named
 from gnnrec.errors import DataError, InputError
 from gnnrec.run import run
 
+README = Path(__file__).parent / "README.md"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -41,15 +43,15 @@ def main(
 ) -> None:
     """Reproduces the tables and figures of the paper."""
     chosen = _chosen(names)
-    if only_render:
-        render_all(RESULTS, TABLES, FIGURES)
-    elif quick:
+    if quick:
         with tempfile.TemporaryDirectory() as folder:
             reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, quick=True)
             render_all(*(Path(folder) / part for part in ("results", "tables", "figures")))
-    else:
+        return
+    if not only_render:
         reproduce(chosen, out, RESULTS, seeds)
-        render_all(RESULTS, TABLES, FIGURES)
+    kept = render_all(RESULTS, TABLES, FIGURES)
+    README.write_text(replaced(README.read_text(), kept))
 
 
 def reproduce(
@@ -79,8 +81,12 @@ def reproduce(
         err.print(f"{protocol.name}: {len(jobs)} runs, {time.monotonic() - started:.0f} s")
 
 
-def render_all(results: Path, tables: Path, figures: Path) -> None:
-    """Renders every table and figure that there are results for, and the numbers of the text; checks floors."""
+def render_all(results: Path, tables: Path, figures: Path) -> dict[str, dict[str, Any]]:
+    """Renders every table and figure that there are results for, and the numbers of the text; says what floors say.
+
+    Returns:
+        Protocol -> its results.
+    """
     kept = [(p, read_kept(path)) for p in PROTOCOLS if (path := results / f"{p.name}.json").is_file()]
     tables.mkdir(parents=True, exist_ok=True)
     for protocol, content in kept:
@@ -92,6 +98,7 @@ def render_all(results: Path, tables: Path, figures: Path) -> None:
             err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
     (tables / "numbers.tex").write_text(numbers_tex(kept))
     draw(kept, figures)
+    return {protocol.name: content for protocol, content in kept}
 
 
 def _run(config: NamedConfig, seed: int, protocol: Protocol, out: Path, count: str, *, quick: bool) -> None:

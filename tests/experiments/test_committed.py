@@ -4,8 +4,10 @@ import pytest
 
 from experiments.figures import FIGURES as MAKERS
 from experiments.numbers import numbers_tex
+from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
+from experiments.reproduce import README
 from gnnrec.config import read_config
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
@@ -77,6 +79,12 @@ def test_a_protocol_is_consistent(protocol):
     for floor in protocol.floors:
         assert floor.within > 0
         assert floor.metric.partition("@")[0]
+
+
+def test_the_overview_is_that_of_the_results():
+    text = README.read_text()
+    assert replaced(text, {protocol.name: kept for protocol, kept in KEPT}) == text
+    assert all(protocol.title in text for protocol in PROTOCOLS)
 
 
 def test_every_figure_of_the_results_is_there_and_no_other():
