@@ -20,7 +20,7 @@ from gnnrec.matrices import (
     training_rows,
 )
 from gnnrec.ridge import RidgeMap
-from gnnrec.search_space import Integer, Log, SearchSpace, conditional
+from gnnrec.search_space import Choice, Integer, Log, SearchSpace, conditional
 
 Cold = Literal["none", "mean", "attribute_map"]
 """The vector of a user without one of its own: none, so that unseen users cannot be scored; the mean of the training
@@ -141,8 +141,9 @@ class BPR:
     Source: Rendle, Freudenthaler, Gantner, Schmidt-Thieme, BPR: Bayesian Personalized Ranking from Implicit Feedback,
         UAI 2009, figure 4; cold policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme,
         Learning Attribute-to-Feature Mappings for Cold-Start Recommendations, ICDM 2010, section III-D. Differs: the
-        library draws negatives in proportion to popularity, not evenly, which takes popularity out of the scores in
-        part; the mapping is a ridge regression to the vectors (least squares, not the ranking loss), with an intercept.
+        library draws negatives in proportion to popularity, not evenly, so that its scores tend to the logarithm of
+        p(i | u) / p(i); `popularity` times log p(i) is added to them. The mapping is a ridge regression to the vectors
+        (least squares, not the ranking loss), with an intercept.
     Shapes: users B, factors D -> vectors [B, D + 1], the last entry for the bias -> scores [B, I].
 
     Args:
@@ -151,6 +152,8 @@ class BPR:
         learning_rate: step size; above 0.
         regularization: weight of the squared vectors; at least 0.
         iterations: passes over the interactions; at least 1.
+        popularity: what the logarithm of an item's share in the interactions is multiplied by before it is added to the
+            scores; at least 0. 0 leaves the library's scores as they are, 1 puts back all that its sampling takes out.
         fold_in_passes: passes over the known items of a user who is not in training; at least 1.
         map_regularization: weight of the squared coefficients of `attribute_map`; above 0.
         friends: `attribute_map` also has a feature for each training user, 1 where the user has an edge to them.
@@ -168,6 +171,7 @@ class BPR:
         "learning_rate": Log(0.01, 0.3),
         "regularization": Log(1e-4, 0.1),
         "iterations": Integer(50, 400, log=True),
+        "popularity": Choice((0.0, 0.25, 0.5, 1.0)),
         **conditional({"fold_in_passes": Integer(1, 100, log=True)}, {"cold": "none"}),
         **_OF_MAP,
     }
@@ -180,6 +184,7 @@ class BPR:
         learning_rate: float = 0.05,
         regularization: float = 0.01,
         iterations: int = 100,
+        popularity: float = 0.0,
         fold_in_passes: int = 10,
         map_regularization: float = 10.0,
         friends: bool = False,
@@ -189,14 +194,16 @@ class BPR:
     ) -> None:
         _check_at_least_1(factors=factors, iterations=iterations, fold_in_passes=fold_in_passes)
         _check_above_0(learning_rate=learning_rate, map_regularization=map_regularization)
-        if not regularization >= 0:
-            raise ValueError(f"regularization must be at least 0, got {regularization}")
+        for name, number in (("regularization", regularization), ("popularity", popularity)):
+            if not number >= 0:
+                raise ValueError(f"{name} must be at least 0, got {number}")
         self.scores_unseen_users = cold != "none"
         self.cold = cold
         self.factors = factors
         self.learning_rate = learning_rate
         self.regularization = regularization
         self.iterations = iterations
+        self.popularity = popularity
         self.fold_in_passes = fold_in_passes
         self.map_regularization = map_regularization
         self.friends = friends
@@ -218,6 +225,9 @@ class BPR:
             "iterations": self.iterations,
         }
         self._train = train
+        count = train.popularity.numpy().astype(np.float64)
+        # Half an interaction for an item that nobody chose, which is no candidate, but must have a finite score.
+        self._log_share = np.log(np.maximum(count, 0.5) / count.sum())
         self._model = _fit("bpr", "BayesianPersonalizedRanking", options, train, seed)
         drawn = np.random.default_rng(seeds.integer(seed, "bpr fold-in")).choice(train.users.items.node, NEGATIVES)
         self._fold_in = BPRFoldIn(
@@ -229,7 +239,7 @@ class BPR:
         self._cold_vectors = _ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
 
     def score(self, users: Users) -> Tensor:
-        """[B, I] float32, of which only the order means something; all 0 where there is no vector."""
+        """[B, I] float32, of which only the order means something; the part of popularity where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D + 1]
         row = training_rows(users, self._train)
         row[row >= 0] = np.where(self._cold_vectors.learned[row[row >= 0]], row[row >= 0], -1)
@@ -240,7 +250,7 @@ class BPR:
             if self.cold == "none":
                 vectors[new] = self._cold_vectors.mean
             vectors[new] = self._fold_in(vectors[new], known[new])
-        return as_scores(vectors @ self._model.item_factors.T)
+        return as_scores(vectors @ self._model.item_factors.T + self.popularity * self._log_share)
 
 
 class _ColdVectors:

@@ -114,6 +114,15 @@ def test_bpr_starts_its_fold_in_from_the_vector_of_the_cold_policy() -> None:
     assert not mapped[0].allclose(mean[0], atol=1e-3)
 
 
+def test_bpr_adds_the_logarithm_of_each_items_share() -> None:
+    # Of the training interactions; an item that nobody chose counts as half an interaction.
+    count = np.maximum(np.bincount(TRAIN.users.items.node, minlength=TRAIN.num_items), 0.5)
+    plain, added = (fitted(BPR(cold="mean", popularity=weight)) for weight in (0.0, 0.5))
+    for users in (UNSEEN, TRAIN.users):
+        wanted = plain.score(users).numpy() + 0.5 * np.log(count / len(TRAIN.users.items))
+        assert added.score(users).numpy() == pytest.approx(wanted, abs=1e-5)
+
+
 def test_without_a_policy_unseen_users_cannot_be_scored() -> None:
     for model_class in (ALS, BPR):
         assert not model_class(cold="none").scores_unseen_users
@@ -157,3 +166,5 @@ def test_options_out_of_range_are_refused(name: str) -> None:
         ALS(alpha=0)
     with pytest.raises(ValueError, match="cold_weight must be at least 0, got -1"):
         ALS(cold_weight=-1)
+    with pytest.raises(ValueError, match="popularity must be at least 0, got -1"):
+        BPR(popularity=-1)
