@@ -8,7 +8,7 @@ from gnnrec.split import UnseenUsers
 
 ONCE = ("epochs", "iterations", "members", "choose_on")
 """Options that make a model go round more often."""
-SHARES = {"test": 0.04, "validation": 0.04, "train_share": 0.2}
+SHARES = {"test": 0.02, "validation": 0.1, "train_share": 0.05}
 
 
 def quick_overrides(config: NamedConfig) -> list[str]:

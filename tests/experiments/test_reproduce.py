@@ -146,7 +146,7 @@ def test_quick_overrides(configs):
     rounds = [o for o in quick_overrides(read_config(path, ["model.pretrain={epochs: 3}"])) if o.startswith("model.")]
     assert sorted(rounds) == ["model.choose_on=1", "model.finetune.epochs=1", "model.pretrain.epochs=1"]
     quick = read_config(path, quick_overrides(read_config(path, ["split.folds=5", "split.test=null"]))).config
-    assert (quick.split.folds, quick.split.test, quick.split.train_share) == (None, 0.04, 0.2)
+    assert (quick.split.folds, quick.split.test, quick.split.train_share) == (None, 0.02, 0.05)
     items = read_config(configs / "shop" / "popularity.yaml", ["split={kind: unseen_items}"])
     assert quick_overrides(items) == []
 
