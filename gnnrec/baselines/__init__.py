@@ -1,7 +1,8 @@
 """Models to beat, one idea per module, all under the contract of `gnnrec.recommender`."""
 
+from gnnrec.baselines.als import ALS
+from gnnrec.baselines.bpr import BPR
 from gnnrec.baselines.ease import EASE
-from gnnrec.baselines.factorization import ALS, BPR
 from gnnrec.baselines.item_knn import ItemKNN
 from gnnrec.baselines.lightfm import LightFM
 from gnnrec.baselines.linear import AttributeLinear
