@@ -28,9 +28,9 @@ class EncoderConfig(BaseModel):
     """Options of the layer's constructor, besides in_channels and out_channels."""
     channels: int = Field(64, ge=1)
     """Width of every vector."""
-    layers: int = Field(2, ge=1)
+    layers: int = Field(3, ge=1)
     """Steps of message passing."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     """Share of each vector's entries that is dropped after each step but the last, in training."""
     residual: bool = True
     """Whether each step adds its input to its output."""

@@ -24,9 +24,17 @@ class FinetuneConfig(LoopConfig):
 
     loss: Literal["softmax", "sampled_softmax", "bpr", "bce"] = "softmax"
     """`softmax` ranks a user's items among all items; the others among drawn ones."""
-    batch_users: int = Field(512, ge=1)
+    epochs: int = Field(24, ge=0)
+    """Passes over the training users; with validation users, at most this many."""
+    learning_rate: float = Field(0.005, gt=0)
+    """Step size of AdamW."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Decoupled weight decay of AdamW."""
+    averaging: float = Field(0.97, ge=0, lt=1)
+    """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
+    batch_users: int = Field(256, ge=1)
     """Users asked about in one step."""
-    cold_share: float = Field(0.5, ge=0, le=1)
+    cold_share: float = Field(0.7, ge=0, le=1)
     """Share of the asked users who show none of their interactions; the others show a random part."""
     negatives: int = Field(100, ge=1)
     """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""

@@ -23,8 +23,12 @@ class PretrainConfig(LoopConfig):
 
     loss: Literal["bce", "bpr"] = "bce"
     """Loss of a true edge against drawn ones."""
-    epochs: int = Field(50, ge=0)
+    epochs: int = Field(6, ge=0)
     """Passes over the edges; with validation users, at most this many."""
+    learning_rate: float = Field(0.005, gt=0)
+    """Step size of AdamW."""
+    averaging: float = Field(0.97, ge=0, lt=1)
+    """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     negatives: int = Field(5, ge=1)
     """Drawn targets per true edge."""
     asked: float = Field(0.2, gt=0, le=1)
