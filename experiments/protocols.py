@@ -91,7 +91,7 @@ LOCO = "Sedhain et al., AAAI 2017, Table 5"
 FOLDS = tuple(range(5))
 LISTS = ("ndcg@10", "recall@20", "precision@10", "coverage@10")
 LOCO_COLUMNS = ("precision@1", "precision@5", "precision@10", "precision@20", "recall@20", "map@100")
-LASTFM = ("precision@20", "precision@1", "precision@10", "recall@20", "map@100", "ndcg@10")
+LASTFM = ("precision@20", "precision@1", "precision@5", "precision@10", "recall@20", "map@100", "ndcg@10")
 SHOTS = tuple(f"k{k}/ndcg@10" for k in (0, 1, 2, 5, 10))
 
 

@@ -72,7 +72,7 @@ class GraphRecommender:
         finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008
         shares: dict[str, float] | Literal["choose"] = "choose",
         regularization: float | Literal["choose"] = "choose",
-        choose_on: int = 500,
+        choose_on: int = 300,
         members: int = 1,
         fan_out: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
