@@ -1,5 +1,7 @@
 """The bootstrap against theory and a loop, Holm's correction against numbers worked by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -185,9 +187,13 @@ def test_a_fold_keeps_its_users_in_every_draw():
     # A fold of one user can only be drawn as that user: nothing is left to chance.
     found = compare([[1, np.nan], [np.nan, 8]])
     assert (found.mean, found.low, found.high) == (4.5, 4.5, 4.5)
-    # Fold 0 has users with 0 and 2, fold 1 one user with 8: draws give (0, 1 or 2 + 8) / 2.
-    found = compare([[0, np.nan], [2, np.nan], [np.nan, 8]])
-    assert (found.mean, found.low, found.high) == (4.5, 4, 5)
+    # Four users beside a hundred: all 256 draws of the four, not draws in which chance leaves only one of them.
+    four = [0.0, 1.0, 2.7, 5.3]
+    folds = np.full((104, 2), np.nan)
+    folds[:4, 0], folds[4:, 1] = four, 8
+    found = compare(folds)
+    every = [(np.mean(draw) + 8) / 2 for draw in itertools.product(four, repeat=4)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(every, [0.025, 0.975])))
 
 
 def test_runs_that_share_a_user_are_one_block():
