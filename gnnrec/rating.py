@@ -84,7 +84,7 @@ class GraphRatingRecommender:
         rater_shrinkage: float | None = 20.0,
         effect_shrinkage: float = 100.0,
         opinions: bool = False,
-        choose_on: int = 500,
+        choose_on: int = 300,
         members: int = 1,
     ) -> None:
         try:
