@@ -59,11 +59,8 @@ def _ways(served: Served, user: Users, items: list[str]) -> "nx.Graph[str]":
             name = f"{edge_type[1]}: {train.ids[edge_type[2]][node]}"
             holders[name] = have.row[have.node == node].unique().numpy()
             shared[holders[name]] += 1
-    near = {
-        node: [row for row in rows[np.argsort(-shared[rows], kind="stable")] if shared[row]]
-        for node, rows in history.items()
-    }
-    through = list(dict.fromkeys(int(row) for rows in near.values() for row in rows[:THROUGH]))
+    near = [rows[np.argsort(-shared[rows], kind="stable")][:THROUGH] for rows in history.values()]
+    through = list(dict.fromkeys(int(row) for rows in near for row in rows))
     graph: nx.Graph[str] = nx.Graph()
     graph.add_node(NEW_USER, label=NEW_USER, layer=0)
     graph.add_nodes_from(holders, layer=1)
