@@ -4,42 +4,24 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
-from gnnrec.copying import Mixed, choose_shares
+from gnnrec.copying import SIMILAR, STAGES, Scored, choose_shares, mix
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.graph import INTERACTS
 from gnnrec.known import HeldOut
-from gnnrec.member import REGRESSION, Member
+from gnnrec.member import REGRESSION, Member, by_stage
 from gnnrec.recommender import Recommender
 
 REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
 MEASURE = EvaluateConfig(metrics=["ndcg"], at=[10])
 
 
-class _Alone:
-    """A member as a recommender, its encoder alone."""
-
-    scores_unseen_users = True
-    predicts_values = False
-
-    def __init__(self, member: Member) -> None:
-        self.chosen: dict[str, Any] = {}
-        self._member = member
-
-    def fit(self, train: Any, validation: HeldOut | None, seed: int) -> None:
-        """It is fitted."""
-
-    def score(self, users: Any) -> Tensor:
-        """[B, I] float32."""
-        return self._member.score(users, {})
-
-
 def measured(members: Sequence[Member], held_out: Sequence[HeldOut], seed: int) -> dict[str, float]:
     """NDCG@10 of the encoders alone, after their weights have changed; see `_pooled`."""
     for member in members:
         member.remember()
-    values = _pooled([_Alone(member) for member in members], members, held_out, seed)
+    alone = [Scored(a.users, m.score(a.users, {})) for m, a in zip(members, held_out, strict=True)]
+    values = _pooled(alone, members, held_out, seed)
     return {"ndcg@10": float(values.mean())}
 
 
@@ -66,32 +48,46 @@ def choose_paths(
         seed: the run's seed.
 
     Returns:
-        `shares`, and `regularization` if it was to be chosen and there is something to regress on.
+        `shares` for each stage at which there are held-out users, and `regularization` if it was to be chosen and there
+        is something to regress on.
     """
     chosen: dict[str, Any] = {}
-    users = [asked.users for asked in held_out]
-    scores = [member.score(u, {}) for member, u in zip(members, users, strict=True)]
-
-    def choices(paths: Sequence[str]) -> list[Tensor]:
-        return [member.choices(u, paths) for member, u in zip(members, users, strict=True)]
-
-    def measure(choices: Sequence[Tensor], shares: Sequence[float]) -> np.ndarray:
-        mixed = [Mixed(u, score, c, shares) for u, score, c in zip(users, scores, choices, strict=True)]
-        return _pooled(mixed, members, held_out, seed)
-
     paths = members[0].useful_paths()
     if REGRESSION in paths and regularization == "choose":
         value: dict[float, float] = {}
         for tried in REGULARIZATIONS:
-            for member in members:
+            scored = []
+            for member, asked in zip(members, held_out, strict=True):
                 member.regress(tried)
-            value[tried] = float(measure(choices([REGRESSION]), [1.0]).mean())
+                scored.append(Scored(asked.users, member.choices(asked.users, [REGRESSION])[0]))
+            value[tried] = float(_pooled(scored, members, held_out, seed).mean())
         best = max(value, key=lambda r: value[r])
         chosen["regularization"] = best
         for member in members:
             member.regress(best)
-    if len(users[0].items):
-        paths.append(INTERACTS[1])
-    of_paths = choices(paths)
-    shares = choose_shares(len(paths), lambda tried: measure(of_paths, tried))
-    return {**chosen, "shares": dict(zip(paths, shares, strict=True))}
+    stages = {least for asked in held_out for least, _ in by_stage(asked.users, STAGES)}
+    return {**chosen, "shares": {least: _shares(members, held_out, paths, least, seed) for least in sorted(stages)}}
+
+
+def _shares(
+    members: Sequence[Member], held_out: Sequence[HeldOut], paths: Sequence[str], least: int, seed: int
+) -> dict[str, float]:
+    """The shares for users at one stage: with `least` known items, and fewer than at the next stage."""
+    at_stage = []
+    for member, asked in zip(members, held_out, strict=True):
+        rows = dict(by_stage(asked.users, STAGES)).get(least)
+        if rows is not None:
+            at_stage.append((member, asked.take(rows)))
+    if least > 0:
+        paths = [*paths, INTERACTS[1], SIMILAR]
+    scores = [member.score(asked.users, {}) for member, asked in at_stage]
+    choices = [member.choices(asked.users, paths) for member, asked in at_stage]
+
+    def measure(shares: Sequence[float]) -> np.ndarray:
+        mixed = [
+            Scored(asked.users, mix(score, chosen, shares))
+            for (_, asked), score, chosen in zip(at_stage, scores, choices, strict=True)
+        ]
+        return _pooled(mixed, [member for member, _ in at_stage], [asked for _, asked in at_stage], seed)
+
+    return dict(zip(paths, choose_shares(len(paths), measure), strict=True))

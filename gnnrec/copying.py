@@ -12,7 +12,13 @@ from gnnrec.encoder import Block
 from gnnrec.graph import INTERACTS, reverse
 from gnnrec.known import Edges, HeldOut, Training, Users
 
-GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+SIMILAR = "similar_items"
+"""The path that `similar_items` computes."""
+STAGES = (0, 1, 2, 5, 10, 20, 50)
+"""Numbers of known items from which on a user gets shares of its own."""
+GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+LEAST = 0.1
+"""Share that the model itself keeps."""
 NOTHING = torch.empty(0, dtype=torch.int64)
 
 
@@ -38,6 +44,27 @@ def neighbour_choices(block: Block, users: Users, paths: Sequence[EdgeType]) -> 
         near = weight if path[2] == USER else block.adjacency[reverse(path)].sum(weight)  # [U, B]
         choices.append(block.adjacency[INTERACTS].sum(near).t())  # [B, I]
     return torch.stack(choices) if choices else torch.empty(0, len(users), block.num_targets[ITEM])
+
+
+@torch.no_grad()
+def similar_items(block: Block, users: Users) -> Tensor:
+    """How similar each item is to those that a user is known to have chosen: the sum of the cosines.
+
+    Source: Deshpande, Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22 (2004), section 4.1, with all
+        neighbours. Computed by two products with the interactions; no matrix of items by items is made.
+
+    Args:
+        block: the whole graph.
+        users: B users who are not in the graph.
+
+    Returns:
+        [B, I] float32, all zero for a user without items.
+    """
+    back = block.adjacency[reverse(INTERACTS)]  # from items to users
+    root = block.adjacency[INTERACTS].degree().clamp(min=1).sqrt()  # [I], of the number of users who chose the item
+    weight = torch.zeros(block.num_targets[ITEM], len(users))
+    weight[users.items.node, users.items.row] = 1 / root[users.items.node]
+    return block.adjacency[INTERACTS].sum(back.sum(weight)).t() / root
 
 
 def _spread(edges: Edges, users: int, block: Block, path: EdgeType) -> Tensor:
@@ -81,7 +108,7 @@ def mix(score: Tensor, choices: Tensor, shares: Sequence[float]) -> Tensor:
 def choose_shares(
     paths: int, measure: Callable[[list[float]], np.ndarray], grid: Sequence[float] = GRID
 ) -> list[float]:
-    """Picks the share of each path, one after the other and twice over, where `measure` has the highest mean.
+    """Picks the share of each path: step by step, the one change of one share that raises the mean of `measure` most.
 
     A share changes only where the mean gains more than twice the standard error of the gain: of many shares that are
     tried, some are better on the users at hand by luck, even where the attributes mean nothing.
@@ -89,46 +116,52 @@ def choose_shares(
     Args:
         paths: K, the number of paths.
         measure: K shares -> [U] value of each held-out user, higher is better.
-        grid: shares to try, ascending from 0; those that would leave the model less than a tenth are passed over.
+        grid: shares to try, ascending from 0. Where the others leave too little, a path takes from them in proportion,
+            so that the model keeps a tenth.
 
     Returns:
         K shares; 0 for a path that does not help.
     """
     shares = [0.0] * paths
     values = measure(shares)
-    for _ in range(2):
-        for place in range(paths):
-            tried = [[*shares[:place], share, *shares[place + 1 :]] for share in grid]
-            measured = [(measure(t), t) for t in tried if t != shares and sum(t) <= 0.9]
-            best, best_shares = max(measured, key=lambda pair: pair[0].mean(), default=(values, shares))
-            gain = best - values
-            if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
-                values, shares = best, best_shares
+    for _ in range(2 * paths):
+        tried = [_with(shares, place, share) for place in range(paths) for share in grid if share != shares[place]]
+        measured = [(measure(one), one) for one in tried]
+        best, best_shares = max(measured, key=lambda pair: pair[0].mean())
+        gain = best - values
+        if not gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
+            break
+        values, shares = best, best_shares
     return shares
 
 
-class Mixed:
-    """A recommender of scores that are at hand: the model's and the neighbours', mixed.
+def _with(shares: Sequence[float], place: int, share: float) -> list[float]:
+    """The shares with one replaced, the others cut down where all together would leave the model too little."""
+    others = sum(shares) - shares[place]
+    left = 1 - LEAST - share
+    kept = 1.0 if others <= left else left / others
+    return [share if other == place else round(old * kept, 4) for other, old in enumerate(shares)]
+
+
+class Scored:
+    """A recommender of scores that are at hand.
 
     Args:
         users: B users.
-        score: [B, I], see `mix`.
-        choices: [K, B, I], see `mix`.
-        shares: K numbers, see `mix`.
+        score: [B, I], their scores.
     """
 
     scores_unseen_users = True
     predicts_values = False
 
-    def __init__(self, users: Users, score: Tensor, choices: Tensor, shares: Sequence[float]) -> None:
+    def __init__(self, users: Users, score: Tensor) -> None:
         self.chosen: dict[str, Any] = {}
         self._row = {int(index): row for row, index in enumerate(users.index)}
-        self._score, self._choices, self._shares = score, choices, shares
+        self._score = score
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """There is nothing to fit."""
 
     def score(self, users: Users) -> Tensor:
         """[B', I] float32 for some of the users."""
-        rows = torch.tensor([self._row[int(index)] for index in users.index])
-        return mix(self._score[rows], self._choices[:, rows], self._shares)
+        return self._score[torch.tensor([self._row[int(index)] for index in users.index], dtype=torch.int64)]

@@ -149,9 +149,8 @@ def _steps(
         count = by_user.pointer[users + 1] - first
         row = torch.arange(len(users)).repeat_interleave(count)  # [P], the batch's edges
         place = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + first[row]
-        share = torch.rand(len(users), generator=generator)
-        share[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
-        hidden = torch.rand(len(row), generator=generator) < share[row]
+        shown = _shown(count, config.cold_share, generator)
+        hidden = _order(row, generator) >= shown[row]
         row, edge = row[hidden], by_user.edge_id[place[hidden]]
         if not len(row):
             continue
@@ -166,6 +165,32 @@ def _steps(
             yield losses.softmax(ranker.score(x[USER], x[ITEM]), row, items.node[edge])
         else:
             yield _sampled_loss(ranker, hidden_block, users, row, items.node[edge], config, sampler, fan_out, generator)
+
+
+def _shown(count: Tensor, cold_share: float, generator: torch.Generator) -> Tensor:
+    """How many of its interactions each user shows: none, or from 1 up, small numbers as often as large ones.
+
+    Args:
+        count: [B] int64, interactions of each user, at least 1.
+        cold_share: chance to show none.
+        generator: source of the draws.
+
+    Returns:
+        [B] int64, less than `count`; on a logarithmic scale as good as uniform, so that users with one, two or five
+        first items are met in training however long the histories are.
+    """
+    cold = torch.rand(len(count), generator=generator) < cold_share
+    drawn = (torch.rand(len(count), generator=generator) * count.log()).exp().long()  # from 1 to count
+    return torch.where(cold, 0, drawn).clamp(max=count - 1)
+
+
+def _order(row: Tensor, generator: torch.Generator) -> Tensor:
+    """[P] int64, the place of each edge in a random order of its user's edges; `row` ascends."""
+    key = torch.rand(len(row), generator=generator, dtype=torch.float64)
+    place = torch.empty_like(row)
+    place[(row + key).argsort()] = torch.arange(len(row))  # user after user
+    first = torch.searchsorted(row, row)
+    return place - first
 
 
 def _vectors(

@@ -17,7 +17,7 @@ from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
 from gnnrec.finetune import FinetuneConfig, finetune
 from gnnrec.known import HeldOut, Training, Users
-from gnnrec.member import REGRESSION, Member, Part, tables
+from gnnrec.member import REGRESSION, Member, Part, Shares, tables
 from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.sampling import FanOut
@@ -37,10 +37,11 @@ class GraphRecommender:
         encoder: shape of the encoder.
         pretrain: link prediction over every relation; None leaves it out.
         finetune: ranking loss on the interactions.
-        shares: path -> its share in the score, the rest being the encoder's. Paths are `regression` (see
-            `gnnrec.spectral`) and the names of the relations along which the choices of neighbours are copied (see
-            `gnnrec.copying`; `interacts`: users with an item in common). `choose` picks the shares on the validation
-            users; without such users, the encoder speaks alone.
+        shares: number of known items from which on they hold -> path -> its share in the score, the rest being the
+            encoder's: `{0: {friend: 0.2}}`. Paths are `regression` (see `gnnrec.spectral`), the names of the relations
+            along which the choices of neighbours are copied (`interacts`: users with an item in common), and
+            `similar_items` (see `gnnrec.copying` for both). `choose` picks the shares on the validation users; without
+            such users, the encoder speaks alone.
         regularization: of the regression; `choose` picks it on the validation users.
         choose_on: held-out users that a choice is made on, at least; where there are fewer validation users (and
             nothing of their histories is known), training users are held out in turn too, in at most 8 cuts in all.
@@ -70,7 +71,7 @@ class GraphRecommender:
         encoder: EncoderConfig = EncoderConfig(),  # noqa: B008  (frozen)
         pretrain: PretrainConfig | None = PretrainConfig(),  # noqa: B008
         finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008
-        shares: dict[str, float] | Literal["choose"] = "choose",
+        shares: dict[int, dict[str, float]] | Literal["choose"] = "choose",
         regularization: float | Literal["choose"] = "choose",
         choose_on: int = 300,
         members: int = 1,
@@ -85,8 +86,9 @@ class GraphRecommender:
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
-        if shares != "choose" and not (all(share >= 0 for share in shares.values()) and sum(shares.values()) <= 1):
-            raise ValueError(f"shares: each must be at least 0, and all together at most 1, got {shares}")
+        for of_stage in () if shares == "choose" else shares.values():
+            if not (all(share >= 0 for share in of_stage.values()) and sum(of_stage.values()) <= 1):
+                raise ValueError(f"shares: each must be at least 0, and all together at most 1, got {of_stage}")
         if regularization != "choose" and not regularization > 0:
             raise ValueError(f"regularization: must be above 0, got {regularization}")
         if choose_on < 0 or members < 1:
@@ -101,6 +103,7 @@ class GraphRecommender:
         self.chosen: dict[str, Any] = {}
         self.loaded: dict[str, int] = {}
         self._members: list[Member]
+        self._shares: Shares
 
     @property
     def tables(self) -> dict[str, int]:
@@ -147,7 +150,8 @@ class GraphRecommender:
             if self.shares == "choose":
                 chosen = choose_paths(self._members, held_out, self.regularization, seed)
                 self._shares = chosen["shares"]
-                self.chosen |= chosen
+                by_name = {str(least): of_stage for least, of_stage in self._shares.items()}  # as JSON has them
+                self.chosen |= {**chosen, "shares": by_name}
             self._members = self._members[:1]
 
     def score(self, users: Users) -> Tensor:
@@ -184,10 +188,11 @@ class GraphRecommender:
     def _set_up(self, members: list[Member]) -> None:
         """Takes new members, with shares and regression as far as the options say."""
         self._members = members
-        self._shares = {} if self.shares == "choose" else dict(self.shares)
+        self._shares = {} if self.shares == "choose" else self.shares
+        paths = {path for of_stage in self._shares.values() for path, share in of_stage.items() if share > 0}
         for member in members:
-            member.check_paths(list(self._shares))
-            if self.regularization != "choose" and (self.shares == "choose" or self._shares.get(REGRESSION)):
+            member.check_paths([path for of_stage in self._shares.values() for path in of_stage])
+            if self.regularization != "choose" and (self.shares == "choose" or REGRESSION in paths):
                 member.regress(self.regularization)
 
     def _pretrain(self, *, choose: bool, seed: int) -> dict[str, int]:

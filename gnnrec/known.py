@@ -88,6 +88,15 @@ class HeldOut:
     target: Edges
     hidden: Edges | None = None
 
+    def take(self, rows: Tensor) -> "HeldOut":
+        """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
+
+        def cut(edges: Edges) -> Edges:
+            return Users(self.users.index, edges, {}).take(rows).items
+
+        hidden = None if self.hidden is None else cut(self.hidden)
+        return HeldOut(self.users.take(rows), cut(self.target), hidden)
+
 
 @dataclass(frozen=True)
 class Training:

@@ -1,14 +1,16 @@
 """One encoder on one training part, with the paths beside it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from gnnrec import seeds
-from gnnrec.copying import mix, neighbour_choices
+from gnnrec.copying import SIMILAR, mix, neighbour_choices, similar_items
 from gnnrec.data.dataset import ITEM, USER, EdgeType
 from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
 from gnnrec.errors import ConfigError
@@ -18,6 +20,24 @@ from gnnrec.known import Training, Users
 from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
 
 REGRESSION = "regression"
+"""The path that `gnnrec.spectral` computes."""
+
+Shares: TypeAlias = Mapping[int, Mapping[str, float]]
+"""From so many known items on -> path -> its share."""
+
+
+def by_stage(users: Users, stages: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Users by how many of their items are known: the least number of each stage, and the rows of its users.
+
+    Args:
+        users: B users.
+        stages: least numbers of known items, in any order; users with fewer than any of them are left out.
+    """
+    known = torch.bincount(users.items.row, minlength=len(users))
+    for least, following in itertools.pairwise([*sorted(stages), torch.iinfo(torch.int64).max]):
+        rows = ((known >= least) & (known < following)).nonzero().flatten()
+        if len(rows):
+            yield least, rows
 
 
 @dataclass(frozen=True)
@@ -100,22 +120,28 @@ class Member:
         return self.ranker.encoder.attach(self._states, users)
 
     @torch.no_grad()
-    def score(self, users: Users, shares: Mapping[str, float]) -> Tensor:
+    def score(self, users: Users, shares: Shares) -> Tensor:
         """[B, I] float32: the encoder's scores, mixed with the paths that have a share."""
         score = self.ranker.score(self.embed(users), self._items)
-        shares = {path: share for path, share in shares.items() if share > 0}
-        return mix(score, self.choices(users, tuple(shares)), tuple(shares.values())) if shares else score
+        for least, rows in by_stage(users, list(shares)):
+            used = {path: share for path, share in shares[least].items() if share > 0}
+            if used:
+                choices = self.choices(users.take(rows), tuple(used))
+                score[rows] = mix(score[rows], choices, tuple(used.values()))
+        return score
 
     def choices(self, users: Users, paths: Sequence[str]) -> Tensor:
         """[K, B, I], what each path expects of each user."""
-        copied = [self.relations[path] for path in paths if path != REGRESSION]
-        choices = iter(neighbour_choices(self.part.block, users, copied))
         if not paths:
             return torch.empty(0, len(users), self.part.train.num_items)
-        return torch.stack([self._regression(users) if path == REGRESSION else next(choices) for path in paths])
+        copied = iter(
+            neighbour_choices(self.part.block, users, [self.relations[p] for p in paths if p in self.relations])
+        )
+        own = {REGRESSION: lambda: self._regression(users), SIMILAR: lambda: similar_items(self.part.block, users)}
+        return torch.stack([own[path]() if path in own else next(copied) for path in paths])
 
     def useful_paths(self) -> list[str]:
-        """Paths that training users can lead along, `interacts` left out."""
+        """Paths that begin at more than a user's items."""
         known = self.part.train.users.relations
         paths = [name for name, path in self.relations.items() if path != INTERACTS and len(known[path])]
         return [REGRESSION, *paths] if paths else []
@@ -127,8 +153,8 @@ class Member:
             ConfigError: names the path and those there are.
         """
         for name in paths:
-            if name != REGRESSION and name not in self.relations:
-                known = ", ".join((REGRESSION, *self.relations))
+            if name not in (REGRESSION, SIMILAR, *self.relations):
+                known = ", ".join((REGRESSION, SIMILAR, *self.relations))
                 raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
 
 

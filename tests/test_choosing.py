@@ -58,8 +58,9 @@ def test_paths_get_a_share_where_they_help_and_none_where_nothing_is_to_be_known
         for member in members:
             member.remember()
         chosen[shuffled] = choose_paths(members, [asked for _, asked in parts], "choose", 0)
-    assert sum(chosen[False]["shares"].values()) >= 0.5
-    assert sum(chosen[True]["shares"].values()) <= 0.1
+    assert list(chosen[False]["shares"]) == [0]
+    assert sum(chosen[False]["shares"][0].values()) >= 0.5
+    assert sum(chosen[True]["shares"][0].values()) <= 0.1
 
 
 def test_members_are_averaged_and_differ() -> None:

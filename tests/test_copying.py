@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.copying import Mixed, choose_shares, mix, neighbour_choices
+from gnnrec.copying import Scored, choose_shares, mix, neighbour_choices, similar_items
 from gnnrec.data.made import made
 from gnnrec.encoder import whole_graph
 from gnnrec.graph import INTERACTS, build_graph
@@ -67,12 +67,23 @@ def test_shares_climb_to_the_best_and_leave_a_tenth_to_the_model() -> None:
     assert sum(choose_shares(3, lambda s: of_two(sum(s)))) == pytest.approx(0.9)
 
 
-def test_mixed_answers_for_any_of_its_users_in_any_order(split: Split) -> None:
+def test_scored_answers_for_any_of_its_users_in_any_order(split: Split) -> None:
     users = split.validation.users
-    score = torch.randn(len(users), 40, generator=torch.Generator().manual_seed(0))
-    model = Mixed(users, score, torch.rand(1, len(users), 40), [0.2])
+    model = Scored(users, torch.randn(len(users), 40, generator=torch.Generator().manual_seed(0)))
     some = torch.tensor([3, 0])
     assert torch.equal(model.score(users.take(some)), model.score(users)[some])
+
+
+def test_similar_items_against_cosines_of_columns() -> None:
+    split = make_split(made(1), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
+    block = whole_graph(build_graph(split.train))
+    chose = split.train.users.history(split.train.num_items).double()  # [U, I]
+    length = chose.norm(dim=0).clamp(min=1)
+    cosine = chose.T @ chose / (length[:, None] * length)
+    users = split.validation.users
+    expected = users.history(split.train.num_items).double() @ cosine
+    assert len(users.items) > 0
+    assert torch.allclose(similar_items(block, users).double(), expected, atol=1e-6)
 
 
 def test_a_share_must_gain_more_than_luck_brings() -> None:

@@ -94,7 +94,7 @@ def test_shuffled_attributes_bring_it_back_to_popularity() -> None:
             encoder=SMALL,
             pretrain=None,
             finetune=finetune.model_copy(update={"epochs": chosen["finetune.epochs"]}),
-            shares=chosen["shares"],
+            shares={int(least): of_stage for least, of_stage in chosen["shares"].items()},
             regularization=chosen["regularization"],
         )
         final.fit(split.full, None, seed)
