@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gnnrec.data.dataset import Relation
 from gnnrec.data.made import made
-from gnnrec.known import Edges, Training, Users, bin_labels, bin_number, fit_bounds
+from gnnrec.known import Edges, HeldOut, Training, Users, bin_labels, bin_number, fit_bounds
 from gnnrec.split import UnseenUsers, make_split
 
 TAG, FRIEND, WISH = ("user", "tag", "tag"), ("user", "friend", "user"), ("user", "wish", "item")
@@ -160,3 +160,12 @@ class TestHoldOut:
         ids = {"item": pd.Index(["i", "j"]), "tag": pd.Index(["rare", "common"])}
         _, asked = Training(users, ids, (), {}, torch.ones(2, dtype=torch.bool)).hold_out(torch.tensor([0, 1]))
         assert as_pairs(asked.users.relations[TAG]) == [(1, 1)]
+
+
+def test_held_out_users_can_be_taken_with_all_that_is_theirs():
+    held_out = HeldOut(some_users(), edges((0, 3), (2, 4), (1, 5)), edges((2, 2)))
+    taken = held_out.take(torch.tensor([2, 0]))
+    assert taken.users.index.tolist() == [9, 7]
+    assert as_pairs(taken.target) == [(1, 3), (0, 4)]
+    assert as_pairs(taken.hidden) == [(0, 2)]
+    assert HeldOut(some_users(), edges((0, 3))).take(torch.tensor([0])).hidden is None
