@@ -75,7 +75,9 @@ def _ways(served: Served, user: Users, items: list[str]) -> "nx.Graph[str]":
             graph.add_edge(_name(served, row), item, weight=1.0)
     for row in through:
         graph.nodes[_name(served, row)].update(label=_name(served, row), layer=2)
-    return nx.ego_graph(graph, NEW_USER, radius=3)
+    near = nx.ego_graph(graph, NEW_USER, radius=3)
+    graph.remove_nodes_from([node for node in graph if node not in near])  # keeps the order, which ego_graph does not
+    return graph
 
 
 def _name(served: Served, row: int) -> str:

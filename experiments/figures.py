@@ -45,7 +45,8 @@ def groups(kept: Kept) -> dict[str, Any]:
                 for by, gains in content["groups"].items()
                 if gains
             }
-            found[f"{name}-groups"] = plots.gains(panels, "gain over popularity")
+            if panels:
+                found[f"{name}-groups"] = plots.gains(panels, "gain over popularity")
     return found
 
 

@@ -11,6 +11,8 @@ from gnnrec.tables import DASH, mean_text
 from gnnrec.text_table import Table, latex_text
 
 LEVEL = 0.05
+NOT_MEASURED: Mapping[str, Any] = {"rows": {}}
+"""A column that the protocol shows since after the results were kept."""
 PUBLISHED, SUSPECT = " †", " ‡"
 
 
@@ -38,7 +40,7 @@ def render(protocol: Protocol, kept: Mapping[str, Any], folder: Path) -> dict[Pa
 
 def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
     """Our rows and published ones, the best first: best in bold, what is not significantly worse underlined."""
-    columns = kept["columns"]
+    columns = {metric: kept["columns"].get(metric, NOT_MEASURED) for metric in protocol.columns}
     names = list(dict.fromkeys(run["name"] for run in kept["runs"]))
     published = {row.name + PUBLISHED: row.values for row in protocol.published}
     lower = protocol.columns[0].rpartition("/")[2] in LOWER_IS_BETTER
@@ -81,7 +83,7 @@ def floor_lines(protocol: Protocol, kept: Mapping[str, Any]) -> list[tuple[bool,
     """Each floor of the protocol that has results: whether it is met, and a line for people."""
     lines = []
     for floor in protocol.floors:
-        found = kept["columns"].get(floor.metric, {"rows": {}})["rows"].get(floor.model)
+        found = kept["columns"].get(floor.metric, NOT_MEASURED)["rows"].get(floor.model)
         if found is not None:
             met = abs(found["mean"] - floor.value) <= floor.within
             lines.append((met, f"{'met' if met else 'MISSED'}: {_floor_text(protocol, floor, found['mean'])}"))

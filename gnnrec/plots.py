@@ -111,7 +111,7 @@ def paths(graph: "nx.Graph[str]", user: str, items: Sequence[str]) -> Figure:
         if not nx.has_path(graph, user, item):
             raise ConfigError(f"paths: there is no way from {user} to {item}")
     figure, (axes,) = _figure(width=6.4, height=3.6)
-    place = _spread(nx.multipartite_layout(graph, subset_key="layer"))
+    place = _spread(graph)
     heaviest = max((weight for *_, weight in graph.edges(data="weight", default=1.0)), default=1.0)
     width = [0.2 + 0.8 * weight / heaviest for *_, weight in graph.edges(data="weight", default=1.0)]
     colour = [COLOURS[1] if n == user else COLOURS[0] if n in items else "0.8" for n in graph]
@@ -153,14 +153,16 @@ def _figure(panels: int = 1, width: float = 3.4, height: float = 2.6) -> tuple[F
     return figure, figure.subplots(1, panels, sharey=True, squeeze=False)[0]
 
 
-def _spread(place: "dict[str, np.ndarray]") -> dict[str, tuple[float, float]]:
-    """The same layers from left to right, each from top to bottom of the picture, a single node in the middle."""
-    spread = {}
-    for x in {float(at[0]) for at in place.values()}:
-        layer = sorted((float(at[1]), node) for node, at in place.items() if float(at[0]) == x)
-        for number, (_, node) in enumerate(layer, start=1):
-            spread[node] = (x, 2 * number / (len(layer) + 1) - 1)
-    return spread
+def _spread(graph: "nx.Graph[str]") -> dict[str, tuple[float, float]]:
+    """Layers from left to right, each from top to bottom in the order of the nodes, a single node in the middle."""
+    layers: dict[int, list[str]] = {}
+    for node, layer in graph.nodes(data="layer"):
+        layers.setdefault(layer, []).append(node)
+    return {
+        node: (float(layer), 1 - 2 * number / (len(nodes) + 1))
+        for layer, nodes in layers.items()
+        for number, node in enumerate(nodes, start=1)
+    }
 
 
 def _colour(number: int) -> str:

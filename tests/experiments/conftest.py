@@ -5,7 +5,7 @@ import pytest
 from gnnrec import pairing
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def fewer_draws():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairing, "RESAMPLES", 1_000)

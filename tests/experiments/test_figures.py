@@ -38,6 +38,7 @@ def test_groups_and_learning_curves():
     gains = {"activity": [{"group": "1-2", "users": 30, "gains": {"graphsage": MEAN}}], "age": []}
     assert list(groups({"made": kept(groups=gains)})) == ["made-groups"]
     assert len(groups({"made": kept(groups=gains)})["made-groups"].axes) == 1
+    assert groups({"made": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
     stage = {"choose/finetune": {"loss": [[1, 2.0]], "ndcg@10": [[1, 0.3]]}}
     assert list(learning({"made": kept(curves=dict.fromkeys(("graphsage", "graphsage-no-pretraining"), stage))}))
     assert learning({"made": kept(curves={"graphsage": stage})}) == {}

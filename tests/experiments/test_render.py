@@ -1,6 +1,7 @@
 """A table from kept results: order, marks, dashes, published rows, the caption; and the numbers of the text."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from made_runs import PROTOCOL, made_rows, made_run
@@ -71,6 +72,13 @@ def test_means_that_print_alike_are_both_bold(kept):
     alike = copy.deepcopy(kept)
     alike["columns"]["ndcg@10"]["rows"]["als"] = alike["columns"]["ndcg@10"]["rows"]["graphsage"]
     assert protocol_table(PROTOCOL, alike).bold == {(0, 1), (1, 1)}
+
+
+def test_a_column_that_was_not_kept_is_empty(kept):
+    protocol = replace(PROTOCOL, columns=("ndcg@10", "precision@5"))
+    table = protocol_table(protocol, kept)
+    assert [cells[2] for cells in table.cells] == [""] * 6
+    assert table.cells[0][1].startswith("0.")
 
 
 def test_files(kept, tmp_path):
