@@ -105,7 +105,7 @@ def test_draws_come_from_the_generator_alone():
 def small():
     """The graph of made data and a plan of two steps."""
     graph = build_graph(make_split(made(0), UnseenUsers(test=0.2, validation=0.1), seed=0).train)
-    encoder = Encoder(node_counts(graph), graph.edge_types, EncoderConfig(channels=4), SAGEConv)
+    encoder = Encoder(node_counts(graph), graph.edge_types, EncoderConfig(channels=4, layers=2), SAGEConv)
     return whole_graph(graph), encoder.plan(("user", "item"))
 
 
