@@ -50,10 +50,15 @@ def groups(kept: Kept) -> dict[str, Any]:
     return found
 
 
+LEARNING = ("ml-100k", "hetrec-lastfm")
+"""Protocols whose learning curves the paper shows."""
+
+
 def learning(kept: Kept) -> dict[str, Any]:
     """What the validation users say, epoch by epoch, with and without pretraining."""
     found = {}
-    for name, content in kept.items():
+    for name in LEARNING:
+        content = kept.get(name, {"curves": {}})
         lines, measured = {}, ""
         for model in TRAINED:
             stage = content["curves"].get(model, {}).get("choose/finetune", {})

@@ -40,7 +40,7 @@ def test_groups_and_learning_curves():
     assert len(groups({"made": kept(groups=gains)})["made-groups"].axes) == 1
     assert groups({"made": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
     stage = {"choose/finetune": {"loss": [[1, 2.0]], "ndcg@10": [[1, 0.3]]}}
-    assert list(learning({"made": kept(curves=dict.fromkeys(("graphsage", "graphsage-no-pretraining"), stage))}))
+    assert list(learning({"ml-100k": kept(curves=dict.fromkeys(("graphsage", "graphsage-no-pretraining"), stage))}))
     assert learning({"made": kept(curves={"graphsage": stage})}) == {}
 
 
