@@ -41,7 +41,7 @@ def test_groups_and_learning_curves():
     assert groups({"made": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
     stage = {"choose/finetune": {"loss": [[1, 2.0]], "ndcg@10": [[1, 0.3]]}}
     assert list(learning({"ml-100k": kept(curves=dict.fromkeys(("graphsage", "graphsage-no-pretraining"), stage))}))
-    assert learning({"made": kept(curves={"graphsage": stage})}) == {}
+    assert learning({"ml-100k": kept(curves={"graphsage": stage})}) == {}
 
 
 def test_pretraining_needs_every_share():
