@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 
 import gnnrec.layers
 from gnnrec import seeds
+from gnnrec.cuts import cuts_for_choosing
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
@@ -23,7 +24,6 @@ from gnnrec.search_space import Choice, Log, SearchSpace, Uniform
 from gnnrec.tracking import Tracker
 
 PATHS = ("encoder", "effects")
-MOST_CUTS = 8
 
 
 class GraphRatingRecommender:
@@ -133,7 +133,7 @@ class GraphRatingRecommender:
             ConfigError: the interactions have no values.
             TrainingError: a loss is not a number.
         """
-        cuts = [] if validation is None else [(train, validation), *self._further_cuts(train, validation, seed)]
+        cuts = [] if validation is None else cuts_for_choosing(train, validation, self.choose_on, seed)
         held_out = [asked for _, asked in cuts]
         with torch.random.fork_rng():
             if cuts:
@@ -191,16 +191,6 @@ class GraphRatingRecommender:
         shrinkages = Shrinkages(self.user_shrinkage, self.item_shrinkage, self.rater_shrinkage, self.effect_shrinkage)
         outputs = None if self.pretrain_config is not None else (USER, ITEM)
         return RatingMember(train, shrinkages, self.encoder_config, self.layer_class, outputs, self.opinions, seed)
-
-    def _further_cuts(self, train: Training, validation: HeldOut, seed: int) -> list[tuple[Training, HeldOut]]:
-        """Training users held out in turn, as many at a time as there are validation users, until there are enough."""
-        size = len(validation.users)
-        if len(validation.users.items) or not size:  # with a support there is more to learn of a user than a cut knows
-            return []
-        order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
-        enough = -(-max(self.choose_on - size, 0) // size)
-        cuts = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(enough, MOST_CUTS - 1)]]
-        return [(rest, asked) for rest, asked in cuts if len(rest.users.items) and len(asked.target)]
 
     def _pretrain(self, *, choose: bool, seed: int) -> dict[str, Any]:
         """Pretrains each member; returns the epochs of the first one, if there are any."""
