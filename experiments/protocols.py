@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CONFIGS, TABLES, FIGURES = ROOT / "configs", ROOT / "paper" / "tables", ROOT / "paper" / "figures"
-RESULTS = ROOT / "experiments" / "results"
+RESULTS, TUNING = ROOT / "experiments" / "results", ROOT / "experiments" / "tuning"
 
 
 @dataclass(frozen=True)

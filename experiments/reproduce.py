@@ -42,7 +42,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """Reproduces the tables and figures of the paper."""
-    chosen = _chosen(names)
+    chosen = chosen_protocols(names)
     if quick:
         with tempfile.TemporaryDirectory() as folder:
             reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, quick=True)
@@ -72,7 +72,7 @@ def reproduce(
     for protocol in protocols:
         started = time.monotonic()
         configs = [read_config(path) for path in protocol.configs()]
-        missing = _missing(configs, quick)
+        missing = missing_data(configs, local=quick)
         if not configs or missing:
             why = f"no data {missing} on this machine" if missing else f"no configs in {CONFIGS.name}/{protocol.name}"
             err.print(f"{protocol.name}: skipped, {why}")
@@ -122,12 +122,17 @@ def _run(config: NamedConfig, seed: int, protocol: Protocol, out: Path, count: s
     err.print(f"{protocol.name} {count}: {config.name} seed {seed}  {protocol.main} {value}  ({seconds:.1f} s)")
 
 
-def _missing(configs: list[NamedConfig], quick: bool) -> str:
-    """The first data source that cannot be had; empty where all is there."""
+def missing_data(configs: list[NamedConfig], *, local: bool) -> str:
+    """The first data source that cannot be had; empty where all is there.
+
+    Args:
+        configs: what needs data.
+        local: only what is on this machine already counts as had.
+    """
     for config in configs:
         data = config.config.data
         if isinstance(data, NamedData) and {f.key for f in source_named(data.source).files} > find(data.source).keys():
-            if quick:
+            if local:
                 return data.source
             try:
                 fetch(data.source, progress=err.is_terminal)
@@ -136,7 +141,12 @@ def _missing(configs: list[NamedConfig], quick: bool) -> str:
     return ""
 
 
-def _chosen(names: list[str] | None) -> list[Protocol]:
+def chosen_protocols(names: list[str] | None) -> list[Protocol]:
+    """The protocols of these names; of none, all.
+
+    Raises:
+        InputError: there is no such protocol.
+    """
     known = {protocol.name: protocol for protocol in PROTOCOLS}
     for name in names or []:
         if name not in known:

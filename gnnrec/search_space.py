@@ -107,7 +107,7 @@ def searched(cls: type, options: Mapping[str, Any]) -> dict[str, Choice | Intege
     return {
         name: declared[name]
         for name in sorted(declared)
-        if _part(options, name) is not None
+        if has_part(options, name)
         and all(value_of(options, key) == value for key, value in declared[name].when.items())
     }
 
@@ -121,6 +121,11 @@ def value_of(options: Mapping[str, Any], name: str) -> Any:
     """
     part = _part(options, name)
     return None if part is None else part.get(name.rpartition(".")[2])
+
+
+def has_part(options: Mapping[str, Any], name: str) -> bool:
+    """Whether the mapping that a dotted option stands in is there: not with `pretrain: null`."""
+    return _part(options, name) is not None
 
 
 def _part(options: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -205,6 +205,16 @@ def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> 
         f"{TUNED}within {budget.trials} trial{'s' * (budget.trials > 1)} or {budget.minutes:g} minutes, sampler seed "
         f"{study.seed}; study {study.name}, see {config.name}.json.",
     ]
+    return config_text(said, head)
+
+
+def config_text(said: Mapping[str, Any], head: Sequence[str]) -> str:
+    """The text of a config file.
+
+    Args:
+        said: what it says, without defaults.
+        head: the lines of comment it begins with.
+    """
     return "\n".join([*head, *(_yaml(key, value) for key, value in said.items())]) + "\n"
 
 
