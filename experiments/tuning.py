@@ -49,7 +49,8 @@ def main(
         if missing := missing_data(configs, local=False):
             err.print(f"{protocol.name}: skipped, no data {missing} on this machine")
             continue
-        tune_protocol(protocol, out / protocol.name, TuningConfig(trials=trials, minutes=minutes), again=again)
+        budget = TuningConfig(trials=trials, minutes=minutes, metric=protocol.main.rpartition("/")[2])
+        tune_protocol(protocol, out / protocol.name, budget, again=again)
 
 
 def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again: bool = False) -> None:

@@ -41,6 +41,8 @@ class TuningConfig(BaseModel):
     """Trials, failed ones included; the first one has the config's own options."""
     minutes: float = Field(5.0, gt=0)
     """Time of all trials together, whoever ran them; a trial that has begun is finished."""
+    metric: str | None = None
+    """What to choose by, `ndcg@10` for example; left out, the first of `evaluate`. Where there are shots, its mean."""
 
 
 class Expected(BaseModel):
@@ -191,6 +193,11 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
     unknown = sorted(set(config.expected) - set(config.evaluate.names))
     if unknown:
         raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
+    chosen_by = config.tuning.metric
+    if chosen_by is not None and chosen_by not in config.evaluate.plain_names:
+        raise ConfigError(
+            f"{where}: tuning.metric: {chosen_by!r} is not measured; there are {list(config.evaluate.plain_names)}"
+        )
     checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
     try:
         model = checked.model()

@@ -70,11 +70,11 @@ class EvaluateConfig(BaseModel):
             >>> EvaluateConfig(metrics=["ndcg"], at=[10], shots=(0, 5)).names
             ('k0/ndcg@10', 'k5/ndcg@10')
         """
-        return tuple(shot + name for shot in self.prefixes for name in self._once)
+        return tuple(shot + name for shot in self.prefixes for name in self.plain_names)
 
     @property
-    def _once(self) -> tuple[str, ...]:
-        """The names of what is measured for one number of shots."""
+    def plain_names(self) -> tuple[str, ...]:
+        """The names of what is measured for one number of shots, without what stands before them."""
         with_length = {m: [f"{m}@{k}" for k in self.at] for m in (*OF_LIST, *OF_RATED, "coverage")}
         return tuple(dict.fromkeys(name for m in self.metrics for name in with_length.get(m, [m])))
 
@@ -83,11 +83,12 @@ class EvaluateConfig(BaseModel):
         """What stands before the names of the metrics for each number of shots."""
         return ("",) if self.shots is None else tuple(f"k{k}/" for k in self.shots)
 
-    def objective(self, values: Mapping[str, float | None]) -> float | None:
-        """The one value to choose by: the first metric; where there are shots, its mean over those that can be scored.
+    def objective(self, values: Mapping[str, float | None], metric: str | None = None) -> float | None:
+        """The one value to choose by; where there are shots, its mean over those that can be scored.
 
         Args:
             values: metric -> mean over users.
+            metric: one of `plain_names`; None takes the first.
 
         Returns:
             None where the model cannot score the users at all.
@@ -98,7 +99,9 @@ class EvaluateConfig(BaseModel):
             ... )
             0.5
         """
-        found = [value for shot in self.prefixes if (value := values[shot + self._once[0]]) is not None]
+        found = [
+            value for shot in self.prefixes if (value := values[shot + (metric or self.plain_names[0])]) is not None
+        ]
         return sum(found) / len(found) if found else None
 
 

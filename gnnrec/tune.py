@@ -65,7 +65,7 @@ def tune(
     """Makes trials until the budget is spent, and writes the config with the best options and the log of all trials.
 
     The first trial has the config's own options. Each fits on `split.train` and is measured on `split.validation` by
-    the first metric of the config. Several processes may do this at once, and a search that was broken off goes on;
+    the budget's metric. Several processes may do this at once, and a search that was broken off goes on;
     one whose budget is spent is not made again.
 
     Args:
@@ -84,13 +84,17 @@ def tune(
         raise ConfigError(f"--out {out}: would overwrite the config that is tuned; choose another folder")
     space = searched(resolve(config.config.model["class"], MODELS), config.config.model)
     budget = budget or config.config.tuning
+    metric = budget.metric or config.config.evaluate.plain_names[0]
+    if metric not in config.config.evaluate.plain_names:
+        raise ConfigError(f"{config.name}: {metric!r} is not measured, so nothing can be chosen by it")
+    budget = budget.model_copy(update={"metric": metric})
     study = Study(
-        _study_name(config, space, seed),
+        _study_name(config, space, seed, metric),
         storage or out / JOURNAL,
         space=space,
         own={name: value_of(config.config.model, name) for name in space},
         budget=budget if space else budget.model_copy(update={"trials": 1}),
-        lower_is_better=config.config.evaluate.metrics[0] in LOWER_IS_BETTER,
+        lower_is_better=metric.partition("@")[0] in LOWER_IS_BETTER,
         seed=seed,
     )
     proposal = study.ask()
@@ -98,7 +102,7 @@ def tune(
     while proposal is not None:
         assert split is not None
         try:
-            record = _attempt(config, split, proposal)
+            record = _attempt(config, split, proposal, metric)
         except BaseException:
             study.give_back(proposal)
             raise
@@ -108,11 +112,11 @@ def tune(
     return _write(config, study, out, seed)
 
 
-def _study_name(config: NamedConfig, space: SearchSpace, seed: int) -> str:
-    """A search goes on only where config, space and seed are the same."""
+def _study_name(config: NamedConfig, space: SearchSpace, seed: int, metric: str) -> str:
+    """A search goes on only where config, space, seed and metric are the same."""
     searched_for = {name: [type(tried).__name__, asdict(tried)] for name, tried in space.items()}
     checksum = config_checksum(config.config.model_dump(mode="json"))
-    text = json.dumps([checksum, searched_for, seed], sort_keys=True)
+    text = json.dumps([checksum, searched_for, seed, metric], sort_keys=True)
     return f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -129,7 +133,7 @@ def _load(config: NamedConfig, study: Study) -> Split:
     return split
 
 
-def _attempt(config: NamedConfig, split: Split, proposal: Proposal) -> Record:
+def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str) -> Record:
     """One trial; an error that a person could mend makes it a failed one."""
     start = time.perf_counter()
     value, chosen, error = None, {}, None
@@ -140,7 +144,7 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal) -> Record:
         with Tracker() as tracker:
             audited_fit(model, split, split.train, validation, tracker, seed)
         candidates = split.candidates(VALIDATION, split.train)
-        value = measured.objective(evaluate(model, split.validation, candidates, measured, seed).metrics)
+        value = measured.objective(evaluate(model, split.validation, candidates, measured, seed).metrics, metric)
         chosen = dict(model.chosen)
         if value is None:
             error = f"{type(model).__name__} cannot score the validation users, so there is nothing to choose by"
@@ -150,11 +154,10 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal) -> Record:
     return Record(proposal.options, value, seconds, chosen, error, proposal.own)
 
 
-def _metric(config: NamedConfig) -> str:
+def _metric(config: NamedConfig, study: Study) -> str:
     """What the options are chosen by, see `EvaluateConfig.objective`."""
-    measured = config.config.evaluate
-    name = measured.names[0].removeprefix(measured.prefixes[0])
-    return name if measured.shots is None else f"{name}, mean over shots"
+    name = str(study.budget.metric)
+    return name if config.config.evaluate.shots is None else f"{name}, mean over shots"
 
 
 def _line(config: NamedConfig, study: Study, record: Record, number: int) -> str:
@@ -163,7 +166,7 @@ def _line(config: NamedConfig, study: Study, record: Record, number: int) -> str
     found = "failed" if record.value is None else f"{record.value:.4f}"
     so_far = "" if best is None else f"; best {best.value:.4f} in trial {best.number}"
     spent = f"{len(finished)} of {study.budget.trials} trials, {sum(r.seconds for r in finished):.0f} s"
-    return f"{config.name} trial {number}: {_metric(config)} {found} in {record.seconds:.1f} s{so_far} ({spent})"
+    return f"{config.name} trial {number}: {_metric(config, study)} {found} in {record.seconds:.1f} s{so_far} ({spent})"
 
 
 def _write(config: NamedConfig, study: Study, out: Path, seed: int) -> Tuned:
@@ -184,7 +187,7 @@ def _write(config: NamedConfig, study: Study, out: Path, seed: int) -> Tuned:
             replace_file(file, _config_text(config, study, best, out).encode())
             replace_file(file.with_suffix(".json"), _log_text(config, study, finished, best, seed).encode())
         if len(study.finished()) == len(finished):
-            return Tuned(config.name, _metric(config), best, own, len(finished), seconds, file)
+            return Tuned(config.name, _metric(config, study), best, own, len(finished), seconds, file)
 
 
 def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> str:
@@ -200,8 +203,8 @@ def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> 
     finished, budget = study.finished(), study.budget
     head = [
         *(line for line in config.head if not line.startswith(TUNED)),
-        f"{TUNED}on the validation users of seed {config.config.seed}: {_metric(config)} {best.value:.4f} in trial "
-        f"{best.number} of {len(finished)}, {sum(record.seconds for record in finished):.0f} s in all.",
+        f"{TUNED}on the validation users of seed {config.config.seed}: {_metric(config, study)} {best.value:.4f} in "
+        f"trial {best.number} of {len(finished)}, {sum(record.seconds for record in finished):.0f} s in all.",
         f"{TUNED}within {budget.trials} trial{'s' * (budget.trials > 1)} or {budget.minutes:g} minutes, sampler seed "
         f"{study.seed}; study {study.name}, see {config.name}.json.",
     ]
@@ -239,7 +242,7 @@ def _log_text(config: NamedConfig, study: Study, finished: list[Record], best: R
         "checksums": {**study.facts, "config": config_checksum(config.config.model_dump(mode="json"))},
         "config": config.name,
         "direction": "minimize" if study.lower_is_better else "maximize",
-        "metric": _metric(config),
+        "metric": _metric(config, study),
         "sampler_seed": seed,
         "seconds": round(sum(record.seconds for record in finished), 3),
         "seed": config.config.seed,

@@ -131,7 +131,9 @@ def test_the_budget_of_a_search_is_no_part_of_what_a_run_computes(tmp_path: Path
     path = tmp_path / "x.yaml"
     path.write_text("data: {source: ml-1m}\nsplit: {kind: unseen_users, test: 0.2}\nmodel: {class: Popularity}\n")
     plain, other = (read_config(path, o).config.model_dump(mode="json") for o in ([], ["tuning.trials=3"]))
-    assert plain["tuning"] == {"trials": 20, "minutes": 5.0}
+    assert plain["tuning"] == {"trials": 20, "minutes": 5.0, "metric": None}
     assert config_checksum(plain) == config_checksum(other)
     with pytest.raises(ConfigError, match=r"tuning\.trials"):
         read_config(path, ["tuning.trials=0"])
+    with pytest.raises(ConfigError, match=r"tuning\.metric: 'mrr' is not measured; there are .*'ndcg@10'"):
+        read_config(path, ["tuning.metric=mrr"])

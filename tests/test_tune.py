@@ -192,6 +192,18 @@ def test_the_budget_stands_in_the_config(place: Place) -> None:
     assert tune(place.config(overrides=("tuning={trials: 3, minutes: 1}",)), place.folder / "tuned").trials == 3
 
 
+def test_what_is_chosen_by_is_the_budgets_metric(place: Place) -> None:
+    config = place.config(metrics="precision, ndcg")
+    by_first = search(config, place.folder / "first")
+    tuned = tune(config, place.folder / "other", budget=TuningConfig(trials=6, minutes=9, metric="ndcg@5"))
+    assert (by_first.metric, tuned.metric) == ("precision@5", "ndcg@5")
+    assert log_of(by_first)["study"] != log_of(tuned)["study"]
+    values = [t["value"] for t in log_of(by_first)["trials"]]
+    assert values[0] != log_of(tuned)["trials"][0]["value"]  # the same options, measured by another metric
+    with pytest.raises(ConfigError, match="noisy: 'mrr' is not measured"):
+        tune(config, place.folder / "none", budget=TuningConfig(metric="mrr"))
+
+
 def test_the_test_part_stays_sealed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = []
 
