@@ -4,8 +4,9 @@ python -m experiments.tuning                     everything that has not been se
 python -m experiments.tuning ml-100k --again     one protocol, whether or not it has been searched
 """
 
-import shutil
+import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from gnnrec.config import TuningConfig, read_config, replace_options
 from gnnrec.errors import InputError
 from gnnrec.results import replace_file
 from gnnrec.search_space import has_part
-from gnnrec.tune import TUNED, Tuned, config_text, tune
+from gnnrec.tune import TUNED, config_text, tune
 
 BUDGET = TuningConfig(trials=20, minutes=10)
 """For each model; a trial keeps one core busy, so that ten minutes of trials are five on two cores."""
@@ -27,6 +28,8 @@ VARIANTS = {
     "graphsage-no-encoder": "graphsage-no-pretraining",
 }
 """Config -> the one whose search it takes its options from: they differ in one thing, and in nothing else."""
+FIXED = ("friends-one-hop", "mixed-neighbourhood")
+"""Points in the space of `neighbour-popularity`, kept as their floors were computed."""
 BY_HAND = "Options chosen on validation users. "
 """What the head of a config says whose options were not searched."""
 
@@ -54,49 +57,60 @@ def main(
 
 
 def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again: bool = False) -> None:
-    """Searches each model's options, and writes them into the configs and the trials to `experiments/tuning/`.
+    """Searches each model's options, writes the trials to `experiments/tuning/` and the best options into the configs.
 
     Args:
-        protocol: which one.
+        protocol: which one; a model that `options_from` has a log of is not searched.
         out: folder of the trials.
         budget: of each model.
         again: also where there is a log; the configs' present options are then the first trial.
     """
-    logs = TUNING / protocol.name
-    paths = protocol.configs()
-    for path in (path for path in paths if path.stem not in VARIANTS):
-        log = logs / f"{path.stem}.json"
-        if log.is_file() and not again:
-            continue
-        tuned = tune(read_config(path), out, budget=budget, report=lambda line: err.print(f"{protocol.name} {line}"))
-        for same in (p for p in paths if VARIANTS.get(p.stem, p.stem) == path.stem):
-            adopt(same, tuned)
-        assert tuned.file is not None
-        logs.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(tuned.file.with_suffix(".json"), log)
+    searched = [path for path in protocol.configs() if path.stem not in (*VARIANTS, *FIXED)]
+    for path in searched:
+        log = log_of(path, protocol)
+        if log == TUNING / protocol.name / f"{path.stem}.json" and (again or not log.is_file()):
+            report = partial(_say, protocol.name)
+            tuned = tune(read_config(path), out, budget=budget, report=report)
+            if tuned.file is None:
+                raise InputError(f"{protocol.name}: another process is busy with {path.stem}; wait for it")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(log, tuned.file.with_suffix(".json").read_bytes())
+    for path in protocol.configs():
+        log = log_of(path, protocol)
+        if log.is_file():
+            replace_file(path, adopted(path, log).encode())
 
 
-def adopt(path: Path, tuned: Tuned) -> None:
-    """Writes a search's best options into a config, and where they come from into its head.
+def log_of(path: Path, protocol: Protocol) -> Path:
+    """The log of the search that a config has its options from."""
+    name = VARIANTS.get(path.stem, path.stem) + ".json"
+    elsewhere = TUNING / protocol.options_from / name
+    return elsewhere if protocol.options_from and elsewhere.is_file() else TUNING / protocol.name / name
+
+
+def adopted(path: Path, log: Path) -> str:
+    """The text of a config with the best options of a search in it, and where they come from in its head.
 
     Options of a part that the config leaves out (`pretrain: null`) are left out too.
 
     Args:
         path: the config.
-        tuned: what the search of its own model, or of the one that it is a variant of, has found.
+        log: the trials of its own model, or of the one that it is a variant of.
     """
-    if tuned.best is None or tuned.file is None:
-        raise InputError(f"{tuned.name}: another process is busy with its first trials; wait for it")
-    config, found = read_config(path), read_config(tuned.file)
+    config, found = read_config(path), json.loads(log.read_text())
+    best = next(trial for trial in found["trials"] if trial["number"] == found["best"])
+    options = {name: value for name, value in best["options"].items() if has_part(config.config.model, name)}
+    model = replace_options(config.said["model"], options)
     *about, run = [line.replace(BY_HAND, "") for line in config.head if not line.startswith(TUNED)]
-    log = f"{tuned.name}.json"
-    where = (TUNING / path.parent.name / log).relative_to(ROOT)
-    source = [line.replace(f"see {log}", f"see {where}") for line in found.head if line.startswith(TUNED)]
-    model = config.said["model"]
-    if not tuned.best.own:
-        options = {name: value for name, value in tuned.best.options.items() if has_part(model, name)}
-        model = replace_options(model, options)
-    replace_file(path, config_text({**config.said, "model": model}, [*about, *source, run]).encode())
+    source = (
+        f"{TUNED}on the validation users of seed {found['seed']}: {found['metric']} {best['value']:.4f} in trial "
+        f"{best['number']} of {len(found['trials'])}, see {log.relative_to(ROOT)}."
+    )
+    return config_text({**config.said, "model": model}, [*about, source, run])
+
+
+def _say(protocol: str, line: str) -> None:
+    err.print(f"{protocol} {line}")
 
 
 if __name__ == "__main__":

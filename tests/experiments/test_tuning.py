@@ -1,0 +1,108 @@
+"""Searches of a protocol's models: who is searched, who takes whose options, and what the configs say of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from experiments import tuning
+from experiments.protocols import PROTOCOLS, TUNING, protocol_named
+from experiments.tuning import FIXED, VARIANTS, adopted, log_of, tune_protocol
+from gnnrec.config import TuningConfig, read_config
+from gnnrec.search_space import value_of
+
+HEAD = "# A model.\n# Protocol: made up.\n# Options chosen on validation users. Run: gnnrec run it\n"
+BODY = (
+    "seed: 0\ndata: {source: ml-100k}\nsplit: {kind: unseen_users, test: 0.2, validation: 0.1}\n"
+    "model: {class: GraphRecommender, pretrain: %s}\nevaluate: {metrics: [ndcg], at: [10]}\n"
+)
+TUNED_CONFIGS = [
+    (path, log)
+    for protocol in PROTOCOLS
+    for path in protocol.configs()
+    if path.stem not in FIXED and (log := log_of(path, protocol)).is_file()
+]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Three graph models and a log of a search that liked its trial 1 best."""
+    monkeypatch.setattr(tuning, "ROOT", tmp_path)
+    monkeypatch.setattr(tuning, "TUNING", tmp_path / "tuning")
+    protocol = replace(protocol_named("ml-100k"), name="made")
+    (tmp_path / "configs" / "made").mkdir(parents=True)
+    monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "made").glob("*.yaml")))
+    for name, pretrain in (("graphsage", "{epochs: 6}"), ("graphsage-no-pretraining", "null")):
+        (tmp_path / "configs" / "made" / f"{name}.yaml").write_text(HEAD + BODY % pretrain)
+    found = {
+        "best": 1,
+        "metric": "ndcg@10",
+        "seed": 0,
+        "trials": [
+            {"number": 0, "value": 0.1, "options": {"finetune.learning_rate": 0.5}},
+            {"number": 1, "value": 0.25, "options": {"finetune.learning_rate": 0.01, "pretrain.learning_rate": 0.02}},
+        ],
+    }
+    log = tmp_path / "tuning" / "made" / "graphsage-no-pretraining.json"
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps(found))
+    return tmp_path, protocol, log
+
+
+def test_a_config_takes_the_best_options_and_says_where_from(place):
+    folder, _, log = place
+    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    path.write_text(adopted(path, log))
+    assert path.read_text().splitlines()[:4] == [
+        "# A model.",
+        "# Protocol: made up.",
+        "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see "
+        "tuning/made/graphsage-no-pretraining.json.",
+        "# Run: gnnrec run it",
+    ]
+    said = read_config(path).said["model"]
+    assert said == {"class": "GraphRecommender", "pretrain": None, "finetune": {"learning_rate": 0.01}}
+    assert adopted(path, log) == path.read_text()
+
+
+def test_variants_take_the_options_of_the_model_that_was_searched_and_no_search_is_made_again(place, monkeypatch):
+    folder, protocol, _ = place
+    monkeypatch.setattr(tuning, "tune", lambda *a, **k: pytest.fail("searched again"))
+    tune_protocol(protocol, folder / "runs", TuningConfig())
+    said = read_config(folder / "configs" / "made" / "graphsage.yaml").said["model"]
+    assert said["pretrain"] == {"epochs": 6, "learning_rate": 0.02}
+    assert said["finetune"] == {"learning_rate": 0.01}
+
+
+def test_options_from_another_protocol_come_first(place):
+    folder, protocol, log = place
+    path = folder / "configs" / "made" / "graphsage.yaml"
+    other = replace(protocol, name="few", options_from="made")
+    assert log_of(path, other) == log
+    assert log_of(path.with_stem("ease"), other) == folder / "tuning" / "few" / "ease.json"
+
+
+@pytest.mark.parametrize(("path", "log"), TUNED_CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_committed_configs_have_the_options_that_their_logs_found_best(path, log):
+    found = json.loads(log.read_text())
+    best = next(trial for trial in found["trials"] if trial["number"] == found["best"])
+    sign = -1 if found["direction"] == "minimize" else 1
+    assert best["value"] == sign * max(sign * t["value"] for t in found["trials"] if t["value"] is not None)
+    model = read_config(path).config.model
+    for name, value in best["options"].items():
+        held = value_of(model, name)
+        assert held == value or (held is None and path.stem in VARIANTS) or name.startswith("pretrain."), name
+    assert f"see {log.relative_to(TUNING.parents[1])}." in path.read_text()
+
+
+@pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if (TUNING / p.name).is_dir()], ids=lambda p: p.name)
+def test_models_of_a_protocol_were_searched_with_one_budget(protocol):
+    logs = [json.loads(path.read_text()) for path in sorted((TUNING / protocol.name).glob("*.json"))]
+    assert len({json.dumps({k: log["budget"][k] for k in ("trials", "minutes")}) for log in logs}) == 1
+    assert len({(log["seed"], log["metric"], log["checksums"]["data"], log["checksums"]["split"]) for log in logs}) == 1
+    for log in logs:
+        minutes = sum(trial["seconds"] for trial in log["trials"][:-1]) / 60
+        assert len(log["trials"]) <= log["budget"]["trials"]
+        assert minutes < log["budget"]["minutes"]  # the last trial that was begun is finished
+        full = len(log["trials"]) == log["budget"]["trials"] or log["seconds"] >= 60 * log["budget"]["minutes"]
+        assert full or not log["space"], log["config"]
