@@ -141,9 +141,9 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
     users = (main.get("intervals") or {}).get(main.get("best"), {}).get("users")
     parts = [
         f"{protocol.title}. Mean ± standard deviation over seeds {', '.join(map(str, seeds))}.",
-        f"Users per run: {_span([run['users'] for run in scored])}"
+        f"Users per run: {span([run['users'] for run in scored])}"
         + (f", {users} different ones" if users else "")
-        + f"; left out without a target: {_span([run['users_without_target'] for run in scored])}.",
+        + f"; left out without a target: {span([run['users_without_target'] for run in scored])}.",
         "Bold: best; underlined: not significantly worse (paired bootstrap over users within folds, Holm, 5 %).",
         "Last column: difference to the best baseline, 95 % interval, p after Holm's correction over the rows.",
     ]
@@ -173,7 +173,8 @@ def _floor_text(protocol: Protocol, floor: Floor, mean: float) -> str:
     return f"{protocol.name}: {floor.model} {floor.metric} {mean:.4f}, expected {floor.value:.4f} ± {floor.within:.4f}"
 
 
-def _span(numbers: list[int]) -> str:
+def span(numbers: list[int]) -> str:
+    """The least and the most, or the one number."""
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 

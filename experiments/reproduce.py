@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from experiments.budgets import render_budgets
 from experiments.figures import draw
 from experiments.keep import keep
 from experiments.numbers import numbers_tex
@@ -95,6 +96,8 @@ def render_all(results: Path, tables: Path, figures: Path) -> dict[str, dict[str
     for protocol, content in kept:
         for path, text in render(protocol, content, tables).items():
             path.write_text(text)
+    for path, text in render_budgets(tables).items():
+        path.write_text(text)
     (tables / "numbers.tex").write_text(numbers_tex(kept))
     draw(kept, figures)
     return {protocol.name: content for protocol, content in kept}
