@@ -15,7 +15,8 @@ from gnnrec.data.dataset import ITEM, USER, EdgeType
 from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
 from gnnrec.errors import ConfigError
 from gnnrec.finetune import ItemRanker
-from gnnrec.graph import INTERACTS, build_graph, node_counts
+from gnnrec.folding import Folding
+from gnnrec.graph import INTERACTS, build_graph
 from gnnrec.known import Training, Users
 from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
 
@@ -45,13 +46,15 @@ class Part:
     """A training part as an encoder sees it.
 
     Attributes:
-        train: the training users.
-        graph: of them alone.
-        block: the same graph, ready for message passing.
+        train: the training users, many attribute columns folded into one.
+        folding: how they are folded.
+        graph: of the training users alone, nothing folded: for the audit.
+        block: the graph of `train`, ready for message passing.
         spectrum: the singular vectors of their histories.
     """
 
     train: Training
+    folding: Folding
     graph: HeteroData
     block: Block
     spectrum: Spectrum
@@ -59,14 +62,17 @@ class Part:
     @classmethod
     def of(cls, train: Training, rank: int, seed: int) -> "Part":
         """Builds all that an encoder needs, from the training users and nothing else."""
-        graph = build_graph(train)
-        return cls(train, graph, whole_graph(graph), decompose(train, rank, seed))
+        folding, graph = Folding(train), build_graph(train)
+        folded = folding.training(train)
+        block = whole_graph(build_graph(folded) if folding.needed else graph)
+        return cls(folded, folding, graph, block, decompose(folded, rank, seed))
 
     @property
     def edges(self) -> dict[EdgeType, Tensor]:
         """The relations that link prediction asks for, without their reverses: [2, E] int64 each."""
         relations = (relation.type for relation in self.train.relations)
-        return {t: self.graph[t].edge_index for t in (INTERACTS, *self.train.users.relations, *relations)}
+        by_relation = {t: self.block.adjacency[t] for t in (INTERACTS, *self.train.users.relations, *relations)}
+        return {t: edges.edge_index[:, edges.edge_id.argsort()] for t, edges in by_relation.items()}
 
 
 class Member:
@@ -94,7 +100,7 @@ class Member:
         self.relations = {path[1]: path for path in (INTERACTS, *part.train.users.relations)}
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(seed, "weights"))
-            encoder = Encoder(node_counts(part.graph), part.graph.edge_types, config, layer_class, outputs)
+            encoder = Encoder(part.block.num_targets, tuple(part.block.adjacency), config, layer_class, outputs)
         if config.start == "spectral":
             encoder.table(ITEM).weight.data.copy_(start_vectors(part.spectrum, config.channels))
         self.ranker = ItemRanker(encoder, part.train.popularity)
@@ -117,7 +123,7 @@ class Member:
     @torch.no_grad()
     def embed(self, users: Users) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them."""
-        return self.ranker.encoder.attach(self._states, users)
+        return self.ranker.encoder.attach(self._states, self.part.folding.users(users))
 
     @torch.no_grad()
     def score(self, users: Users, shares: Shares) -> Tensor:
@@ -132,6 +138,7 @@ class Member:
 
     def choices(self, users: Users, paths: Sequence[str]) -> Tensor:
         """[K, B, I], what each path expects of each user."""
+        users = self.part.folding.users(users)
         if not paths:
             return torch.empty(0, len(users), self.part.train.num_items)
         copied = iter(
@@ -161,4 +168,5 @@ class Member:
 def tables(member: Member) -> dict[str, int]:
     """Node type -> rows of the learned table, for the audit."""
     encoder = member.ranker.encoder
-    return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+    rows = {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+    return member.part.folding.unfolded(rows)

@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 from gnnrec import seeds
 from gnnrec.data.dataset import ITEM, USER, EdgeType
 from gnnrec.encoder import Encoder, EncoderConfig, Vectors, whole_graph
+from gnnrec.folding import Folding
 from gnnrec.graph import build_graph, node_counts, reverse
 from gnnrec.known import Edges, Training, Users
 from gnnrec.matrices import UserFeatures
@@ -71,8 +72,10 @@ class RatingMember:
         left = torch.from_numpy(residual).float()
         self.residuals = Edges(train.users.items.row, train.users.items.node, left)
         self.graph: HeteroData = build_graph(train)
-        parted = by_opinion(self.graph, left > 0)
-        names = (LIKES, DISLIKES, *train.users.relations, *(relation.type for relation in train.relations))
+        self._folding = Folding(train)
+        folded = self._folding.training(train)
+        parted = by_opinion(build_graph(folded), left > 0)
+        names = (LIKES, DISLIKES, *folded.users.relations, *(relation.type for relation in folded.relations))
         self.edges: Mapping[EdgeType, Tensor] = {t: parted[t].edge_index for t in names if parted[t].edge_index.numel()}
         if not opinions:
             for edge_type in (LIKES, DISLIKES):
@@ -92,7 +95,8 @@ class RatingMember:
     def tables(self) -> dict[str, int]:
         """Node type -> rows of its learned table."""
         encoder = self.rater.encoder
-        return {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+        rows = {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
+        return self._folding.unfolded(rows)
 
     def remember(self) -> None:
         """Computes what an unseen user hears from: after training, and whenever weights have changed."""
@@ -125,7 +129,7 @@ class RatingMember:
         if items.weight is not None:
             liked = items.weight > torch.from_numpy(expected)
         with torch.no_grad():
-            return self.rater.encoder.attach(self._states, with_opinions(users, liked))
+            return self.rater.encoder.attach(self._states, with_opinions(self._folding.users(users), liked))
 
     def _bias(self, users: Users) -> np.ndarray:
         """[B] biases of the users against the mean user's."""
