@@ -74,12 +74,7 @@ class Block:
         Args:
             silent: [U] bool, the users from whom no message starts.
         """
-        heard = {}
-        for edge_type, edges in self.adjacency.items():
-            if edge_type[0] == USER:
-                kept = torch.empty(edges.num_edges, dtype=torch.bool)
-                kept[edges.edge_id] = ~silent[edges.edge_index[0]]
-                heard[edge_type] = edges.hide(kept)
+        heard = {t: edges.silence(silent) for t, edges in self.adjacency.items() if t[0] == USER}
         return Block({**self.adjacency, **heard}, self.num_targets)
 
 
@@ -228,15 +223,25 @@ class Encoder(nn.Module):
             Node type -> [T, D]; a type that no relation reaches keeps its vectors.
         """
         result: dict[str, Tensor | None] = {}
+        linear: dict[str, list[_Linear]] = {}
         for edge_type in relations:
             source, target = sources[edge_type[0]], targets.get(edge_type[2])
             if source is None:
                 continue
             target = None if target is None else target[: block.num_targets[edge_type[2]]]
             layer = self.steps[depth][_edge_key(edge_type)]  # type: ignore[index]
-            message = convolve(layer, source, target, block.adjacency[edge_type])
+            parts = _linear(layer)
+            if parts is None:
+                message = convolve(layer, source, target, block.adjacency[edge_type])
+            else:  # what targets say to themselves is linear too: once for all relations, below
+                message = parts.heard(source, block.adjacency[edge_type])
+                linear.setdefault(edge_type[2], []).append(parts)
             so_far = result.get(edge_type[2])
             result[edge_type[2]] = message if so_far is None else so_far + message
+        for node_type, every in linear.items():
+            target, heard = targets.get(node_type), result[node_type]
+            assert heard is not None
+            result[node_type] = _with_own(heard, every, None if target is None else target[: len(heard)])
         last = depth == self.config.layers - 1
         for node_type, count in block.num_targets.items():
             before, heard = targets.get(node_type), result.get(node_type)
@@ -269,35 +274,71 @@ def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjace
     Returns:
         [T, D'] float32.
     """
-    kind = _aggregation(layer)
-    if kind is None:
+    parts = _linear(layer, normalised=True)
+    if parts is None:
         if x_target is None:
             x_target = x_source.new_zeros(adjacency.num_targets, x_source.shape[1])
         result: Tensor = layer((x_source, x_target), adjacency.visible())
         return result
-    aggregate = adjacency.mean if kind == "mean" else adjacency.sum
-    if isinstance(layer, SAGEConv):
-        neighbours, root = layer.lin_l, layer.lin_r if layer.root_weight else None
-    else:
-        neighbours, root = layer.lin_rel, layer.lin_root
-    if adjacency.num_sources < adjacency.num_targets:  # both are linear: multiply the fewer rows by the weights
-        out = aggregate(x_source @ neighbours.weight.t())
-        out = out if neighbours.bias is None else out + neighbours.bias
-    else:
-        out = neighbours(aggregate(x_source))
-    if root is not None and x_target is not None:
-        out = out + root(x_target)
-    elif root is not None and root.bias is not None:
-        out = out + root.bias
+    out = _with_own(parts.heard(x_source, adjacency), [parts], x_target)
     return functional.normalize(out, dim=-1) if getattr(layer, "normalize", False) else out
 
 
-def _aggregation(layer: nn.Module) -> str | None:
-    """`mean` or `sum` where a sparse product gives the layer's numbers, else None. A subclass may do anything: None."""
+@dataclass(frozen=True)
+class _Linear:
+    """A layer that is a sum of two linear maps: of what targets hear, and of their own vectors.
+
+    Attributes:
+        mean: whether targets hear the mean of their sources, or the sum.
+        neighbours: the map of what is heard; its bias counts.
+        own: the map of own vectors; None where there is none.
+    """
+
+    mean: bool
+    neighbours: nn.Linear
+    own: nn.Linear | None
+
+    def heard(self, x_source: Tensor, adjacency: Adjacency) -> Tensor:
+        """[S, D] -> [T, D'], without the bias."""
+        aggregate, weight = adjacency.mean if self.mean else adjacency.sum, self.neighbours.weight.t()
+        if adjacency.num_sources < adjacency.num_targets:  # both are linear: multiply the fewer rows by the weights
+            return aggregate(x_source @ weight)
+        return aggregate(x_source) @ weight
+
+
+def _with_own(heard: Tensor, parts: Sequence[_Linear], x_target: Tensor | None) -> Tensor:
+    """[T, D'], what was heard, the biases, and what the targets' own vectors ([T, D], None: all zero) come to.
+
+    The maps of several relations are added before they are applied, so that one product serves all of them.
+    """
+    own = [part.own for part in parts if part.own is not None]
+    biases = [linear.bias for linear in (*(part.neighbours for part in parts), *own) if linear.bias is not None]
+    if own and x_target is not None:
+        heard = torch.addmm(heard, x_target, _total([linear.weight for linear in own]).t())
+    return heard + _total(biases) if biases else heard
+
+
+def _total(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).sum(0)
+
+
+def _linear(layer: nn.Module, *, normalised: bool = False) -> _Linear | None:
+    """The two maps of a layer that has no more to it, else None. A subclass may do anything: None.
+
+    Args:
+        layer: any layer.
+        normalised: whether a layer that scales its output to unit length counts too.
+    """
     known = (type(layer) is SAGEConv and not layer.project) or type(layer) is GraphConv
-    if known and layer.flow == "source_to_target":
-        return {"mean": "mean", "add": "sum", "sum": "sum"}.get(str(layer.aggr))
-    return None
+    if not known or layer.flow != "source_to_target" or str(layer.aggr) not in ("mean", "add", "sum"):
+        return None
+    if getattr(layer, "normalize", False) and not normalised:
+        return None
+    mean = str(layer.aggr) == "mean"
+    if isinstance(layer, SAGEConv):
+        return _Linear(mean, layer.lin_l, layer.lin_r if layer.root_weight else None)
+    assert isinstance(layer, GraphConv)
+    return _Linear(mean, layer.lin_rel, layer.lin_root)
 
 
 def _key(node_type: str) -> str:

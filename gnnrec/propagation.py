@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gnnrec.encoder import Block, Encoder
+from gnnrec.data.dataset import USER
+from gnnrec.encoder import Block, Encoder, Vectors
 from gnnrec.sampling import FanOut, sample_blocks
 
 
@@ -34,13 +35,30 @@ def vectors(
     """
     outputs = tuple(wanted)
     if not sampled:
-        every = encoder([block] * encoder.config.layers, outputs=outputs)
-        return {t: _present(every[t], block.num_targets[t], encoder)[index] for t, index in wanted.items()}
+        return _whole(encoder, block, wanted)
     once = {t: index.unique(return_inverse=True) for t, index in wanted.items()}
     distinct = {t: nodes for t, (nodes, _) in once.items()}
     nodes, blocks = sample_blocks(block, encoder.plan(outputs), distinct, fan_out, generator or torch.Generator())
     some = encoder(blocks, nodes, outputs)
     return {t: _present(some[t], len(distinct[t]), encoder)[place] for t, (_, place) in once.items()}
+
+
+def _whole(encoder: Encoder, block: Block, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whole-graph propagation, but where few users are wanted, the last step is taken for them alone."""
+    plan, steps = encoder.plan(tuple(wanted)), encoder.config.layers
+    x: Vectors = encoder.start()
+    for depth, relations in enumerate(plan[:-1]):
+        x = encoder.step(depth, x, x, block, relations)
+    index, targets = dict(wanted), dict(x)
+    users = wanted.get(USER)
+    if users is not None and 2 * len(users) < block.num_targets[USER]:
+        few, index[USER] = users.unique(return_inverse=True)
+        heard = {t: block.adjacency[t].reaching(few) for t in plan[-1] if t[2] == USER}
+        block = Block({**block.adjacency, **heard}, {**block.num_targets, USER: len(few)})
+        before = x[USER]
+        targets[USER] = None if before is None else before[few]
+    last = encoder.step(steps - 1, x, targets, block, plan[-1])
+    return {t: _present(last[t], block.num_targets[t], encoder)[place] for t, place in index.items()}
 
 
 def _present(x: Tensor | None, count: int, encoder: Encoder) -> Tensor:

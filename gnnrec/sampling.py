@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gnnrec.adjacency import Adjacency
+from gnnrec.adjacency import Adjacency, runs
 from gnnrec.data.dataset import EdgeType
 from gnnrec.encoder import Block
 
@@ -16,7 +16,7 @@ FanOut = int | Mapping[str, int] | None
 def sample_edges(
     adjacency: Adjacency, target: Tensor, fan_out: int | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws edges that reach some targets.
+    """Draws edges that reach some targets, in time that grows with the edges drawn, not with those there are.
 
     Args:
         adjacency: the edges; hidden ones are never drawn.
@@ -28,27 +28,46 @@ def sample_edges(
     Returns:
         [E] int64 source nodes, and [E] int64 places in `target`, ascending.
     """
-    pointer = adjacency.visible_pointer()
-    first = pointer[target]
-    degree = pointer[target + 1] - first
-    few = degree if fan_out is None else torch.where(degree <= fan_out, degree, 0)
-    row = torch.arange(len(target)).repeat_interleave(few)
-    place = torch.arange(len(row)) - (few.cumsum(0) - few)[row] + first[row]
-    if fan_out is not None:
-        many = (degree > fan_out).nonzero().flatten()
-        draw = torch.rand(len(many), fan_out, generator=generator, dtype=torch.float64)  # [M, K]
-        drawn = (draw * degree[many, None]).long() + first[many, None]
-        drawn = drawn.sort(dim=1).values
-        new = torch.ones_like(drawn, dtype=torch.bool)
-        new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
-        row = torch.cat([row, many[:, None].expand_as(drawn)[new]])
-        place = torch.cat([place, drawn[new]])
-        order = row.argsort(stable=True)
-        row, place = row[order], place[order]
-    source = (
-        adjacency.edge_index[0] if adjacency.kept is None else adjacency.edge_index[0].masked_select(adjacency.kept)
-    )
-    return source[place], row
+    first = adjacency.pointer[target]
+    degree = adjacency.pointer[target + 1] - first
+    if not adjacency.hides:
+        row, place = _draw(first, degree, fan_out, generator)
+        return adjacency.edge_index[0, place], row
+    # A target with many edges is drawn for as if none were hidden; only where a hidden one comes up, and for targets
+    # with few edges, all of them are looked at. Either way each visible edge has the same chance.
+    many = (degree > max(64, 4 * fan_out)).nonzero().flatten() if fan_out is not None else degree[:0]
+    row, place = _draw(first[many], degree[many], fan_out, generator)
+    fine = torch.ones(len(many), dtype=torch.bool)
+    fine[row[~adjacency.alive(place)]] = False
+    row, place = many[row[fine[row]]], place[fine[row]]
+    rest = torch.ones(len(target), dtype=torch.bool)
+    rest[many[fine]] = False
+    looked_at = rest.nonzero().flatten()
+    run, every = runs(first[looked_at], degree[looked_at])
+    alive = adjacency.alive(every)
+    run, every = run[alive], every[alive]
+    count = torch.bincount(run, minlength=len(looked_at))
+    drawn, chosen = _draw(count.cumsum(0) - count, count, fan_out, generator)
+    row, place = torch.cat([row, looked_at[drawn]]), torch.cat([place, every[chosen]])
+    order = row.argsort(stable=True)
+    return adjacency.edge_index[0, place[order]], row[order]
+
+
+def _draw(first: Tensor, degree: Tensor, fan_out: int | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draws from runs of edges as `sample_edges` says: [T] starts and lengths -> [E] runs, ascending, and places."""
+    if fan_out is None:
+        return runs(first, degree)
+    row, place = runs(first, torch.where(degree <= fan_out, degree, 0))
+    many = (degree > fan_out).nonzero().flatten()
+    draw = torch.rand(len(many), fan_out, generator=generator, dtype=torch.float64)  # [M, K]
+    drawn = (draw * degree[many, None]).long() + first[many, None]
+    drawn = drawn.sort(dim=1).values
+    new = torch.ones_like(drawn, dtype=torch.bool)
+    new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
+    row = torch.cat([row, many[:, None].expand_as(drawn)[new]])
+    place = torch.cat([place, drawn[new]])
+    order = row.argsort(stable=True)
+    return row[order], place[order]
 
 
 def sample_blocks(
@@ -78,22 +97,24 @@ def sample_blocks(
         for edge_type in relations:
             limit = fan_out.get(edge_type[1]) if isinstance(fan_out, Mapping) else fan_out
             edges[edge_type] = sample_edges(block.adjacency[edge_type], nodes[edge_type[2]], limit, generator)
+        place = {}
         for node_type in {t[0] for t in relations}:
-            heard = torch.cat([source for t, (source, _) in edges.items() if t[0] == node_type]).unique()
-            more = heard[~torch.isin(heard, nodes[node_type])]
-            nodes[node_type] = torch.cat([nodes[node_type], more])
+            known = nodes[node_type]
+            more = torch.zeros(block.num_targets[node_type], dtype=torch.bool)
+            for edge_type, (source, _) in edges.items():
+                if edge_type[0] == node_type:
+                    more[source] = True
+            more[known] = False
+            nodes[node_type] = torch.cat([known, more.nonzero().flatten()])
+            place[node_type] = torch.empty(len(more), dtype=torch.int64)  # of each node, where it is among these
+            place[node_type][nodes[node_type]] = torch.arange(len(nodes[node_type]))
         adjacency = {}
         for edge_type, (source, row) in edges.items():
-            local = _places(nodes[edge_type[0]], source)
-            adjacency[edge_type] = Adjacency(torch.stack([local, row]), len(nodes[edge_type[0]]), count[edge_type[2]])
+            local = torch.stack([place[edge_type[0]][source], row])
+            size = (len(nodes[edge_type[0]]), count[edge_type[2]])
+            adjacency[edge_type] = Adjacency(local, *size, in_order=True)
         blocks.append(Block(adjacency, count))
     return nodes, blocks[::-1]
-
-
-def _places(nodes: Tensor, wanted: Tensor) -> Tensor:
-    """[E] int64, where each wanted node stands among `nodes` ([N] int64, no node twice)."""
-    ordered, order = nodes.sort()
-    return order[torch.searchsorted(ordered, wanted)]
 
 
 class NegativeSampler:
