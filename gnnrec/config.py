@@ -32,6 +32,15 @@ class TrackingConfig(BaseModel):
     """Weights & Biases; left out, only files are written."""
 
 
+class TrainerConfig(BaseModel):
+    """What trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    devices: int = Field(1, ge=1)
+    """Processes on all machines together; several of them are started by torchrun."""
+
+
 class TuningConfig(BaseModel):
     """How much a search for better options may cost: it ends with whichever comes first."""
 
@@ -74,6 +83,8 @@ class RunConfig(BaseModel):
     """`class`, and the options of its constructor."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured."""
+    trainer: TrainerConfig = TrainerConfig()
+    """How many processes train."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to report to."""
     tuning: TuningConfig = TuningConfig()
@@ -203,6 +214,11 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
         model = checked.model()
     except ConfigError as error:
         raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
+    if config.trainer.devices > 1 and not getattr(model, "trains_in_processes", False):
+        raise ConfigError(
+            f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphRecommender by "
+            f"several, got {config.trainer.devices}"
+        )
     if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_values:
         raise ConfigError(
             f"{where}: evaluate.metrics: {config.evaluate.metrics[0]} needs predicted values, but "

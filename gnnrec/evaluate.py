@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from gnnrec import metrics
+from gnnrec import distributed, metrics
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.known import Edges, HeldOut, Users
 from gnnrec.ranking import first_rank, tie_key, top
@@ -160,6 +160,8 @@ def evaluate(
     With shots, all of this is done for each of them: the same users, targets and ranked items, and only what is shown
     of the support differs. A model that does not score unseen users is asked from one shot on.
 
+    Of several processes, each scores a part of the users, batch by batch in turns, and all get the same result.
+
     A user whose target holds no candidate is left out and counted. For rmse and mae nothing is ranked, and for
     rated_ndcg only the target: every rating in it counts, also one of an item that was never seen in training.
 
@@ -270,24 +272,25 @@ def _of_lists(
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
     num_items = len(asked.candidates)
-    hits, lists, first = [], [], []
-    for rows in torch.arange(len(users)).split(config.batch_size):
+
+    def ranked(rows: Tensor) -> tuple[Tensor, ...]:
         batch = users.take(rows)
         scores = _scores(model, batch, num_items)  # [B, I]
         relevant = asked.target.take(rows).history(num_items)
         eligible = asked.candidates & ~asked.kept_out.take(rows).history(num_items)
         items = top(scores, eligible, batch.index, longest, seed)  # [B, K]
-        lists.append(items)
-        hits.append(relevant.gather(1, items.clamp(min=0)) & (items >= 0))
-        if "mrr" in config.metrics:
-            first.append(first_rank(scores, eligible, relevant, batch.index, seed))
-    hit, items = torch.cat(hits), torch.cat(lists)  # [U, K]
+        hit = relevant.gather(1, items.clamp(min=0)) & (items >= 0)
+        first = [first_rank(scores, eligible, relevant, batch.index, seed)] if "mrr" in config.metrics else []
+        return hit, items, *first
+
+    found = distributed.dealt(torch.arange(len(users)).split(config.batch_size), ranked)
+    hit, items, *first = (torch.cat(parts) for parts in zip(*found, strict=True))  # [U, K], [U, K], perhaps [U]
     num_relevant = torch.bincount(asked.target.items.row, minlength=len(users))
     values = {
         f"{m}@{k}": OF_LIST[m](hit[:, :k], num_relevant) for m in config.metrics if m in OF_LIST for k in config.at
     }
     if first:
-        values["mrr"] = metrics.reciprocal_rank(torch.cat(first))
+        values["mrr"] = metrics.reciprocal_rank(first[0])
     means: dict[str, float | None] = {
         f"coverage@{k}": metrics.coverage(items[:, :k], asked.candidates) for k in config.at
     }
@@ -298,14 +301,16 @@ def _of_rated(
     model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
-    found, best = [], []
-    for rows in torch.arange(len(users)).split(config.batch_size):
+
+    def ordered(rows: Tensor) -> tuple[Tensor, Tensor]:
         batch, target = users.take(rows), asked.target.take(rows).items
         score = _scores(model, batch, len(asked.candidates))[target.row, target.node]
         gain, tie_break = _gain(target), tie_key(batch.index[target.row], target.node, seed)
-        found.append(_in_order(gain, score, tie_break, target.row, len(rows), longest))
-        best.append(_in_order(gain, gain, tie_break, target.row, len(rows), longest))
-    gains, ideal = torch.cat(found), torch.cat(best)  # [U, K]
+        found = _in_order(gain, score, tie_break, target.row, len(rows), longest)
+        return found, _in_order(gain, gain, tie_break, target.row, len(rows), longest)
+
+    parts = distributed.dealt(torch.arange(len(users)).split(config.batch_size), ordered)
+    gains, ideal = (torch.cat(part) for part in zip(*parts, strict=True))  # [U, K]
     values = {f"rated_ndcg@{k}": metrics.rated_ndcg(gains[:, :k], ideal[:, :k]) for k in config.at}
     return values, {name: float(value.double().mean()) for name, value in values.items()}
 
@@ -337,14 +342,16 @@ def _in_order(gain: Tensor, score: Tensor, tie_break: Tensor, row: Tensor, num_u
 def _of_values(
     model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
-    errors = []
-    for rows in torch.arange(len(users)).split(config.batch_size):
+
+    def summed(rows: Tensor) -> Tensor:
         target = asked.target.take(rows).items
         assert target.weight is not None
         score = _scores(model, users.take(rows), len(asked.candidates))[target.row, target.node].double()
         error = score - target.weight
         sums = torch.zeros(3, len(rows), dtype=torch.float64)
-        errors.append(sums.index_add(1, target.row, torch.stack([error**2, error.abs(), torch.ones_like(error)])))
+        return sums.index_add(1, target.row, torch.stack([error**2, error.abs(), torch.ones_like(error)]))
+
+    errors = distributed.dealt(torch.arange(len(users)).split(config.batch_size), summed)
     squared_error, absolute_error, ratings = torch.cat(errors, dim=1)
     values = {"squared_error": squared_error, "absolute_error": absolute_error, "ratings": ratings}
     return values, {"rmse": metrics.rmse(squared_error, ratings), "mae": metrics.mae(absolute_error, ratings)}

@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gnnrec import losses
+from gnnrec import distributed, losses
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.encoder import Block, Encoder
 from gnnrec.graph import INTERACTS, reverse
 from gnnrec.known import Training
 from gnnrec.propagation import vectors
 from gnnrec.sampling import FanOut, NegativeSampler
+from gnnrec.sharding import Shard
 from gnnrec.tracking import Tracker
 from gnnrec.training import LoopConfig, train
 
@@ -79,7 +80,7 @@ class ItemRanker(nn.Module):
 
 def finetune(
     rankers: Sequence[ItemRanker],
-    blocks: Sequence[Block],
+    shards: Sequence[Shard],
     parts: Sequence[Training],
     config: FinetuneConfig,
     *,
@@ -98,8 +99,8 @@ def finetune(
 
     Args:
         rankers: M encoders with their item biases.
-        blocks: the whole graph of each.
-        parts: the training users of each.
+        shards: of each one's graph, what this process holds; it computes the loss of its own users.
+        parts: the training users of each, those of other processes too.
         config: settings.
         measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
         fan_out: edges drawn per target and relation in each step; None propagates over the whole graph.
@@ -117,8 +118,8 @@ def finetune(
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
         each = [
-            _steps(ranker, block, part, config, fan_out, generator)
-            for ranker, block, part in zip(rankers, blocks, parts, strict=True)
+            _steps(ranker, shard, part, config, fan_out, generator)
+            for ranker, shard, part in zip(rankers, shards, parts, strict=True)
         ]
         for step in itertools.zip_longest(*each):
             losses_of_step = [loss for loss in step if loss is not None]
@@ -132,39 +133,49 @@ def finetune(
 
 def _steps(
     ranker: ItemRanker,
-    block: Block,
+    shard: Shard,
     part: Training,
     config: FinetuneConfig,
     fan_out: FanOut,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """One epoch of one encoder: the loss of each batch of users."""
-    items = part.users.items
-    by_user = block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
-    active = (by_user.pointer.diff() > 0).nonzero().flatten()
+    """One epoch of one encoder: the loss of each batch of users, or of several processes this one's summand of it.
+
+    All processes draw the same for all users of a batch, and each goes on with its own users.
+    """
+    by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
+    count_of = torch.bincount(part.users.items.row, minlength=part.num_users)  # [U]
+    active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
     order = active[torch.randperm(len(active), generator=generator)]
-    for users in order.split(config.batch_users):
-        first = by_user.pointer[users]
-        count = by_user.pointer[users + 1] - first
-        row = torch.arange(len(users)).repeat_interleave(count)  # [P], the batch's edges
-        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + first[row]
+    for batch in order.split(config.batch_users):
+        count = count_of[batch]
+        row = torch.arange(len(batch)).repeat_interleave(count)  # [P], the batch's edges
+        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # [P], among the edges of its user
         shown = _shown(count, config.cold_share, generator)
         hidden = _order(row, generator) >= shown[row]
-        row, edge = row[hidden], by_user.edge_id[place[hidden]]
-        if not len(row):
+        row, place = row[hidden], place[hidden]
+        asked = len(row)
+        if not asked:
             continue
-        kept = torch.ones(len(items), dtype=torch.bool)
-        kept[edge] = False
         silent = torch.zeros(part.num_users, dtype=torch.bool)
-        silent[users] = True
-        hidden_block = block.hide(INTERACTS, kept).silence(silent)
+        silent[shard.number(batch)] = True
+        own = shard.own(batch)
+        mine = own[row]  # [P] bool, from here on P are the hidden edges
+        users = shard.number(batch[own])
+        row = (own.cumsum(0) - 1)[row[mine]]
+        place = by_user.pointer[users[row]] + place[mine]
+        item, edge = by_user.edge_index[0, place], by_user.edge_id[place]
+        kept = torch.ones(by_user.num_edges, dtype=torch.bool)
+        kept[edge] = False
+        block = shard.block.hide(INTERACTS, kept).silence(silent)
         if config.loss == "softmax":
             wanted = {USER: users, ITEM: torch.arange(part.num_items)}
-            x = _vectors(ranker, hidden_block, wanted, fan_out, generator)
-            yield losses.softmax(ranker.score(x[USER], x[ITEM]), row, items.node[edge])
+            x = _vectors(ranker, block, wanted, fan_out, generator)
+            loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item)
         else:
-            yield _sampled_loss(ranker, hidden_block, users, row, items.node[edge], config, sampler, fan_out, generator)
+            loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, fan_out, generator)
+        yield loss * (len(row) / asked)  # the mean over all edges asked for, as a sum over the processes
 
 
 def _shown(count: Tensor, cold_share: float, generator: torch.Generator) -> Tensor:
@@ -196,7 +207,9 @@ def _order(row: Tensor, generator: torch.Generator) -> Tensor:
 def _vectors(
     ranker: ItemRanker, block: Block, wanted: dict[str, Tensor], fan_out: FanOut, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    return vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=fan_out is not None, generator=generator)
+    sampled = fan_out is not None
+    own = distributed.own_generator(generator) if sampled else None
+    return vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=sampled, generator=own)
 
 
 def _sampled_loss(
@@ -205,22 +218,45 @@ def _sampled_loss(
     users: Tensor,
     row: Tensor,
     item: Tensor,
+    mine: Tensor,
     config: FinetuneConfig,
     sampler: NegativeSampler,
     fan_out: FanOut,
     generator: torch.Generator,
 ) -> Tensor:
-    """The loss of one batch against drawn items: [B] users, [P] hidden interactions as rows of the batch and items."""
+    """The loss of one batch against drawn items.
+
+    Args:
+        ranker: encoder and item biases.
+        block: the graph without the hidden interactions.
+        users: [B] int64.
+        row: [P] int64, the hidden interactions' users, as rows of the batch.
+        item: [P] int64, their items.
+        mine: [P'] bool, which ones of the hidden interactions in all processes these are; for all, items are drawn.
+        config: settings.
+        sampler: of the drawn items.
+        fan_out: see `finetune`.
+        generator: source of the draws.
+    """
     if config.loss == "sampled_softmax":
         drawn = sampler.draw((config.negatives,), generator)
         x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn])}, fan_out, generator)
+        if not len(item):
+            return _nothing(x)
         true, false = x[ITEM][: len(item)], x[ITEM][len(item) :]
         positive = ranker.score_pairs(x[USER][row], true, item)
         negative = ranker.score_pairs(x[USER][:, None], false, drawn)[row]  # [B, K] -> [P, K]
         return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn])
-    drawn = sampler.draw((len(item), config.negatives), generator)  # [P, K]
+    drawn = sampler.draw((len(mine), config.negatives), generator)[mine]  # [P, K]
     x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, fan_out, generator)
+    if not len(item):
+        return _nothing(x)
     true, false = x[ITEM][: len(item)], x[ITEM][len(item) :].view(*drawn.shape, -1)
     positive = ranker.score_pairs(x[USER][row], true, item)
     negative = ranker.score_pairs(x[USER][row][:, None], false, drawn)
     return (losses.bpr if config.loss == "bpr" else losses.link_bce)(positive, negative)
+
+
+def _nothing(x: dict[str, Tensor]) -> Tensor:
+    """The loss of a process that is asked nothing: 0, through all that the other processes compute too."""
+    return 0 * sum((each.sum() for each in x.values()), torch.zeros(()))

@@ -1,6 +1,6 @@
 """GraphRecommender: encoder, pretraining and fine-tuning under the contract of a recommender."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 import gnnrec.layers
-from gnnrec import seeds
+from gnnrec import distributed, seeds
 from gnnrec.choosing import choose_paths, measured
 from gnnrec.cuts import cuts_for_choosing
 from gnnrec.data.dataset import ITEM, USER
@@ -22,6 +22,7 @@ from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.sampling import FanOut
 from gnnrec.search_space import Choice, Integer, Log, SearchSpace, Uniform
+from gnnrec.sharding import Shard, own_shard
 from gnnrec.tracking import Tracker
 from gnnrec.transfer import take_weights
 
@@ -55,6 +56,7 @@ class GraphRecommender:
     scores_unseen_users = True
     predicts_values = False
     chooses_on_validation = True
+    trains_in_processes = True
     search_space: ClassVar[SearchSpace] = {
         "encoder.channels": Choice((32, 64, 128)),
         "encoder.layers": Integer(2, 3),
@@ -129,14 +131,15 @@ class GraphRecommender:
                 self.build(train, seed)
             if self.pretrained is not None:
                 for member in self._members:
-                    self.loaded = take_weights(member.ranker.encoder, train.ids, self.pretrained)
-            epochs = self._pretrain(choose=bool(cuts), seed=seed)
+                    self.loaded = take_weights(member.ranker.encoder, member.part.train.ids, self.pretrained)
+            shards = [self._shard(member.part) for member in self._members]
+            epochs = self._pretrain(shards, choose=bool(cuts), seed=seed)
             if self.tracker.folder is not None and not cuts and self.pretrain_config is not None:
                 Tracker.write(self.tracker.folder / "pretrained.pt", self.state_dict())
             held_out = [asked for _, asked in cuts]
             finetune_epochs = finetune(
                 [member.ranker for member in self._members],
-                [member.part.block for member in self._members],
+                shards,
                 [member.part.train for member in self._members],
                 self.finetune_config,
                 measure=(lambda: measured(self._members, held_out, seed)) if cuts else None,
@@ -182,7 +185,7 @@ class GraphRecommender:
         return part.graph
 
     def _member(self, part: Part, seed: int) -> Member:
-        outputs = part.graph.node_types if self.pretrain_config is not None else (USER, ITEM)
+        outputs = tuple(part.block.num_targets) if self.pretrain_config is not None else (USER, ITEM)
         return Member(part, self.encoder_config, self.layer_class, outputs, seed)
 
     def _set_up(self, members: list[Member]) -> None:
@@ -195,17 +198,23 @@ class GraphRecommender:
             if self.regularization != "choose" and (self.shares == "choose" or REGRESSION in paths):
                 member.regress(self.regularization)
 
-    def _pretrain(self, *, choose: bool, seed: int) -> dict[str, int]:
+    def _shard(self, part: Part) -> Shard:
+        """What this process trains on; of one process, all."""
+        if distributed.count() == 1:
+            return Shard.whole(part.block)
+        return own_shard(part.graph, sampled=self.fan_out is not None)
+
+    def _pretrain(self, shards: Sequence[Shard], *, choose: bool, seed: int) -> dict[str, int]:
         """Pretrains each member; returns the epochs of the first one, if there are any."""
         if self.pretrain_config is None:
             return {}
         prefix, epochs = self.tracker.prefix, []
-        for place, member in enumerate(self._members):
+        for place, (member, shard) in enumerate(zip(self._members, shards, strict=True)):
             self.tracker.prefix = prefix + (f"{place}/" if place else "")
             epochs.append(
                 pretrain(
                     member.ranker.encoder,
-                    member.part.block,
+                    shard,
                     member.part.edges,
                     self.pretrain_config,
                     choose=choose,

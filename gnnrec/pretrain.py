@@ -1,19 +1,21 @@
 """Pretraining: link prediction over every relation of the graph."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gnnrec import losses, seeds
-from gnnrec.data.dataset import EdgeType
-from gnnrec.encoder import Block, Encoder
+from gnnrec import distributed, losses, seeds
+from gnnrec.data.dataset import USER, EdgeType
+from gnnrec.encoder import Encoder
 from gnnrec.errors import ConfigError
 from gnnrec.graph import INTERACTS
 from gnnrec.propagation import vectors
 from gnnrec.sampling import FanOut
+from gnnrec.sharding import Shard
 from gnnrec.tracking import Tracker
 from gnnrec.training import LoopConfig, train
 
@@ -61,7 +63,7 @@ class LinkPredictor(nn.Module):
 
 def pretrain(
     encoder: Encoder,
-    block: Block,
+    shard: Shard,
     edges: Mapping[EdgeType, Tensor],
     config: PretrainConfig,
     *,
@@ -78,8 +80,9 @@ def pretrain(
 
     Args:
         encoder: the encoder, whose `outputs` must hold every node type of `edges`.
-        block: the whole graph.
-        edges: relations to predict, [2, E] int64 in the graph's order; reverses are not among them.
+        shard: of the graph, what this process holds; it asks about the edges of its own users.
+        edges: relations to predict, [2, E] int64 in the graph's order, all of them in each process; reverses are not
+            among them.
         config: settings.
         choose: holds some edges out of training and messages, and keeps the state with the best MRR on them; else
             trains for exactly `config.epochs`.
@@ -107,30 +110,31 @@ def pretrain(
         parts = [_parts(kept.nonzero().flatten(), config.asked, generator) for kept in visible]
         for step in range(max(len(part) for part in parts)):
             asked = [part[step] if step < len(part) else part[0][:0] for part in parts]
-            hidden = block
+            hidden = shard.block
             for i, edge_type in enumerate(edge_types):
                 kept = visible[i].clone()
                 kept[asked[i]] = False
                 if mates[i] is not None:
                     kept[mates[i][asked[i]]] = False  # type: ignore[index]
                 if edge_type == INTERACTS:
-                    num_users = block.num_targets[edge_type[0]]
-                    cold = torch.rand(num_users, generator=generator) < config.cold_share
+                    cold = torch.rand(shard.num_users, generator=generator) < config.cold_share
                     kept &= ~cold[edges[edge_type][0]]
-                hidden = hidden.hide(edge_type, kept)
-            yield _step(model, hidden, edge_types, edges, asked, reached, config, loss, fan_out, generator)
+                hidden = hidden.hide(edge_type, kept[shard.edges[edge_type]])
+            yield _step(
+                model, replace(shard, block=hidden), edge_types, edges, asked, reached, config, loss, fan_out, generator
+            )
 
-    seen = block
+    seen = shard.block
     for i, edge_type in enumerate(edge_types):
-        seen = seen.hide(edge_type, visible[i])
+        seen = seen.hide(edge_type, visible[i][shard.edges[edge_type]])
     negative = [_others(edges[t][1, held_out[i]], reached[i], 100, drawer) for i, t in enumerate(edge_types)]
-    measure = _measure(model, seen, edge_types, edges, held_out, negative) if choose else None
+    measure = _measure(model, replace(shard, block=seen), edge_types, edges, held_out, negative) if choose else None
     return train(model, epoch, measure, config, "pretrain", seed, tracker)
 
 
 def _step(
     model: LinkPredictor,
-    block: Block,
+    shard: Shard,
     edge_types: tuple[EdgeType, ...],
     edges: Mapping[EdgeType, Tensor],
     asked: list[Tensor],
@@ -140,37 +144,62 @@ def _step(
     fan_out: FanOut,
     generator: torch.Generator,
 ) -> Tensor:
-    """The loss of one step: the mean over relations."""
-    wanted: dict[str, list[Tensor]] = {}
+    """The loss of one step, the mean over relations; of several processes, this one's summand of it."""
+    questions = []  # of each relation: source [B], true and drawn targets [B, 1 + K], in the shard's numbers
     for i, edge_type in enumerate(edge_types):
         source, target = edges[edge_type][:, asked[i]]
         drawn = _drawn(target, reached[i], config.negatives, generator)
+        mine = shard.mine(edge_type, source)
+        targets = torch.cat([target[mine], drawn[mine].flatten()])
+        questions.append((_number(shard, edge_type[0], source[mine]), _number(shard, edge_type[2], targets)))
+    wanted: dict[str, list[Tensor]] = {}
+    for edge_type, (source, targets) in zip(edge_types, questions, strict=True):
         wanted.setdefault(edge_type[0], []).append(source)
-        wanted.setdefault(edge_type[2], []).append(torch.cat([target, drawn.flatten()]))
-    x = vectors(
-        model.encoder,
-        block,
-        {t: torch.cat(parts) for t, parts in wanted.items()},
-        fan_out=fan_out,
-        sampled=fan_out is not None,
-        generator=generator,
+        wanted.setdefault(edge_type[2], []).append(targets)
+    x = _vectors(
+        model.encoder, shard, {t: torch.cat(parts) for t, parts in wanted.items()}, edge_types, fan_out, generator
     )
     pieces = {t: iter(x[t].split([len(part) for part in parts])) for t, parts in wanted.items()}
-    total, count = torch.zeros(()), 0
+    total, count = torch.zeros(()), sum(len(positions) > 0 for positions in asked)
+    if not shard.alone:  # a process that is asked nothing takes part in the backward pass all the same
+        total = total + 0 * sum((each.sum() for each in x.values()), torch.zeros(()))
     for i, edge_type in enumerate(edge_types):
         source, targets = next(pieces[edge_type[0]]), next(pieces[edge_type[2]])
         if not len(source):
             continue
         positive, negative = targets[: len(source)], targets[len(source) :]
         negative = negative.view(len(source), config.negatives, -1)  # [B, K, D]
-        total = total + loss(model.score(i, source, positive), model.score(i, source, negative))
-        count += 1
+        value = loss(model.score(i, source, positive), model.score(i, source, negative))
+        total = total + value * (len(source) / len(asked[i]))
     return total / max(count, 1)
+
+
+def _number(shard: Shard, node_type: str, nodes: Tensor) -> Tensor:
+    """The numbers that nodes of the graph have in the shard: only users are numbered anew."""
+    return shard.number(nodes) if node_type == USER else nodes
+
+
+def _vectors(
+    encoder: Encoder,
+    shard: Shard,
+    wanted: dict[str, Tensor],
+    edge_types: tuple[EdgeType, ...],
+    fan_out: FanOut,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """The vectors of wanted nodes, in the shard's numbers; where a relation reaches users, those of other processes."""
+    fetched = not shard.alone and any(t[2] == USER for t in edge_types)
+    own = {**wanted, USER: torch.arange(shard.size)} if fetched else wanted
+    sampled = fan_out is not None
+    if sampled and generator is not None:
+        generator = distributed.own_generator(generator)
+    x = vectors(encoder, shard.block, own, fan_out=fan_out, sampled=sampled, generator=generator)
+    return {**x, USER: shard.everyone(x[USER])[wanted[USER]]} if fetched else x
 
 
 def _measure(
     model: LinkPredictor,
-    block: Block,
+    shard: Shard,
     edge_types: tuple[EdgeType, ...],
     edges: Mapping[EdgeType, Tensor],
     held_out: list[Tensor],
@@ -181,17 +210,23 @@ def _measure(
 
     @torch.no_grad()
     def measure() -> dict[str, float]:
-        types = tuple({t for edge_type in edge_types for t in (edge_type[0], edge_type[2])})
-        every = {t: torch.arange(block.num_targets[t]) for t in types}
-        x = vectors(model.encoder, block, every)
+        types = dict.fromkeys(t for edge_type in edge_types for t in (edge_type[0], edge_type[2]))
+        every = {t: torch.arange(shard.block.num_targets[t]) for t in types}
+        if any(t[2] == USER for t in edge_types):
+            every[USER] = torch.arange(shard.num_users)
+        x = _vectors(model.encoder, shard, every, edge_types, None)
         results = []
         for i, edge_type in enumerate(edge_types):
             if len(held_out[i]):
                 source, target = edges[edge_type][:, held_out[i]]
-                positive = model.score(i, x[edge_type[0]][source], x[edge_type[2]][target])
-                results.append(
-                    evaluate(positive, model.score(i, x[edge_type[0]][source], x[edge_type[2]][negative[i]]))
-                )
+                mine = shard.mine(edge_type, source)
+                from_ = x[edge_type[0]][_number(shard, edge_type[0], source[mine])]
+                to = x[edge_type[2]]
+                positive = torch.zeros(len(source))
+                positive[mine] = model.score(i, from_, to[_number(shard, edge_type[2], target[mine])])
+                others = torch.zeros(negative[i].shape)
+                others[mine] = model.score(i, from_, to[_number(shard, edge_type[2], negative[i][mine])])
+                results.append(evaluate(distributed.total(positive), distributed.total(others)))
         return {name: sum(r[name] for r in results) / len(results) for name in ("mrr", "hits@10")}
 
     return measure

@@ -21,6 +21,7 @@ from gnnrec.rating_finetune import RatingFinetuneConfig, finetune_ratings
 from gnnrec.rating_member import RatingMember, Shrinkages
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.search_space import Choice, Log, SearchSpace, Uniform
+from gnnrec.sharding import Shard
 from gnnrec.tracking import Tracker
 
 PATHS = ("encoder", "effects")
@@ -202,7 +203,7 @@ class GraphRatingRecommender:
             epochs.append(
                 pretrain(
                     member.rater.encoder,
-                    member.block,
+                    Shard.whole(member.block),
                     member.edges,
                     self.pretrain_config,
                     choose=choose,

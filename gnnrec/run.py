@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from gnnrec import distributed
 from gnnrec.audit import audit, audit_graph
 from gnnrec.audit_held_out import audit_held_out
 from gnnrec.config import MODELS, NamedConfig, replace_options
@@ -36,7 +37,8 @@ UNFINISHED = "unfinished.sha256"
 def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = False) -> Run:
     """Loads, splits, chooses on validation users, fits again on all but the test users, and evaluates those.
 
-    A finished run in `folder` is read, not made again; one that was broken off goes on from its checkpoints.
+    A finished run in `folder` is read, not made again; one that was broken off goes on from its checkpoints. Of several
+    processes, the first one alone looks at the folder and writes into it.
 
     Args:
         config: what to run.
@@ -50,13 +52,18 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         InputError: something that a person can mend; the message says what.
     """
     checksum = config_checksum(config.config.model_dump(mode="json"))
-    if folder is not None and finished_result(folder, checksum) is not None:
-        return read_run(folder)
+    distributed.start(config.config.trainer.devices)
+    finished = distributed.from_first(lambda: _finished(folder, checksum))
+    if finished is not None:
+        return finished
+    if distributed.rank() > 0:
+        folder, progress = None, False
     work = None if folder is None else _claim(folder, checksum)
     plain = config.config.model_dump(mode="json")
     seconds: dict[str, float] = {}
     name = f"{config.name} {config.config.seed}"
-    with Tracker(work, progress=progress, wandb=config.config.tracking.wandb, config=plain, name=name) as tracker:
+    wandb = config.config.tracking.wandb if distributed.rank() == 0 else None
+    with Tracker(work, progress=progress, wandb=wandb, config=plain, name=name) as tracker:
         with _timed(seconds, "load"):
             split = load_split(config)
 
@@ -248,12 +255,18 @@ def audited_fit(
 def versions() -> dict[str, str]:
     """Versions that numbers depend on."""
     found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
+    if distributed.count() > 1:
+        found["processes"] = str(distributed.count())
     for name in ("gnnrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "implicit", "lightfm-next"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _finished(folder: Path | None, checksum: str) -> Run | None:
+    return None if folder is None or finished_result(folder, checksum) is None else read_run(folder)
 
 
 def _claim(folder: Path, checksum: str) -> Path:

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from gnnrec import seeds
+from gnnrec import distributed, seeds
 from gnnrec.errors import TrainingError
 from gnnrec.tracking import Tracker
 
@@ -49,10 +49,15 @@ def train(
     same numbers, bit for bit: the state of every source of random numbers is part of it, that of torch's global
     generator included, which dropout draws from.
 
+    Of several processes, each has its own summand of each loss, and all take the same step by the sum of the gradients.
+    Each draws its own dropout, from a generator that is seeded anew in each epoch: a checkpoint is the first one's.
+
     Args:
         module: what to train; parameters that require no gradient stay as they are.
-        losses: one epoch, a scalar loss per step; draws from the generator it is handed.
-        measure: name -> value on held-out data, higher is better; None to train for a fixed number of epochs.
+        losses: one epoch, a scalar loss per step; draws from the generator it is handed. Of several processes, each
+            yields as often as the others, and the losses of a step are summed.
+        measure: name -> value on held-out data, higher is better, the same in each process; None to train for a fixed
+            number of epochs.
         config: how long and how fast.
         stage: name of the stage, for checkpoints and messages.
         seed: the run's seed.
@@ -70,7 +75,7 @@ def train(
     torch.manual_seed(seeds.integer(seed, f"{stage}/dropout"))
     average = _Average(parameters, config.averaging)
     state: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_value": None, "best": None, "done": False}
-    saved = tracker.load(stage)
+    saved = distributed.from_first(lambda: tracker.load(stage))
     complete = saved is not None and saved["done"]
     if saved is not None:
         module.load_state_dict(saved.pop("module"))
@@ -79,6 +84,7 @@ def train(
         generator.set_state(saved.pop("generator"))
         torch.set_rng_state(saved.pop("global"))
         state = saved
+    distributed.take_from_first(module)
 
     def checkpoint() -> None:
         tracker.save(
@@ -99,6 +105,8 @@ def train(
     while state["epoch"] < config.epochs and not state["done"]:
         module.train()
         state["epoch"] += 1
+        if distributed.count() > 1:
+            torch.manual_seed(seeds.integer(seed, f"{stage}/dropout/{state['epoch']}/{distributed.rank()}"))
         values = {"loss": _epoch(losses(generator), optimizer, average, stage, state["epoch"], config)}
         if measure is not None and state["epoch"] % config.evaluate_every == 0:
             module.eval()
@@ -182,14 +190,16 @@ def _epoch(
     """One pass; returns the mean loss."""
     total, steps = 0.0, 0
     for loss in losses:
-        if not loss.isfinite():
+        value = distributed.total(loss.detach())
+        if not value.isfinite():
             raise TrainingError(
-                f"{stage}: the loss is {loss.item()} in epoch {epoch}, step {steps + 1}; lower "
+                f"{stage}: the loss is {value.item()} in epoch {epoch}, step {steps + 1}; lower "
                 f"model.{stage}.learning_rate (now {config.learning_rate:g}) or look for huge edge weights"
             )
         optimizer.zero_grad()
         loss.backward()
+        distributed.sum_gradients(average.parameters)
         optimizer.step()
         average.update()
-        total, steps = total + loss.item(), steps + 1
+        total, steps = total + value.item(), steps + 1
     return total / max(steps, 1)
