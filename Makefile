@@ -1,6 +1,7 @@
 # make demo   sets everything up, trains on MovieLens-100K, prints the table, recommends for one invented user
 # make tables runs every config of every table (hours; goes on where it was broken off) and renders them
 # make quick  a smoke run of all that, whose results are thrown away
+# make bench  measures speed against competitors in the same run; writes experiments/results/bench_*.json
 # make paper  builds paper/main.pdf from the committed tables and figures
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/ready
 DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining graphsage
 
-.PHONY: demo test tables quick paper clean
+.PHONY: demo test tables quick bench paper clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +35,9 @@ tables: $(READY)
 
 quick: $(READY)
 	$(BIN)/python -m experiments.reproduce --quick
+
+bench: $(READY)
+	for name in propagation training time_to_quality unseen_users growth; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
 
 paper:
 	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended; } \

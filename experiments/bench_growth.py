@@ -1,0 +1,125 @@
+"""How time and memory of one epoch grow with the users: made data, 20 interactions and 8 attributes each, 10^5 items.
+
+    python -m experiments.bench_growth [--large] [--users 10000 100000]
+
+Each size runs in a process of its own, so that its peak of memory is its own. Data is made straight as a training
+part; nothing is read or split. Sampled training, two layers of 32 channels, fan-out 5, batches of 4,096 users, sampled
+softmax with 100 drawn items. `--large` adds 10^6 users.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from experiments.benchmarks import write
+from gnnrec.data.dataset import ITEM, USER
+from gnnrec.encoder import EncoderConfig
+from gnnrec.finetune import FinetuneConfig
+from gnnrec.gnn import GraphRecommender
+from gnnrec.known import Edges, Training, Users
+from gnnrec.tracking import Tracker
+
+ITEMS, CHOICES, ATTRIBUTES, VALUES = 100_000, 20, 8, 100
+
+
+class Watch(Tracker):
+    """Notes when training begins and when its epoch ends."""
+
+    def load(self, stage: str) -> None:
+        """See `Tracker.load`."""
+        self.begin = time.perf_counter()
+
+    def epoch(self, stage: str, epoch: int, total: int, values: dict[str, float]) -> None:
+        """See `Tracker.epoch`."""
+        self.seconds = time.perf_counter() - self.begin
+
+
+def made(num_users: int) -> Training:
+    """Users with popular and less popular items (a power law), and an even value of each attribute."""
+    random = np.random.default_rng(0)
+    user = np.repeat(np.arange(num_users), CHOICES)
+    item = (ITEMS * random.random(len(user)) ** 3).astype(np.int64)
+    key = np.unique(user * ITEMS + item)
+    row, node = torch.from_numpy(key // ITEMS), torch.from_numpy(key % ITEMS)
+    everyone = torch.arange(num_users)
+    relations = {
+        (USER, f"attribute {a}", f"attribute {a}"): Edges(
+            everyone, torch.from_numpy(random.integers(VALUES, size=num_users))
+        )
+        for a in range(ATTRIBUTES)
+    }
+    candidates = torch.zeros(ITEMS, dtype=torch.bool)
+    candidates[node] = True
+    ids = {ITEM: pd.RangeIndex(ITEMS), **{t[2]: pd.RangeIndex(VALUES) for t in relations}}
+    return Training(Users(everyone, Edges(row, node), relations), ids, (), {}, candidates)
+
+
+def one(num_users: int) -> dict[str, float]:
+    """Trains one epoch on made data of one size, in this process."""
+    torch.set_num_threads(2)
+    train = made(num_users)
+    model = GraphRecommender(
+        encoder=EncoderConfig(layers=2, channels=32, start="random"),
+        pretrain=None,
+        finetune=FinetuneConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
+        shares={},
+        regularization=1.0,
+        fan_out=5,
+    )
+    watch = model.tracker = Watch()
+    start = time.perf_counter()
+    model.fit(train, None, seed=0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    edges = len(train.users.items) + sum(map(len, train.users.relations.values()))
+    return {
+        "users": num_users,
+        "edges": edges,
+        "seconds_of_the_epoch": watch.seconds,
+        "seconds_of_the_fit": time.perf_counter() - start,
+        "peak_mb": peak,
+    }
+
+
+def main() -> None:
+    """Measures and writes; with --one, measures one size and prints it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--large", action="store_true", help="also a million users (about ten minutes)")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one is not None:
+        print(json.dumps(one(arguments.one)))
+        return
+    sizes = [*arguments.users, *([1_000_000] if arguments.large else [])]
+    rows = []
+    for size in sizes:
+        command = [sys.executable, "-m", "experiments.bench_growth", "--one", str(size)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    exponents = {}
+    for few, many in itertools.pairwise(rows):
+        grown = math.log(many["edges"] / few["edges"])
+        exponents[f"{few['users']} to {many['users']} users"] = {
+            key: math.log(many[key] / few[key]) / grown for key in ("seconds_of_the_epoch", "peak_mb")
+        }
+    write(
+        "growth",
+        {
+            "what": f"one epoch, {CHOICES} interactions and {ATTRIBUTES} attributes a user, {ITEMS} items, two threads",
+            "sizes": rows,
+            "exponents": exponents,
+            "target": {"exponent from 10^5 to 10^6 users": 1.1, "minutes at 10^6": 15, "peak_mb at 10^6": 8192},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""From the attributes of users who were never seen to their ten best items: one at a time, and in batches.
+
+    python -m experiments.bench_unseen_users [--times 300]
+
+One user: attributes as JSON would give them -> edges -> vector -> scores -> top 10. Batches: edges of users -> top 10,
+against the product of matrices of the same sizes and the choice of the ten best, which is the least that any model of
+this kind must do. The encoder has three layers of 64 channels and is hardly trained: time does not hang on the weights.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
+from gnnrec.data.dataset import USER
+from gnnrec.encoder import EncoderConfig
+from gnnrec.finetune import FinetuneConfig
+from gnnrec.gnn import GraphRecommender
+from gnnrec.serve import Served, recommend_to
+
+BATCH = 2048
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=300)
+    times = parser.parse_args().times
+    torch.set_num_threads(1)
+    split = movielens()
+    train = split.train
+    model = GraphRecommender(
+        encoder=EncoderConfig(layers=3), pretrain=None, finetune=FinetuneConfig(epochs=1), shares={}, regularization=1.0
+    )
+    model.fit(train, None, seed=0)
+    served = Served(model, train, split.dataset.ids[USER])
+    profiles = [{"age": 18 + i % 50, "gender": "FM"[i % 2], "occupation": "artist"} for i in range(times)]
+    latency = []
+    for profile in [profiles[0]] * 10 + profiles:
+        start = time.perf_counter()
+        recommend_to(served, profile, number=10)
+        latency.append(1000 * (time.perf_counter() - start))
+    latency = latency[10:]
+
+    users = train.users.take(torch.arange(BATCH))
+    nothing = users.items.take(torch.empty(0, dtype=torch.int64))
+    users = type(users)(users.index, nothing, users.relations)
+    vectors, items = torch.randn(BATCH, 64), torch.randn(train.num_items, 64)
+
+    def ours() -> Tensor:
+        return model.score(users).topk(10).indices
+
+    def limit() -> Tensor:
+        return (vectors @ items.t()).topk(10).indices
+
+    seconds = side_by_side({"ours": ours, "limit": limit}, 15)
+    write(
+        "unseen_users",
+        {
+            "what": f"one user and batches of {BATCH}, {train.num_items} items, 64 channels, three layers, one thread",
+            "milliseconds_of_one_user": {"p50": np.percentile(latency, 50), "p99": np.percentile(latency, 99)},
+            "users_per_second": {name: BATCH / s for name, s in medians(seconds).items()},
+            "ratios": {"ours / limit": ratio(seconds, "limit", "ours")},
+            "target": {"p50": 3, "ours / limit": 0.5},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
