@@ -40,7 +40,7 @@ def vectors(
     distinct = {t: nodes for t, (nodes, _) in once.items()}
     nodes, blocks = sample_blocks(block, encoder.plan(outputs), distinct, fan_out, generator or torch.Generator())
     some = encoder(blocks, nodes, outputs)
-    return {t: _present(some[t], len(distinct[t]), encoder)[place] for t, (_, place) in once.items()}
+    return {t: _rows(_present(some[t], len(distinct[t]), encoder), place) for t, (_, place) in once.items()}
 
 
 def _whole(encoder: Encoder, block: Block, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -56,9 +56,13 @@ def _whole(encoder: Encoder, block: Block, wanted: Mapping[str, Tensor]) -> dict
         heard = {t: block.adjacency[t].reaching(few) for t in plan[-1] if t[2] == USER}
         block = Block({**block.adjacency, **heard}, {**block.num_targets, USER: len(few)})
         before = x[USER]
-        targets[USER] = None if before is None else before[few]
+        targets[USER] = None if before is None else _rows(before, few)
     last = encoder.step(steps - 1, x, targets, block, plan[-1])
-    return {t: _present(last[t], block.num_targets[t], encoder)[place] for t, place in index.items()}
+    return {t: _rows(_present(last[t], block.num_targets[t], encoder), place) for t, place in index.items()}
+
+
+def _rows(x: Tensor, place: Tensor) -> Tensor:
+    return x.index_select(0, place)  # half the time of x[place] on the way back
 
 
 def _present(x: Tensor | None, count: int, encoder: Encoder) -> Tensor:

@@ -131,3 +131,44 @@ def test_a_relation_without_sources_or_targets():
     nobody_speaks = adjacency_of(0, 3, [])
     assert nobody_speaks.mean(torch.empty(0, 2)).tolist() == [[0, 0]] * 3
     assert adjacency_of(3, 0, []).sum(torch.ones(3, 2)).shape == (0, 2)
+
+
+@settings(max_examples=60)
+@given(relations(), st.data())
+def test_silent_sources_are_hidden_and_stay_so(case, data):
+    sources, targets, edges, first, _ = case
+    silent = data.draw(st.lists(st.booleans(), min_size=sources, max_size=sources))
+    whole = adjacency_of(sources, targets, edges)
+    mask, quiet = torch.tensor(first, dtype=torch.bool), torch.tensor(silent)
+    heard = [e for e, kept in zip(edges, first, strict=True) if kept and not silent[e[0]]]
+    for adjacency in (whole.hide(mask).silence(quiet), whole.silence(quiet).hide(mask)):
+        x, y = vectors(sources), vectors(sources)
+        assert adjacency.hides
+        assert sorted(map(tuple, adjacency.visible().T.tolist())) == sorted(heard)
+        torch.testing.assert_close(adjacency.mean(x), slow(heard, targets, y, True))
+        place = torch.arange(len(edges))
+        assert torch.equal(adjacency.alive(place), adjacency.kept)
+    assert not whole.hides
+    assert whole.kept is None
+
+
+@settings(max_examples=60)
+@given(relations(), st.data())
+def test_the_edges_that_reach_some_targets(case, data):
+    sources, targets = case[:2]
+    chosen = data.draw(st.lists(st.integers(0, targets - 1), unique=True))
+    for adjacency, _ in states(case):
+        some = adjacency.reaching(torch.tensor(chosen, dtype=torch.int64))
+        x, y = vectors(sources), vectors(sources)
+        few, expected = some.mean(x), adjacency.mean(y)[chosen]
+        torch.testing.assert_close(few, expected)
+        (few**2).sum().backward()
+        (expected**2).sum().backward()
+        torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_edges_in_order_are_left_as_they_stand():
+    edges = torch.tensor([[2, 0, 1], [0, 0, 1]])
+    adjacency = Adjacency(edges, 3, 2, in_order=True)
+    assert torch.equal(adjacency.edge_index, edges)
+    assert adjacency.sum(torch.tensor([[1.0], [10.0], [100.0]])).flatten().tolist() == [101, 10]

@@ -81,6 +81,25 @@ def test_the_mean_of_drawn_neighbours_is_unbiased(hidden):
     assert mean.mean().item() == pytest.approx(sum(range(hidden, 9)) / (9 - hidden), abs=0.06)
 
 
+@pytest.mark.parametrize("hidden", [1, 190, 199, 200])
+def test_of_a_target_with_many_edges_hidden_ones_are_never_drawn_and_visible_ones_evenly(hidden):
+    # Above 64 edges not all are looked at, unless a hidden one comes up. Beside it, a target with few edges.
+    many = torch.stack([torch.arange(200), torch.zeros(200, dtype=torch.int64)])
+    few = torch.tensor([[7, 199], [1, 1]])
+    kept = torch.cat([torch.arange(200) >= hidden, torch.tensor([False, True])])
+    adjacency = Adjacency(torch.cat([many, few], dim=1), 200, 2).hide(kept)
+    times = 4_000
+    source, row = sample_edges(adjacency, torch.arange(2).repeat(times), 2, generator())
+    assert row.tolist() == sorted(row.tolist())
+    of_many = source[row % 2 == 0]
+    assert set(source[row % 2 == 1].tolist()) == {199}
+    assert set(of_many.tolist()) == set(range(hidden, 200))
+    count = torch.bincount(of_many, minlength=200)[hidden:].double()
+    if hidden < 199:  # each draw of two: chance 1 - (1 - 1/n)^2 of every visible edge; within six standard deviations
+        expected = times * (1 - (1 - 1 / (200 - hidden)) ** 2)
+        assert (count - expected).abs().max() < 6 * math.sqrt(expected)
+
+
 def test_every_edge_has_the_same_chance():
     adjacency = Adjacency(torch.stack([torch.arange(5), torch.zeros(5, dtype=torch.int64)]), 5, 1)
     times = 10_000
