@@ -37,7 +37,8 @@ class EncoderConfig(BaseModel):
     norm: Literal["layer", "none"] = "layer"
     """Normalisation after each step but the last."""
     start: Literal["spectral", "random"] = "spectral"
-    """Where item vectors start: a truncated SVD of the training interactions, or small random numbers."""
+    """Where vectors of items, and of the values of users' attributes, start: a truncated SVD of the training
+    interactions, or small random numbers."""
 
 
 Vectors = Mapping[str, "Tensor | None"]

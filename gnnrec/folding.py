@@ -73,8 +73,10 @@ class Folding:
     def _folded(self) -> list[str]:
         return [t[2] for t in (*self._user_types, *self._item_types)]
 
-    def _ids(self, train: Training, types: Sequence[EdgeType]) -> "pd.Index[str]":
-        return pd.Index([f"{t[2]}={value}" for t in types for value in train.ids[t[2]]])
+    def _ids(self, train: Training, types: Sequence[EdgeType]) -> pd.Index:
+        names = [f"{t[2]}={value}" for t in types for value in train.ids[t[2]].astype(str)]
+        ids: pd.Index = pd.Index(names)
+        return ids
 
     def _edges(self, relations: Mapping[EdgeType, Edges], types: Sequence[EdgeType]) -> Edges:
         """The edges of all columns, a column's values behind those of the columns before it."""

@@ -18,7 +18,7 @@ from gnnrec.finetune import ItemRanker
 from gnnrec.folding import Folding
 from gnnrec.graph import INTERACTS, build_graph
 from gnnrec.known import Training, Users
-from gnnrec.spectral import SpectralRegression, Spectrum, decompose, start_vectors
+from gnnrec.spectral import SpectralRegression, Spectrum, attribute_vectors, decompose, start_vectors
 
 REGRESSION = "regression"
 """The path that `gnnrec.spectral` computes."""
@@ -102,7 +102,9 @@ class Member:
             torch.manual_seed(seeds.integer(seed, "weights"))
             encoder = Encoder(part.block.num_targets, tuple(part.block.adjacency), config, layer_class, outputs)
         if config.start == "spectral":
-            encoder.table(ITEM).weight.data.copy_(start_vectors(part.spectrum, config.channels))
+            starts = attribute_vectors(part.train, part.spectrum, config.channels)
+            for node_type, start in {**starts, ITEM: start_vectors(part.spectrum, config.channels)}.items():
+                encoder.table(node_type).weight.data.copy_(start)
         self.ranker = ItemRanker(encoder, part.train.popularity)
         self.ranker.eval()
 

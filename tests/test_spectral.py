@@ -1,8 +1,9 @@
 import numpy as np
 import torch
 
+from gnnrec.data.dataset import USER
 from gnnrec.data.made import made
-from gnnrec.spectral import SpectralRegression, decompose, start_vectors
+from gnnrec.spectral import SpectralRegression, attribute_vectors, decompose, start_vectors
 from gnnrec.split import UnseenUsers, make_split
 
 SPLIT = make_split(made(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)
@@ -29,6 +30,25 @@ def test_start_vectors_fill_up_with_zeros_and_are_alike_within_a_group() -> None
     group = torch.arange(40)[train.candidates] % 4
     alike, same = unit @ unit.t(), group[:, None] == group
     assert alike[same].mean() > alike[~same].mean() + 0.3
+
+
+def test_a_value_starts_where_its_users_stand() -> None:
+    train = SPLIT.train
+    spectrum = decompose(train, 4, 0)
+    vectors = attribute_vectors(train, spectrum, 6)
+    assert set(vectors) == {"club", "colour", "age"}  # friends own no table, categories belong to items
+    place = spectrum.user / spectrum.strength**0.5
+    place = place - place.mean(0)
+    plain = {}
+    for _, _, node_type in train.attribute_types:
+        edges = train.users.relations[USER, node_type, node_type]
+        rows = [place[edges.row[edges.node == value].numpy()] for value in range(len(train.ids[node_type]))]
+        plain[node_type] = np.stack([own.sum(0) / (len(own) + 10) for own in rows])
+    root = np.sqrt(np.mean(np.concatenate(list(plain.values())) ** 2))
+    for node_type, expected in plain.items():
+        np.testing.assert_allclose(vectors[node_type][:, :4], expected / root, rtol=1e-5, atol=1e-6)
+        assert (vectors[node_type][:, 4:] == 0).all()
+    assert vectors["club"].square().mean() > 5 * vectors["colour"].square().mean()  # only clubs say something
 
 
 def test_regression_finds_the_group_of_unseen_users() -> None:
