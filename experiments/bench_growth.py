@@ -63,9 +63,9 @@ def made(num_users: int) -> Training:
     return Training(Users(everyone, Edges(row, node), relations), ids, (), {}, candidates)
 
 
-def one(num_users: int) -> dict[str, float]:
+def one(num_users: int, threads: int) -> dict[str, float]:
     """Trains one epoch on made data of one size, in this process."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads)
     train = made(num_users)
     model = GraphRecommender(
         encoder=EncoderConfig(layers=2, channels=32, start="random"),
@@ -94,15 +94,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--large", action="store_true", help="also a million users (about ten minutes)")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
-        print(json.dumps(one(arguments.one)))
+        print(json.dumps(one(arguments.one, arguments.threads)))
         return
     sizes = [*arguments.users, *([1_000_000] if arguments.large else [])]
     rows = []
     for size in sizes:
         command = [sys.executable, "-m", "experiments.bench_growth", "--one", str(size)]
+        command += ["--threads", str(arguments.threads)]
         rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     exponents = {}
     for few, many in itertools.pairwise(rows):
@@ -113,7 +115,8 @@ def main() -> None:
     write(
         "growth",
         {
-            "what": f"one epoch, {CHOICES} interactions and {ATTRIBUTES} attributes a user, {ITEMS} items, two threads",
+            "what": f"one epoch, {CHOICES} interactions and {ATTRIBUTES} attributes a user, {ITEMS} items",
+            "threads": arguments.threads,
             "sizes": rows,
             "exponents": exponents,
             "target": {"exponent from 10^5 to 10^6 users": 1.1, "minutes at 10^6": 15, "peak_mb at 10^6": 8192},

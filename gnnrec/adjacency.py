@@ -45,6 +45,7 @@ class Adjacency:
         self._kept: Tensor | None = None
         self._csr: tuple[Tensor, Tensor] | None = None
         self._transpose: tuple[Tensor, Tensor, Tensor] | None = None
+        self._share: Tensor | None = None
 
     def _copy(self) -> "Adjacency":
         other = object.__new__(type(self))
@@ -168,7 +169,9 @@ class Adjacency:
 
     def mean(self, x: Tensor) -> Tensor:
         """Averages the vectors of each target's sources: [S, D] -> [T, D], zero for a target without visible edges."""
-        return self.sum(x) * self.degree().clamp(min=1).reciprocal()[:, None]
+        if self._share is None:
+            self._share = self.degree().clamp(min=1).reciprocal()[:, None]  # [T, 1]
+        return self.sum(x) * self._share
 
 
 def runs(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,14 +206,18 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:
         ctx.adjacency, ctx.weight = adjacency, weight
-        if weight is not None and adjacency.kept is not None:
-            weight = weight[adjacency.kept]
-        return _bags(x, *adjacency.csr(), weight)
+        return _forward(adjacency, weight, x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
         pointer, column, order = ctx.adjacency.transpose()
         return None, None, _bags(grad, pointer, column, None if ctx.weight is None else ctx.weight[order])
+
+
+def _forward(adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:
+    if weight is not None and adjacency.kept is not None:
+        weight = weight[adjacency.kept]
+    return _bags(x, *adjacency.csr(), weight)
 
 
 def _bags(x: Tensor, pointer: Tensor, column: Tensor, weight: Tensor | None) -> Tensor:
@@ -220,5 +227,7 @@ def _bags(x: Tensor, pointer: Tensor, column: Tensor, weight: Tensor | None) -> 
 
 
 def _product(adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:
+    if not (torch.is_grad_enabled() and x.requires_grad):  # what autograd keeps costs more than one user's edges
+        return _forward(adjacency, weight, x)
     result: Tensor = _Product.apply(adjacency, weight, x)  # type: ignore[no-untyped-call]
     return result

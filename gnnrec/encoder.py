@@ -1,5 +1,6 @@
 """One torch_geometric layer per relation, stacked: a heterogeneous graph -> a vector per node."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -320,7 +321,7 @@ def _with_own(heard: Tensor, parts: Sequence[_Linear], x_target: Tensor | None) 
 
 
 def _total(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).sum(0)
+    return functools.reduce(torch.add, tensors)
 
 
 def _linear(layer: nn.Module, *, normalised: bool = False) -> _Linear | None:

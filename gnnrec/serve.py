@@ -54,6 +54,8 @@ def recommend_to(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The best items for one new user.
 
+    All items are scored and the list is exact; `gnnrec.topk` has what many users or very many items need.
+
     Args:
         served: a loaded run.
         profile: see `gnnrec.profile.encode`.
