@@ -76,15 +76,18 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replaces each parameter's gradient by the sum over the processes, all of them in one message.
 
     Args:
-        parameters: the same ones in each process; those without a gradient are left out.
+        parameters: the same ones in each process; those that have no gradient in any process stay without.
     """
     if count() == 1:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    message = torch.cat([gradient.flatten() for gradient in gradients])
+    every = list(parameters)
+    there = torch.tensor([p.grad is not None for p in every], dtype=torch.float32)
+    parts = [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in every]
+    message = torch.cat([there, *parts])
     dist.all_reduce(message)
-    for gradient, summed in zip(gradients, message.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(summed.view_as(gradient))
+    there, *sums = message.split([len(every), *(p.numel() for p in every)])
+    for parameter, anywhere, summed in zip(every, there.bool().tolist(), sums, strict=True):
+        parameter.grad = summed.view_as(parameter) if anywhere else None
 
 
 def take_from_first(module: nn.Module) -> None:

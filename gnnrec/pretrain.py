@@ -161,11 +161,12 @@ def _step(
     )
     pieces = {t: iter(x[t].split([len(part) for part in parts])) for t, parts in wanted.items()}
     total, count = torch.zeros(()), sum(len(positions) > 0 for positions in asked)
-    if not shard.alone:  # a process that is asked nothing takes part in the backward pass all the same
-        total = total + 0 * sum((each.sum() for each in x.values()), torch.zeros(()))
     for i, edge_type in enumerate(edge_types):
         source, targets = next(pieces[edge_type[0]]), next(pieces[edge_type[2]])
-        if not len(source):
+        if not len(asked[i]):
+            continue
+        if not len(source):  # a process that is asked nothing takes part in the backward pass all the same
+            total = total + source.sum() + targets.sum()
             continue
         positive, negative = targets[: len(source)], targets[len(source) :]
         negative = negative.view(len(source), config.negatives, -1)  # [B, K, D]

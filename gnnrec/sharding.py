@@ -90,9 +90,10 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
     load = (torch.bincount(graph[INTERACTS].edge_index[0], minlength=count[USER]) + 1).cumsum(0)
     inner = [int(torch.searchsorted(load, load[-1] * r // processes, right=True)) for r in range(1, processes)]
     bounds = [0, *inner, count[USER]]
-    if min(j - i for i, j in itertools.pairwise(bounds)) < 1:
+    sizes = [after - before for before, after in itertools.pairwise(bounds)]
+    if min(sizes) < 1:
         raise ConfigError(f"trainer.devices: {processes} processes are too many for {count[USER]} training users")
-    first, size = bounds[distributed.rank()], bounds[distributed.rank() + 1] - bounds[distributed.rank()]
+    first, size = bounds[distributed.rank()], sizes[distributed.rank()]
     adjacency: dict[EdgeType, Adjacency] = {}
     places: dict[EdgeType, Tensor | slice] = {}
     for edge_type in graph.edge_types:
@@ -116,19 +117,13 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
         elif ends == [1]:
             adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], size)
         else:
-            kind = Adjacency if sampled else _FromOwnUsers
-            adjacency[edge_type] = kind(edges, size, count[edge_type[2]])
+            kind, sources = (Adjacency, size) if sampled else (_FromOwnUsers, max(sizes))
+            adjacency[edge_type] = kind(edges, sources, count[edge_type[2]])
     return Shard(Block(adjacency, {**count, USER: size}), places, first, size, count[USER])
 
 
 class _Shared(Adjacency):
     """Edges along which processes tell each other something."""
-
-    def hide(self, kept: Tensor) -> Adjacency:
-        """The same edges, of which only some carry messages; see `Adjacency.hide`."""
-        other = super().hide(kept)
-        other.__class__ = type(self)
-        return other
 
     def visible(self) -> Tensor:
         """Refuses: a layer that looks at each edge would miss what other processes have."""
@@ -139,7 +134,11 @@ class _Shared(Adjacency):
 
 
 class _FromOwnUsers(_Shared):
-    """Edges from own users to nodes that every process has: what they bring is summed over the processes."""
+    """Edges from own users to nodes that every process has: what they bring is summed over the processes.
+
+    All processes have as many sources, the last of which may be none: whether vectors are multiplied before they are
+    summed or after hangs on the number, and must be the same everywhere.
+    """
 
     def degree(self) -> Tensor:
         """[T] float32, visible edges of each target in all processes."""
@@ -147,6 +146,7 @@ class _FromOwnUsers(_Shared):
 
     def sum(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Sums the vectors of each target's sources in all processes; see `Adjacency.sum`."""
+        x = functional.pad(x, (0, 0, 0, self.num_sources - len(x)))
         return distributed.total(super().sum(x, weight))
 
 
