@@ -19,6 +19,9 @@ from gnnrec.sharding import Shard
 from gnnrec.tracking import Tracker
 from gnnrec.training import LoopConfig, train
 
+EVERY = slice(None)
+"""Places of the edges of a relation that may be asked about but carries no messages, so that a shard has none of it."""
+
 
 class PretrainConfig(LoopConfig):
     """Link prediction over every relation."""
@@ -119,14 +122,14 @@ def pretrain(
                 if edge_type == INTERACTS:
                     cold = torch.rand(shard.num_users, generator=generator) < config.cold_share
                     kept &= ~cold[edges[edge_type][0]]
-                hidden = hidden.hide(edge_type, kept[shard.edges[edge_type]])
+                hidden = hidden.hide(edge_type, kept[shard.edges.get(edge_type, EVERY)])
             yield _step(
                 model, replace(shard, block=hidden), edge_types, edges, asked, reached, config, loss, fan_out, generator
             )
 
     seen = shard.block
     for i, edge_type in enumerate(edge_types):
-        seen = seen.hide(edge_type, visible[i][shard.edges[edge_type]])
+        seen = seen.hide(edge_type, visible[i][shard.edges.get(edge_type, EVERY)])
     negative = [_others(edges[t][1, held_out[i]], reached[i], 100, drawer) for i, t in enumerate(edge_types)]
     measure = _measure(model, replace(shard, block=seen), edge_types, edges, held_out, negative) if choose else None
     return train(model, epoch, measure, config, "pretrain", seed, tracker)

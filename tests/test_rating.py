@@ -225,3 +225,18 @@ def test_it_keeps_the_contract() -> None:
         "choose_on": 0,
     }
     assert_recommender(GraphRatingRecommender, options)
+
+
+def test_pretraining_asks_for_opinions_that_carry_no_message() -> None:
+    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0)
+    model = GraphRatingRecommender(
+        encoder=SMALL,
+        pretrain=PretrainConfig(epochs=2),
+        finetune=QUICK.model_copy(update={"epochs": 1}),
+        opinions=False,
+        choose_on=1,
+    )
+    model.fit(split.train, split.validation, 0)
+    assert LIKES in model._members[0].edges
+    assert LIKES not in model._members[0].block.adjacency
+    assert set(model.chosen) >= {"pretrain.epochs", "finetune.epochs"}
