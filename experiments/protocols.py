@@ -57,7 +57,6 @@ class Protocol:
         published: rows from elsewhere.
         floors: what must come out.
         options_from: another protocol on the same data; what was searched there is not searched again.
-        options_from: another protocol on the same data; what was searched there is not searched again.
     """
 
     name: str
@@ -206,7 +205,6 @@ PROTOCOLS = (
         compared="ndcg@10",
         published=LOCO_ROWS,
         floors=(Floor("neighbour-popularity", "precision@20", 0.3441, 0.012),),
-        options_from="hetrec-lastfm",
     ),
     Protocol(
         "hetrec-lastfm-tags",
@@ -214,7 +212,6 @@ PROTOCOLS = (
         LASTFM,
         compared="ndcg@10",
         published=LOCO_ROWS,
-        options_from="hetrec-lastfm",
     ),
     Protocol(
         "heater-lastfm",

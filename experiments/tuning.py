@@ -2,6 +2,7 @@
 
 python -m experiments.tuning                     everything that has not been searched yet
 python -m experiments.tuning ml-100k --again     one protocol, whether or not it has been searched
+python -m experiments.tuning --adopt             searches nothing; the logs' options go into the configs
 """
 
 import json
@@ -40,6 +41,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Protocols; left out, all.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Search again where there is a log.")] = False,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Search nothing; take the logs' options.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="The most trials of a model.")] = BUDGET.trials,
     minutes: Annotated[float, typer.Option(help="The most minutes of a model's trials, on one core.")] = BUDGET.minutes,
     out: Annotated[Path, typer.Option(help="Folder of the trials; a search that was broken off goes on.")] = Path(
@@ -48,6 +50,9 @@ def main(
 ) -> None:
     """Tunes every model of the protocols on the validation users of the first seed; test users stay sealed."""
     for protocol in chosen_protocols(names):
+        if adopt:
+            adopt_options(protocol)
+            continue
         configs = [read_config(path) for path in protocol.configs()]
         if missing := missing_data(configs, local=False):
             err.print(f"{protocol.name}: skipped, no data {missing} on this machine")
@@ -75,6 +80,11 @@ def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again:
                 raise InputError(f"{protocol.name}: another process is busy with {path.stem}; wait for it")
             log.parent.mkdir(parents=True, exist_ok=True)
             replace_file(log, tuned.file.with_suffix(".json").read_bytes())
+    adopt_options(protocol)
+
+
+def adopt_options(protocol: Protocol) -> None:
+    """Writes the best options of the logs there are into the protocol's configs."""
     for path in protocol.configs():
         log = log_of(path, protocol)
         if log.is_file():
