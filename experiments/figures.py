@@ -32,10 +32,15 @@ def shots(kept: Kept) -> dict[str, Any]:
     return found
 
 
+GROUPS = ("ml-100k", "hetrec-lastfm", "ml-1m")
+"""Protocols whose gains by group the paper shows."""
+
+
 def groups(kept: Kept) -> dict[str, Any]:
     """Gain over the plain row by activity and attributes."""
     found = {}
-    for name, content in kept.items():
+    for name in GROUPS:
+        content = kept.get(name, {"groups": {}})
         if content["groups"]:
             panels = {
                 by: [

@@ -36,9 +36,9 @@ def test_shots_leave_out_what_cannot_score():
 
 def test_groups_and_learning_curves():
     gains = {"activity": [{"group": "1-2", "users": 30, "gains": {"graphsage": MEAN}}], "age": []}
-    assert list(groups({"made": kept(groups=gains)})) == ["made-groups"]
-    assert len(groups({"made": kept(groups=gains)})["made-groups"].axes) == 1
-    assert groups({"made": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
+    assert list(groups({"ml-1m": kept(groups=gains), "made": kept(groups=gains)})) == ["ml-1m-groups"]
+    assert len(groups({"ml-1m": kept(groups=gains)})["ml-1m-groups"].axes) == 1
+    assert groups({"ml-1m": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
     stage = {"choose/finetune": {"loss": [[1, 2.0]], "ndcg@10": [[1, 0.3]]}}
     assert list(learning({"ml-100k": kept(curves=dict.fromkeys(("graphsage", "graphsage-no-pretraining"), stage))}))
     assert learning({"ml-100k": kept(curves={"graphsage": stage})}) == {}
