@@ -18,8 +18,9 @@ def start() -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
             main()
-    except BaseException:
-        sys.stderr.write("".join(f"process {rank}: {line}\n" for line in said.getvalue().splitlines()))
+    except BaseException as end:
+        if not (isinstance(end, SystemExit) and not end.code):
+            sys.stderr.write("".join(f"process {rank}: {line}\n" for line in said.getvalue().splitlines()))
         raise
 
 
