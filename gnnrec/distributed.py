@@ -30,10 +30,14 @@ def start(devices: int) -> None:
     """
     started = dist.get_world_size() if dist.is_initialized() else _from_torchrun("WORLD_SIZE")
     if started != devices:
+        start_it = (
+            f"start it by `torchrun --nproc-per-node {devices} -m gnnrec run ...`"
+            if devices > 1
+            else "leave torchrun out"
+        )
         raise ConfigError(
-            f"trainer.devices: the config says {devices}, but this program runs in {started}; start it by "
-            f"`torchrun --nproc-per-node {devices} -m gnnrec run CONFIG trainer.devices={devices}`, "
-            "or by `gnnrec run` with trainer.devices=1"
+            f"trainer.devices: the config says {devices}, but this program runs in {started} "
+            f"process{'es' if started > 1 else ''}; {start_it}, or set trainer.devices={started}"
         )
     if devices == 1 or dist.is_initialized():
         return
