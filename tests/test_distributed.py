@@ -101,7 +101,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: 
         read_config(shop, ["trainer.devices=2", "model={class: Popularity}"])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="says 1, but this program runs in 2 processes; .*trainer.devices=2"):
+    with pytest.raises(ConfigError, match=r"says 1, but this program runs in 2 processes; .*trainer\.devices=2"):
         distributed.start(1)
 
 
