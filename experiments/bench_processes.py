@@ -80,6 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    movielens()  # where the data is missing this says so, before anybody waits for anybody
     context = multiprocessing.get_context("spawn")
     seconds: dict[str, list[float]] = {"one process": [], "two processes": []}
     busy: dict[str, list[float]] = {"one process": [], "two processes": []}
