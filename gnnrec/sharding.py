@@ -146,8 +146,15 @@ class _FromOwnUsers(_Shared):
 
     def sum(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Sums the vectors of each target's sources in all processes; see `Adjacency.sum`."""
-        x = functional.pad(x, (0, 0, 0, self.num_sources - len(x)))
-        return distributed.total(super().sum(x, weight))
+        return distributed.total(self._own_sum(x, weight))
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Averages the vectors of each target's sources in all processes, sums and degrees in one message."""
+        both = distributed.total(torch.cat([self._own_sum(x, None), super().degree()[:, None]], dim=1))  # [T, D + 1]
+        return both[:, :-1] * both[:, -1:].detach().clamp(min=1).reciprocal()
+
+    def _own_sum(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        return super().sum(functional.pad(x, (0, 0, 0, self.num_sources - len(x))), weight)
 
 
 class _FromAllUsers(_Shared):
