@@ -1,20 +1,26 @@
-"""Throughput of training on MovieLens-1M: two processes of one thread against one process of one thread.
+"""Throughput of training: two processes of one thread against one process of one thread.
 
-    python -m experiments.bench_processes [--rounds 3] [--steps 8]
+    python -m experiments.bench_processes [--rounds 9] [--steps 8]
 
-Both take the same whole-graph steps of fine-tuning as configs/ml-1m/graphsage.yaml says (three layers of 64 channels,
-256 users asked about per step). They take turns, so that a busy moment of the machine meets both. Measured are the wall
-clock, and the processor time of the busier process: two processes wait for each other, so on cores that others use too
-the clock says what is left of them, and processor time what they would gain where each has a core and nobody waits.
+Three cases, with encoders and settings as configs have them where nothing else is said (three layers of 64 channels):
+
+- *ml-1m*: MovieLens-1M, as many items as users; whole-graph steps of 256 users, as in configs/ml-1m/graphsage.yaml;
+- *many users*: made data with ten users for each item; the same steps;
+- *many users, sampled*: two layers, fan-out 10, steps of 2,048 users, sampled softmax. Only gradients are sent.
+
+One process and two take turns, so that a busy moment of the machine meets both. Measured are the wall clock, and the
+processor time of the busier process, in which its waiting for the other one does not count.
 """
 
 import argparse
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,31 +29,42 @@ from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, write
 from gnnrec import distributed
+from gnnrec.data.dataset import USER
+from gnnrec.data.made import made
+from gnnrec.encoder import EncoderConfig
 from gnnrec.finetune import FinetuneConfig, _steps
 from gnnrec.gnn import GraphRecommender
+from gnnrec.known import Training
 from gnnrec.sharding import Shard, own_shard
+from gnnrec.split import UnseenUsers, make_split
 
 PROCESSES = 2
 
 
 class Trainer:
-    """Steps of fine-tuning, by all processes that are joined."""
+    """Steps of fine-tuning, by all processes that are joined.
 
-    def __init__(self) -> None:
-        train = movielens().train
-        model = GraphRecommender(pretrain=None)
+    Args:
+        case: one of CASES.
+    """
+
+    def __init__(self, case: str) -> None:
+        make, layers, fan_out, config = CASES[case]
+        train = make()
+        model = GraphRecommender(encoder=EncoderConfig(layers=layers), pretrain=None)
         model.build(train, 0)
         member = model._members[0]
+        sampled = fan_out is not None
         alone = distributed.count() == 1
-        self.shard = Shard.whole(member.part.block) if alone else own_shard(member.part.graph, sampled=False)
+        shard = Shard.whole(member.part.block) if alone else own_shard(member.part.graph, sampled=sampled)
         self.parameters = list(member.ranker.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.005)
         member.ranker.train()
-        generator, config = torch.Generator().manual_seed(0), FinetuneConfig()
+        generator = torch.Generator().manual_seed(0)
 
         def losses() -> Iterator[Tensor]:
             while True:
-                yield from _steps(member.ranker, self.shard, train, config, None, generator)
+                yield from _steps(member.ranker, shard, train, config, fan_out, generator)
 
         self.losses = losses()
 
@@ -60,27 +77,36 @@ class Trainer:
             self.optimizer.step()
 
 
-def work(rank: int, store: str, orders: list[multiprocessing.SimpleQueue], done: multiprocessing.SimpleQueue) -> None:
+def work(case: str, rank: int, store: str, orders: list[Any], done: Any) -> None:
     """One of several processes: takes as many steps as it is told, until it is told none."""
     torch.set_num_threads(1)
     if len(orders) > 1:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=len(orders))
-    trainer = Trainer()
+    trainer = Trainer(case)
     while steps := orders[rank].get():
         start = time.process_time()
         trainer.take(steps)
         done.put(time.process_time() - start)
 
 
-def main() -> None:
-    """Measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=8)
-    arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
-    movielens()  # where the data is missing this says so, before anybody waits for anybody
+def many_users() -> Training:
+    """Made data with ten users for each item: 20,000 users, 2,000 items, 20 draws of an item per user; no friends."""
+    data = made(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
+    train = make_split(data, UnseenUsers(test=0.1, validation=0.1), 0).train
+    alone = {t: edges for t, edges in train.users.relations.items() if t[2] != USER}
+    return replace(train, users=replace(train.users, relations=alone))
+
+
+CASES: Mapping[str, tuple[Callable[[], Training], int, int | None, FinetuneConfig]] = {
+    "ml-1m": (lambda: movielens().train, 3, None, FinetuneConfig()),
+    "many users": (many_users, 3, None, FinetuneConfig()),
+    "many users, sampled": (many_users, 2, 10, FinetuneConfig(loss="sampled_softmax", batch_users=2048)),
+}
+"""Name -> what makes the data, layers, fan-out, settings."""
+
+
+def compare(case: str, rounds: int, steps: int) -> dict[str, Any]:
+    """Measures one process and two, in turn, in one case."""
     context = multiprocessing.get_context("spawn")
     seconds: dict[str, list[float]] = {"one process": [], "two processes": []}
     busy: dict[str, list[float]] = {"one process": [], "two processes": []}
@@ -89,15 +115,15 @@ def main() -> None:
         for name, size in (("one process", 1), ("two processes", PROCESSES)):
             orders, done = [context.SimpleQueue() for _ in range(size)], context.SimpleQueue()
             store = str(Path(folder) / name)
-            team = [context.Process(target=work, args=(rank, store, orders, done)) for rank in range(size)]
+            team = [context.Process(target=work, args=(case, rank, store, orders, done)) for rank in range(size)]
             for process in team:
                 process.start()
             teams.append((name, orders, done, team))
-        for number in range(arguments.rounds + 1):
+        for number in range(rounds + 1):
             for name, orders, done, _ in teams:
                 start = time.perf_counter()
                 for order in orders:
-                    order.put(1 if number == 0 else arguments.steps)
+                    order.put(1 if number == 0 else steps)
                 most = max(done.get() for _ in orders)
                 if number > 0:  # the first step builds what later ones use
                     seconds[name].append(time.perf_counter() - start)
@@ -106,17 +132,31 @@ def main() -> None:
             for order, process in zip(orders, team, strict=True):
                 order.put(0)
                 process.join()
+    return {
+        "steps_per_second": {name: steps / s for name, s in medians(seconds).items()},
+        "ratios": {
+            "two processes / one process": ratio(seconds, "one process", "two processes"),
+            "by processor time": ratio(busy, "one process", "two processes"),
+        },
+        "seconds": {name: [round(s, 2) for s in values] for name, values in seconds.items()},
+        "processor_seconds": {name: [round(s, 2) for s in values] for name, values in busy.items()},
+    }
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=8)
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    movielens()  # where the data is missing this says so, before anybody waits for anybody
     write(
         "processes",
         {
-            "what": "whole-graph steps of fine-tuning on ML-1M, 256 users each, one thread per process",
-            "steps_per_second": {name: arguments.steps / s for name, s in medians(seconds).items()},
-            "ratios": {
-                "two processes / one process": ratio(seconds, "one process", "two processes"),
-                "by processor time": ratio(busy, "one process", "two processes"),
-            },
-            "seconds": {name: [round(s, 2) for s in values] for name, values in seconds.items()},
-            "processor_seconds": {name: [round(s, 2) for s in values] for name, values in busy.items()},
+            "what": "steps of fine-tuning, one thread per process; see experiments/bench_processes.py for the cases",
+            "cases": {case: compare(case, arguments.rounds, arguments.steps) for case in CASES},
             "target": {"two processes / one process": 1.2},
         },
     )
