@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnrec import distributed, losses
+from gnnrec.adjacency import runs
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.encoder import Block, Encoder
 from gnnrec.graph import INTERACTS, reverse
@@ -150,8 +151,7 @@ def _steps(
     order = active[torch.randperm(len(active), generator=generator)]
     for batch in order.split(config.batch_users):
         count = count_of[batch]
-        row = torch.arange(len(batch)).repeat_interleave(count)  # [P], the batch's edges
-        place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]  # [P], among the edges of its user
+        row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
         shown = _shown(count, config.cold_share, generator)
         hidden = _order(row, generator) >= shown[row]
         row, place = row[hidden], place[hidden]

@@ -16,6 +16,7 @@ from gnnrec.data.dataset import ITEM, USER
 from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
 from gnnrec.finetune import FinetuneConfig, finetune
+from gnnrec.graph import build_graph
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.member import REGRESSION, Member, Part, Shares, tables
 from gnnrec.pretrain import PretrainConfig, pretrain
@@ -182,10 +183,10 @@ class GraphRecommender:
         part = Part.of(train, self.encoder_config.channels, seed)
         seeds_of_members = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
         self._set_up([self._member(part, s) for s in seeds_of_members])
-        return part.graph
+        return build_graph(train) if part.folding.needed else part.graph  # the audit knows columns as they are
 
     def _member(self, part: Part, seed: int) -> Member:
-        outputs = tuple(part.block.num_targets) if self.pretrain_config is not None else (USER, ITEM)
+        outputs = part.graph.node_types if self.pretrain_config is not None else (USER, ITEM)
         return Member(part, self.encoder_config, self.layer_class, outputs, seed)
 
     def _set_up(self, members: list[Member]) -> None:

@@ -16,7 +16,7 @@ from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
 from gnnrec.errors import ConfigError
 from gnnrec.finetune import ItemRanker
 from gnnrec.folding import Folding
-from gnnrec.graph import INTERACTS, build_graph
+from gnnrec.graph import INTERACTS, build_graph, node_counts
 from gnnrec.known import Training, Users
 from gnnrec.spectral import SpectralRegression, Spectrum, attribute_vectors, decompose, start_vectors
 
@@ -48,8 +48,8 @@ class Part:
     Attributes:
         train: the training users, many attribute columns folded into one.
         folding: how they are folded.
-        graph: of the training users alone, nothing folded: for the audit.
-        block: the graph of `train`, ready for message passing.
+        graph: of them alone.
+        block: the same graph, ready for message passing.
         spectrum: the singular vectors of their histories.
     """
 
@@ -62,17 +62,16 @@ class Part:
     @classmethod
     def of(cls, train: Training, rank: int, seed: int) -> "Part":
         """Builds all that an encoder needs, from the training users and nothing else."""
-        folding, graph = Folding(train), build_graph(train)
+        folding = Folding(train)
         folded = folding.training(train)
-        block = whole_graph(build_graph(folded) if folding.needed else graph)
-        return cls(folded, folding, graph, block, decompose(folded, rank, seed))
+        graph = build_graph(folded)
+        return cls(folded, folding, graph, whole_graph(graph), decompose(folded, rank, seed))
 
     @property
     def edges(self) -> dict[EdgeType, Tensor]:
         """The relations that link prediction asks for, without their reverses: [2, E] int64 each."""
         relations = (relation.type for relation in self.train.relations)
-        by_relation = {t: self.block.adjacency[t] for t in (INTERACTS, *self.train.users.relations, *relations)}
-        return {t: edges.edge_index[:, edges.edge_id.argsort()] for t, edges in by_relation.items()}
+        return {t: self.graph[t].edge_index for t in (INTERACTS, *self.train.users.relations, *relations)}
 
 
 class Member:
@@ -100,7 +99,7 @@ class Member:
         self.relations = {path[1]: path for path in (INTERACTS, *part.train.users.relations)}
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(seed, "weights"))
-            encoder = Encoder(part.block.num_targets, tuple(part.block.adjacency), config, layer_class, outputs)
+            encoder = Encoder(node_counts(part.graph), part.graph.edge_types, config, layer_class, outputs)
         if config.start == "spectral":
             starts = attribute_vectors(part.train, part.spectrum, config.channels)
             for node_type, start in {**starts, ITEM: start_vectors(part.spectrum, config.channels)}.items():

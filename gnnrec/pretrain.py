@@ -1,7 +1,6 @@
 """Pretraining: link prediction over every relation of the graph."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,9 +17,6 @@ from gnnrec.sampling import FanOut
 from gnnrec.sharding import Shard
 from gnnrec.tracking import Tracker
 from gnnrec.training import LoopConfig, train
-
-EVERY = slice(None)
-"""Places of the edges of a relation that may be asked about but carries no messages, so that a shard has none of it."""
 
 
 class PretrainConfig(LoopConfig):
@@ -113,7 +109,7 @@ def pretrain(
         parts = [_parts(kept.nonzero().flatten(), config.asked, generator) for kept in visible]
         for step in range(max(len(part) for part in parts)):
             asked = [part[step] if step < len(part) else part[0][:0] for part in parts]
-            hidden = shard.block
+            hidden = shard
             for i, edge_type in enumerate(edge_types):
                 kept = visible[i].clone()
                 kept[asked[i]] = False
@@ -122,16 +118,14 @@ def pretrain(
                 if edge_type == INTERACTS:
                     cold = torch.rand(shard.num_users, generator=generator) < config.cold_share
                     kept &= ~cold[edges[edge_type][0]]
-                hidden = hidden.hide(edge_type, kept[shard.edges.get(edge_type, EVERY)])
-            yield _step(
-                model, replace(shard, block=hidden), edge_types, edges, asked, reached, config, loss, fan_out, generator
-            )
+                hidden = hidden.hide(edge_type, kept)
+            yield _step(model, hidden, edge_types, edges, asked, reached, config, loss, fan_out, generator)
 
-    seen = shard.block
+    seen = shard
     for i, edge_type in enumerate(edge_types):
-        seen = seen.hide(edge_type, visible[i][shard.edges.get(edge_type, EVERY)])
+        seen = seen.hide(edge_type, visible[i])
     negative = [_others(edges[t][1, held_out[i]], reached[i], 100, drawer) for i, t in enumerate(edge_types)]
-    measure = _measure(model, replace(shard, block=seen), edge_types, edges, held_out, negative) if choose else None
+    measure = _measure(model, seen, edge_types, edges, held_out, negative) if choose else None
     return train(model, epoch, measure, config, "pretrain", seed, tracker)
 
 

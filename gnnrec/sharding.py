@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,14 +26,15 @@ class Shard:
 
     Attributes:
         block: the edges; of users, its nodes are the own ones.
-        edges: edge type -> [E'] int64, places of the own edges in the graph's list of edges, ascending; or all.
+        edges: edge type -> [E'] int64, places of the own edges in the graph's list of edges, ascending; types of which
+            the process has all edges are left out.
         first: the graph's number of the first own user.
         size: own users.
         num_users: users of all processes.
     """
 
     block: Block
-    edges: Mapping[EdgeType, Tensor | slice]
+    edges: Mapping[EdgeType, Tensor]
     first: int
     size: int
     num_users: int
@@ -42,12 +43,17 @@ class Shard:
     def whole(cls, block: Block) -> "Shard":
         """A graph that one process has for itself."""
         users = block.num_targets[USER]
-        return cls(block, dict.fromkeys(block.adjacency, slice(None)), 0, users, users)
+        return cls(block, {}, 0, users, users)
 
     @property
     def alone(self) -> bool:
         """Whether the process has all users."""
         return self.size == self.num_users
+
+    def hide(self, edge_type: EdgeType, kept: Tensor) -> "Shard":
+        """The shard without some edges, see `Block.hide`; `kept` is over all edges of the graph."""
+        own = kept[self.edges[edge_type]] if edge_type in self.edges else kept
+        return replace(self, block=self.block.hide(edge_type, own))
 
     def number(self, users: Tensor) -> Tensor:
         """The numbers here of some of the graph's users: [B] int64 -> [B] int64."""
@@ -95,13 +101,12 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
         raise ConfigError(f"trainer.devices: {processes} processes are too many for {count[USER]} training users")
     first, size = bounds[distributed.rank()], sizes[distributed.rank()]
     adjacency: dict[EdgeType, Adjacency] = {}
-    places: dict[EdgeType, Tensor | slice] = {}
+    places: dict[EdgeType, Tensor] = {}
     for edge_type in graph.edge_types:
         edges = graph[edge_type].edge_index.clone()
         ends = [end for end in (0, 1) if edge_type[2 * end] == USER]
         if not ends:
             adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], count[edge_type[2]])
-            places[edge_type] = slice(None)
             continue
         for end in ends:
             edges[end] = (edges[end] - first) % count[USER]

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from two_processes import in_two
 
-from gnnrec import distributed
+from gnnrec import distributed, folding
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.data.made import made
 from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.finetune import FinetuneConfig, _steps
+from gnnrec.folding import MOST
 from gnnrec.gnn import GraphRecommender
 from gnnrec.graph import INTERACTS
 from gnnrec.member import Member
@@ -81,7 +82,7 @@ def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str,
 
     def work() -> tuple[Tensor, Tensor]:
         shard = shard_of(member)
-        block = shard.block.hide(INTERACTS, kept[shard.edges[INTERACTS]]).silence(silent.roll(-shard.first))
+        block = shard.hide(INTERACTS, kept).block.silence(silent.roll(-shard.first))
         everyone = {USER: torch.arange(shard.size), ITEM: torch.arange(split.train.num_items)}
         with torch.no_grad():
             x = vectors(member.ranker.encoder, block, everyone)
@@ -94,10 +95,16 @@ def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str,
     torch.testing.assert_close(both[0][1], items, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bpr", "bce"])
-def test_losses_and_gradients_add_up_to_those_of_one_process(tmp_path: Path, loss: Any) -> None:
+@pytest.mark.parametrize(
+    ("loss", "most"), [("softmax", MOST), ("sampled_softmax", MOST), ("bpr", MOST), ("bce", MOST), ("softmax", 0)]
+)
+def test_losses_and_gradients_add_up_to_those_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: Any, most: int
+) -> None:
+    monkeypatch.setattr(folding, "MOST", most)
     split = made_split()
     _, member = member_of(split)
+    assert member.part.folding.needed == (most == 0)
     config = FinetuneConfig(loss=loss, batch_users=7, negatives=5, cold_share=0.5)
 
     def work() -> list[Tensor]:
