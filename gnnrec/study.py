@@ -1,5 +1,6 @@
 """An Optuna study that several workers share: which trial comes next, which was lost, what the budget leaves."""
 
+import itertools
 import os
 import socket
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from gnnrec.search_space import SearchSpace
 
 STARTUP_TRIALS = 5
 """Trials drawn evenly, before those that the sampler bases on earlier values."""
-OWN, WORKER, RECORD = "own", "worker", "record"
+OWN, PLACE, WORKER, RECORD = "own", "place", "worker", "record"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Study:
 
     Finished trials count towards the budget, failed ones too, and so does one that a worker is busy with. A trial whose
     worker has died is lost: it does not count, and nobody waits for it. (Only a death on this machine can be seen; a
-    worker on another one passes for alive.) What is drawn hangs on the seed, on the trial's place among those that
-    count, and on the values so far, so that a search that was broken off goes on as if it had not been.
+    worker on another one passes for alive.) What is drawn hangs on the seed, on the trial's place, and on the values so
+    far; the place of a lost trial goes to the next one, so that a search that was broken off goes on as if it had not
+    been, and nothing is drawn twice.
 
     Source: Bergstra, Bardenet, Bengio, Kegl, "Algorithms for Hyper-Parameter Optimization", NIPS 2011, section 4 (tree
         of Parzen estimators); library optuna. Differs: the first trial has the config's own options, so that a search
@@ -143,10 +145,12 @@ class Study:
         trial = self._study.ask()
         trial.set_user_attr(WORKER, _worker())
         own = bool(trial.user_attrs.get(OWN))
-        place = sum(number < trial.number for number in self._counted())
-        if place >= self.budget.trials:  # another worker was faster
+        earlier = [other for other in self._counted() if other.number < trial.number]
+        if len(earlier) >= self.budget.trials:  # another worker was faster
             self.give_back(Proposal(trial, {}, own))
             return None
+        place = self._free_place(trial.number)
+        trial.set_user_attr(PLACE, place)
         seed = seeds.integer(self.seed, f"trial {place}") % 2**32
         self._study.sampler = self._sampler(n_startup_trials=STARTUP_TRIALS, seed=seed, multivariate=False)
         names = [name for name in self.space if not own or self.space[name].holds(self.own[name])]
@@ -178,10 +182,17 @@ class Study:
         sign = 1 if self.lower_is_better else -1
         return min(found, key=lambda record: (sign * (record.value or 0.0), record.number), default=None)
 
-    def _counted(self) -> list[int]:
-        """Numbers of the trials that count: those with a record, and those that are being made."""
+    def _counted(self) -> list[Any]:
+        """The trials that count: those with a record, and those that are being made."""
         running = self._states.RUNNING  # read once: a trial that ends between two looks would be counted twice
-        return [t.number for t in self._trials(*self._states) if t.state == running or _is_finished(t)]
+        return [t for t in self._trials(*self._states) if t.state == running or _is_finished(t)]
+
+    def _free_place(self, number: int) -> int:
+        """The smallest place that nobody has, but for those that earlier trials are about to take."""
+        others = [trial for trial in self._counted() if trial.number != number]
+        taken = {trial.user_attrs[PLACE] for trial in others if PLACE in trial.user_attrs}
+        about_to = sum(PLACE not in trial.user_attrs and trial.number < number for trial in others)
+        return next(itertools.islice((place for place in itertools.count() if place not in taken), about_to, None))
 
     def _drop_lost(self) -> None:
         """Closes the trials of dead workers."""
