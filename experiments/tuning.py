@@ -29,7 +29,11 @@ VARIANTS = {
     "graphsage-no-encoder": "graphsage-no-pretraining",
 }
 """Config -> the one whose search it takes its options from: they differ in one thing, and in nothing else."""
-FIXED = ("item-mean", "biases", "biases-zero", "friends-one-hop", "mixed-neighbourhood", "graphsage-default")
+FIXED = (
+    *("item-mean", "biases", "biases-zero"),
+    *("friends-one-hop", "tag-cosine", "tag-neighbourhood", "mixed-neighbourhood"),
+    "graphsage-default",
+)
 """Configs whose options are not searched: floors as they were computed, and the graph model as it comes."""
 BY_HAND = "Options chosen on validation users. "
 """What the head of a config says whose options were not searched."""
