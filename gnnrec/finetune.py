@@ -245,8 +245,8 @@ def _sampled_loss(
             return _nothing(x)
         true, false = x[ITEM][: len(item)], x[ITEM][len(item) :]
         positive = ranker.score_pairs(x[USER][row], true, item)
-        negative = ranker.score_pairs(x[USER][:, None], false, drawn)[row]  # [B, K] -> [P, K]
-        return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn])
+        negative = ranker.score_pairs(x[USER][:, None], false, drawn)  # [B, K]
+        return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn], row)
     drawn = sampler.draw((len(mine), config.negatives), generator)[mine]  # [P, K]
     x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, fan_out, generator)
     if not len(item):

@@ -69,17 +69,20 @@ def softmax(score: Tensor, row: Tensor, item: Tensor) -> Tensor:
     return -log_probability.sum() / max(len(row), 1)
 
 
-def sampled_softmax(positive: Tensor, negative: Tensor, log_chance: Tensor, log_chance_negative: Tensor) -> Tensor:
+def sampled_softmax(
+    positive: Tensor, negative: Tensor, log_chance: Tensor, log_chance_negative: Tensor, row: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of a true item against drawn ones, corrected for how often each item is drawn.
 
     Source: Bengio, Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language
         Model", IEEE TNN 2008; the correction subtracts log q from each score.
 
     Args:
-        positive: [B] scores of true items.
+        positive: [P] scores of true items.
         negative: [B, K] scores of drawn items.
-        log_chance: [B] log of the chance that the true item is drawn.
+        log_chance: [P] log of the chance that the true item is drawn.
         log_chance_negative: [B, K] (or [K]) log of the chance that each drawn item is drawn.
+        row: [P] int64, the row of drawn items that each true item stands against; left out, its own: B is P then.
 
     Returns:
         A scalar.
@@ -88,6 +91,6 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_chance: Tensor, log_
         >>> sampled_softmax(torch.zeros(1), torch.zeros(1, 3), torch.zeros(1), torch.zeros(3))
         tensor(1.3863)
     """
-    true = (positive - log_chance)[:, None]
-    drawn = negative - log_chance_negative
-    return (torch.cat([true, drawn], dim=1).logsumexp(dim=1) - true[:, 0]).mean()
+    true = positive - log_chance
+    drawn = (negative - log_chance_negative).logsumexp(dim=1)  # before rows are repeated: [B], and no [P, K]
+    return (torch.logaddexp(true, drawn if row is None else drawn[row]) - true).mean()

@@ -103,8 +103,8 @@ def _nodes(
     found: dict[int, float] = {}
     for value, weight in values.items():
         if target == USER:
-            place = user_ids.get_indexer(pd.Index([value], dtype=object))
-            row = (train.users.index == int(place[0])).nonzero().flatten().tolist() if place[0] >= 0 else []
+            place = _place(user_ids, value)
+            row = (train.users.index == place).nonzero().flatten().tolist() if place >= 0 else []
             node = row[0] if row else -1
         elif bounds is not None:
             number = _number(value)
@@ -113,7 +113,7 @@ def _nodes(
                 continue
             node = int(bin_number(np.array([number]), bounds)[0])
         else:
-            node = int(train.ids[target].get_indexer(pd.Index([value], dtype=object))[0])
+            node = _place(train.ids[target], value)
         if node < 0 or not train.reachable[target][node]:
             what = "no training user" if target == USER else "a value that training has not seen"
             hint = "" if target == USER else f"; known: {_some(train.ids[target])}"
@@ -121,6 +121,11 @@ def _nodes(
             continue
         found[node] = found.get(node, 0.0) + weight
     return list(found), list(found.values())
+
+
+def _place(ids: pd.Index, value: str) -> int:
+    """Where a value stands among ids; -1 where it does not."""
+    return int(ids.get_loc(value)) if value in ids else -1
 
 
 def _number(value: str) -> float:

@@ -101,6 +101,13 @@ def test_sampled_softmax_takes_one_chance_per_drawn_item_for_all_rows():
     assert one.item() == pytest.approx(losses.sampled_softmax(positive, negative, chance, shared.expand(3, 4)).item())
 
 
+def test_sampled_softmax_of_several_true_items_against_the_same_drawn_ones():
+    negative, row = random(2, 4, seed=1), torch.tensor([1, 0, 1])
+    positive, chance, shared = random(3), random(3, seed=2), random(4, seed=3)
+    repeated = losses.sampled_softmax(positive, negative[row], chance, shared)
+    assert losses.sampled_softmax(positive, negative, chance, shared, row).item() == pytest.approx(repeated.item())
+
+
 def test_sampled_softmax_corrects_for_how_often_an_item_is_drawn():
     # Items drawn with chance q and scored log q are as likely as one another: -log(1 / (1 + 2)).
     chance = torch.tensor([0.5, 0.1]).log()
