@@ -252,7 +252,7 @@ PROTOCOLS = (
         groups=("body_type",),
         floors=(Floor("popularity", "ndcg@10", 0.0567, 0.004),),
     ),
-    Protocol("ta-feng", "Ta-Feng, age and area", LISTS, (0,)),
+    Protocol("ta-feng", "Ta-Feng, age and area", ("ndcg@10", "ndcg@20", *LISTS[1:]), (0,)),
     Protocol(
         "hetrec-lastfm-shots", "Last.fm, first listens", SHOTS, compared="k1/ndcg@10", options_from="hetrec-lastfm"
     ),

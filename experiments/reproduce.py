@@ -23,6 +23,7 @@ from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
 from experiments.quick import quick_overrides
 from experiments.render import floor_lines, read_kept, render, suspects
+from experiments.targets import render_targets
 from gnnrec.config import NamedConfig, read_config
 from gnnrec.data.config import NamedData
 from gnnrec.data.sources import fetch, find, source_named
@@ -96,7 +97,7 @@ def render_all(results: Path, tables: Path, figures: Path) -> dict[str, dict[str
     for protocol, content in kept:
         for path, text in render(protocol, content, tables).items():
             path.write_text(text)
-    for path, text in render_budgets(tables).items():
+    for path, text in {**render_budgets(tables), **render_targets(kept, tables)}.items():
         path.write_text(text)
     (tables / "numbers.tex").write_text(numbers_tex(kept))
     draw(kept, figures)

@@ -9,6 +9,7 @@ from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
 from experiments.reproduce import README
+from experiments.targets import render_targets
 from gnnrec.config import read_config
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
@@ -23,6 +24,11 @@ def test_the_committed_tables_are_those_of_the_committed_results(protocol, kept)
 
 def test_the_committed_budgets_are_those_of_the_logs():
     for path, text in render_budgets(TABLES).items():
+        assert path.read_text() == text
+
+
+def test_the_committed_targets_are_those_of_the_results():
+    for path, text in render_targets(KEPT, TABLES).items():
         assert path.read_text() == text
 
 
@@ -50,7 +56,7 @@ def test_every_cell_can_be_traced(protocol, kept):
 def test_every_result_and_table_belongs_to_a_protocol():
     known = {protocol.name for protocol in PROTOCOLS}
     assert {path.stem for path in RESULTS.glob("*.json") if not path.stem.startswith("bench_")} <= known
-    assert {path.stem for path in TABLES.glob("*.md")} - {"budgets"} == set(NAMES)
+    assert {path.stem for path in TABLES.glob("*.md")} - {"budgets", "targets"} == set(NAMES)
 
 
 def test_names_are_unique_and_configs_have_a_protocol():

@@ -1,0 +1,70 @@
+"""The table of targets, from made runs: a target is met by number and by p-value, or not at all."""
+
+from dataclasses import replace
+
+import pytest
+from made_runs import PROTOCOL, made_rows
+
+from experiments import targets as module
+from experiments.comparisons import comparisons
+from experiments.protocols import PROTOCOLS
+from experiments.targets import DEFAULT, SEARCHED, TARGETS, Target, targets
+
+
+def kept_of(lead):
+    rows = made_rows()
+    baseline = rows["als"]
+    for name, gain in ((SEARCHED, lead), (DEFAULT, lead / 4)):
+        rows[name] = [
+            replace(
+                run,
+                result=run.result.model_copy(
+                    update={
+                        "name": name,
+                        "config": {"model": {"class": "GraphRecommender"}, "seed": run.result.seed},
+                        "metrics": run.result.metrics | {"ndcg@10": run.result.metrics["ndcg@10"] + gain},
+                    }
+                ),
+                per_user=run.per_user.assign(**{"ndcg@10": run.per_user["ndcg@10"] + gain}),
+            )
+            for run in baseline
+        ]
+    del rows["graphsage"]
+    return {"columns": comparisons(rows, PROTOCOL)}
+
+
+@pytest.mark.parametrize(
+    ("lead", "wanted", "met"),
+    [(0.04, 0.0, "searched and default"), (0.04, 0.02, "searched"), (0.04, 0.05, "none"), (0.0, 0.0, "none")],
+)
+def test_a_target_is_met_by_the_number_and_by_a_lead_over_the_best_baseline(monkeypatch, lead, wanted, met):
+    kept = kept_of(lead)
+    best = kept["columns"]["ndcg@10"]["rows"]["als"]["mean"]
+    monkeypatch.setattr(module, "TARGETS", (Target("made", "ndcg@10", None, best + wanted), Target("other", "x", 0, 0)))
+    table = targets([(PROTOCOL, kept)])
+    (row,) = table.cells
+    assert row[:3] == ("Made users", "ndcg@10", "-")
+    assert row[4:7] == (f"{best:.4f}", f"{best + lead:.4f}", f"{best + lead / 4:.4f}")
+    assert row[-1] == met
+    assert "Not run in full yet: other." in table.caption
+
+
+def test_a_target_may_be_a_share_over_the_best_baseline_and_of_an_error_lower_is_better(monkeypatch):
+    kept = kept_of(0.04)
+    best = kept["columns"]["ndcg@10"]["rows"]["als"]["mean"]
+    aims = (Target("made", "ndcg@10", 0.4, None, over_best=0.01), Target("made", "ndcg@10", 0.4, None, over_best=0.5))
+    monkeypatch.setattr(module, "TARGETS", aims)
+    near, far = targets([(PROTOCOL, kept)]).cells
+    assert (near[3], far[3]) == (f"{best * 1.01:.4f}", f"{best * 1.5:.4f}")
+    assert (near[-1], far[-1]) == ("searched and default", "none")
+    assert module._reached("k1/rmse", 1.0, 1.1)
+    assert not module._reached("rmse", 1.2, 1.1)
+
+
+def test_every_target_belongs_to_a_row_and_a_column_of_its_protocol():
+    by_name = {protocol.name: protocol for protocol in PROTOCOLS}
+    for target in TARGETS:
+        protocol = by_name[target.protocol]
+        names = {path.stem for path in protocol.configs()}
+        assert {target.searched, DEFAULT} <= names
+        assert target.metric in protocol.columns, target
