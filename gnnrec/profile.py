@@ -124,8 +124,10 @@ def _nodes(
 
 
 def _place(ids: pd.Index, value: str) -> int:
-    """Where a value stands among ids; -1 where it does not."""
-    return int(ids.get_loc(value)) if value in ids else -1
+    """Where a value stands among ids, each of which is there once; -1 where it does not."""
+    place = ids.get_loc(value) if value in ids else -1
+    assert isinstance(place, int)
+    return place
 
 
 def _number(value: str) -> float:
