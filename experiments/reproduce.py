@@ -158,9 +158,14 @@ def chosen_protocols(names: list[str] | None) -> list[Protocol]:
     return [known[name] for name in names] if names else list(PROTOCOLS)
 
 
-if __name__ == "__main__":
+def start(command: typer.Typer) -> None:
+    """Runs a command line; what a person can mend ends it with one line and exit code 2."""
     try:
-        app()
+        command()
     except InputError as error:
         err.print(f"error: {error}", markup=False)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    start(app)

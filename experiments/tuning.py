@@ -6,7 +6,6 @@ python -m experiments.tuning --adopt             searches nothing; the logs' opt
 """
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from experiments.protocols import ROOT, TUNING, Protocol
-from experiments.reproduce import chosen_protocols, err, missing_data
+from experiments.reproduce import chosen_protocols, err, missing_data, start
 from gnnrec.config import TuningConfig, read_config, replace_options
 from gnnrec.errors import InputError
 from gnnrec.results import replace_file
@@ -128,8 +127,4 @@ def _say(protocol: str, line: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except InputError as error:
-        err.print(f"error: {error}", markup=False)
-        sys.exit(2)
+    start(app)
