@@ -1,61 +1,17 @@
 """What the graph model was meant to reach, and what it reached: rows from the kept results."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.protocols import Protocol
+from experiments.protocols import PROTOCOLS, Protocol, Target
 from experiments.render import LEVEL, NOT_MEASURED
 from gnnrec.pairing import LOWER_IS_BETTER
 from gnnrec.tables import DASH
 from gnnrec.text_table import Table, latex_text
 
-SEARCHED, DEFAULT = "graphsage-no-pretraining", "graphsage-default"
+DEFAULT = "graphsage-default"
 HEADER = ("protocol", "metric", "to beat", "target", "best baseline", "searched", "default", "default, lead", "met by")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A number that was aimed at before the runs.
-
-    Attributes:
-        protocol: its name.
-        metric: as in results.
-        to_beat: the best floor or published number that was known then.
-        target: what is aimed at.
-        searched: the config whose options were searched.
-        over_best: in the place of a number, the share by which the best baseline is to be passed.
-    """
-
-    protocol: str
-    metric: str
-    to_beat: float | None
-    target: float | None
-    searched: str = SEARCHED
-    over_best: float = 0.0
-
-
-TARGETS = (
-    Target("hetrec-lastfm", "precision@1", 0.5921, 0.62),
-    Target("hetrec-lastfm", "precision@20", 0.3604, 0.378),
-    Target("hetrec-lastfm", "map@100", 0.1853, 0.197),
-    Target("hetrec-lastfm-friends", "precision@20", 0.3441, 0.358),
-    Target("hetrec-lastfm-friends", "map@100", 0.1725, 0.182),
-    Target("heater-lastfm", "ndcg@20", 0.388, 0.405),
-    Target("ml-1m", "ndcg@10", 0.4174, 0.425),
-    Target("renttherunway", "ndcg@10", 0.0690, 0.0720),
-    Target("ml-100k", "ndcg@10", 0.4176, 0.424),
-    Target("ta-feng", "ndcg@20", None, None, over_best=0.03),
-    Target("ml-100k-agnn", "rmse", 1.0180, 1.012),
-    Target("ml-100k-agnn", "mae", 0.8115, 0.808, "graphsage-absolute"),
-    Target("ml-100k-rated", "rated_ndcg@10", 0.7068, 0.712),
-    Target("ml-1m-rated", "rated_ndcg@10", 0.7491, 0.756),
-    *(
-        Target("ml-1m-shots", f"k{k}/ndcg@10", to_beat, target)
-        for k, to_beat, target in ((1, 0.398, 0.455), (2, 0.430, 0.480), (5, 0.496, 0.520), (10, 0.507, 0.540))
-    ),
-)
 
 
 def render_targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]], folder: Path) -> dict[Path, str]:
@@ -75,10 +31,9 @@ def render_targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]], folder: P
 
 def targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> Table:
     """A row for each target of a protocol that has results."""
-    by_name = {protocol.name: (protocol, content) for protocol, content in kept}
-    cells = [_row(target, *by_name[target.protocol]) for target in TARGETS if target.protocol in by_name]
-    missing = dict.fromkeys(target.protocol for target in TARGETS if target.protocol not in by_name)
-    return Table(HEADER, cells, set(), _caption(list(missing)), [])
+    cells = [_row(target, protocol, content) for protocol, content in kept for target in protocol.targets]
+    there = {protocol.name for protocol, _ in kept}
+    return Table(HEADER, cells, set(), _caption([p.name for p in PROTOCOLS if p.targets and p.name not in there]), [])
 
 
 def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[str, ...]:
@@ -86,7 +41,7 @@ def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[s
     means = {name: row["mean"] for name, row in rows.items() if row is not None}
     main = kept["columns"][protocol.main]
     best = means.get(main["floor"])
-    aim = target.target if target.target is not None or best is None else best * (1 + target.over_best)
+    aim = target.value if target.value is not None or best is None else best * (1 + target.over_best)
     lead = main["to_floor"][DEFAULT]
     met = [
         word

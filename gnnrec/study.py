@@ -3,7 +3,7 @@
 import itertools
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -145,11 +145,11 @@ class Study:
         trial = self._study.ask()
         trial.set_user_attr(WORKER, _worker())
         own = bool(trial.user_attrs.get(OWN))
-        earlier = [other for other in self._counted() if other.number < trial.number]
-        if len(earlier) >= self.budget.trials:  # another worker was faster
+        others = [other for other in self._counted() if other.number != trial.number]
+        if sum(other.number < trial.number for other in others) >= self.budget.trials:  # another worker was faster
             self.give_back(Proposal(trial, {}, own))
             return None
-        place = self._free_place(trial.number)
+        place = _free_place(trial.number, others)
         trial.set_user_attr(PLACE, place)
         seed = seeds.integer(self.seed, f"trial {place}") % 2**32
         self._study.sampler = self._sampler(n_startup_trials=STARTUP_TRIALS, seed=seed, multivariate=False)
@@ -187,13 +187,6 @@ class Study:
         running = self._states.RUNNING  # read once: a trial that ends between two looks would be counted twice
         return [t for t in self._trials(*self._states) if t.state == running or _is_finished(t)]
 
-    def _free_place(self, number: int) -> int:
-        """The smallest place that nobody has, but for those that earlier trials are about to take."""
-        others = [trial for trial in self._counted() if trial.number != number]
-        taken = {trial.user_attrs[PLACE] for trial in others if PLACE in trial.user_attrs}
-        about_to = sum(PLACE not in trial.user_attrs and trial.number < number for trial in others)
-        return next(itertools.islice((place for place in itertools.count() if place not in taken), about_to, None))
-
     def _drop_lost(self) -> None:
         """Closes the trials of dead workers."""
         for trial in self._trials(self._states.RUNNING):
@@ -221,6 +214,13 @@ class Study:
 
     def _trials(self, *states: Any) -> list[Any]:
         return list(self._study.get_trials(deepcopy=False, states=states))
+
+
+def _free_place(number: int, others: Sequence[Any]) -> int:
+    """The smallest place that no other trial has, but for those that earlier ones are about to take."""
+    taken = {trial.user_attrs[PLACE] for trial in others if PLACE in trial.user_attrs}
+    about_to = sum(PLACE not in trial.user_attrs and trial.number < number for trial in others)
+    return next(itertools.islice((place for place in itertools.count() if place not in taken), about_to, None))
 
 
 def _is_finished(trial: Any) -> bool:
