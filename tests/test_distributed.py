@@ -116,13 +116,13 @@ def assert_alike(first: Path, second: Path) -> None:
     for one, other in zip(history(first), history(second), strict=True):
         assert one.keys() == other.keys()
         assert (one["stage"], one["epoch"]) == (other["stage"], other["epoch"])
-        # AdamW steps as far by a gradient that is all rounding: moving weights by 3e-9 shifts one process's losses too
-        assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
+        # AdamW steps as far by a gradient that is all rounding: 2e-4 was measured
+        assert other["loss"] == pytest.approx(one["loss"], rel=5e-4)
         # Ranks: a tie that rounding broke moves one of few edges or users.
-        assert other.get("mrr") == pytest.approx(one.get("mrr"), abs=0.02)
-        assert other.get("ndcg@10") == pytest.approx(one.get("ndcg@10"), abs=0.01)
+        assert other.get("mrr") == pytest.approx(one.get("mrr"), abs=0.005)
+        assert other.get("ndcg@10") == pytest.approx(one.get("ndcg@10"), abs=0.003)
     one, other = read_run(first), read_run(second)
-    assert one.result.metrics == pytest.approx(other.result.metrics, abs=0.01)
+    assert one.result.metrics == pytest.approx(other.result.metrics, abs=0.003)
     assert one.result.chosen.keys() == other.result.chosen.keys()
 
 
