@@ -34,7 +34,7 @@ tables: $(READY)
 	$(BIN)/python -m experiments.reproduce
 
 quick: $(READY)
-	$(BIN)/python -m experiments.reproduce --quick
+	$(BIN)/python -m experiments.reproduce --quick --workers 2
 
 bench: $(READY)
 	for name in propagation training time_to_quality unseen_users growth; do $(BIN)/python -m experiments.bench_$$name || exit 1; done

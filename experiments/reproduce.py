@@ -2,6 +2,7 @@
 
 python -m experiments.reproduce                     everything; goes on where it was broken off
 python -m experiments.reproduce ml-100k --seeds 1   one protocol, its first seed
+python -m experiments.reproduce --workers 2         two runs side by side; each run keeps one core busy
 python -m experiments.reproduce --quick             a smoke run of everything, whose results are thrown away
 python -m experiments.reproduce --render            tables and figures again, from the committed results
 """
@@ -12,8 +13,11 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import joblib
+import torch
 import typer
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from experiments.budgets import render_budgets
 from experiments.figures import draw
@@ -41,17 +45,18 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="One seed, one epoch, nothing kept.")] = False,
     only_render: Annotated[bool, typer.Option("--render", help="Run nothing; render from what is kept.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many seeds.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs that go side by side, each with one thread.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """Reproduces the tables and figures of the paper."""
     chosen = chosen_protocols(names)
     if quick:
         with tempfile.TemporaryDirectory() as folder:
-            reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, quick=True)
+            reproduce(chosen, Path(folder) / "runs", Path(folder) / "results", 1, workers, quick=True)
             render_all(*(Path(folder) / part for part in ("results", "tables", "figures")))
         return
     if not only_render:
-        reproduce(chosen, out, RESULTS, seeds)
+        reproduce(chosen, out, RESULTS, seeds, workers)
     kept = render_all(RESULTS, TABLES, FIGURES)
     README.write_text(replaced(README.read_text(), kept))
     for protocol in PROTOCOLS:
@@ -60,7 +65,13 @@ def main(
 
 
 def reproduce(
-    protocols: list[Protocol], out: Path, results: Path, seeds: int | None = None, *, quick: bool = False
+    protocols: list[Protocol],
+    out: Path,
+    results: Path,
+    seeds: int | None = None,
+    workers: int = 1,
+    *,
+    quick: bool = False,
 ) -> None:
     """Runs the protocols one after the other, and keeps each one's results as it finishes.
 
@@ -69,6 +80,7 @@ def reproduce(
         out: folder of the runs, `<out>/<protocol>/<config>/<seed>/`; finished runs are not run again.
         results: folder of the result files.
         seeds: only the first so many; None runs all.
+        workers: runs that go side by side, each with one thread: numbers do not hang on how many there are.
         quick: smoke runs, and only of data that is on this machine already.
     """
     for protocol in protocols:
@@ -79,9 +91,14 @@ def reproduce(
             why = f"no data {missing} on this machine" if missing else f"no configs in {CONFIGS.name}/{protocol.name}"
             err.print(f"{protocol.name}: skipped, {why}")
             continue
+        if quick:
+            configs = [read_config(path, quick_overrides(read_config(path))) for path in protocol.configs()]
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
-        for number, (config, seed) in enumerate(jobs, start=1):
-            _run(config, seed, protocol, out, f"{number} of {len(jobs)}", quick=quick)
+        show = err.is_terminal and workers == 1
+        side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
+        lines = side_by_side(joblib.delayed(_run)(*job, protocol.main, out / protocol.name, show) for job in jobs)
+        for number, line in enumerate(lines, start=1):
+            err.print(f"{protocol.name} {number} of {len(jobs)}: {line}")
         keep(protocol, out / protocol.name, results / f"{protocol.name}.json")
         err.print(f"{protocol.name}: {len(jobs)} runs, {time.monotonic() - started:.0f} s")
 
@@ -113,17 +130,15 @@ def _say_what_is_odd(protocol: Protocol, kept: dict[str, Any]) -> None:
         err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
 
 
-def _run(config: NamedConfig, seed: int, protocol: Protocol, out: Path, count: str, *, quick: bool) -> None:
-    folder = out / protocol.name / config.name / str(seed)
-    if quick:
-        path = CONFIGS / protocol.name / f"{config.name}.yaml"
-        config = read_config(path, quick_overrides(config))
+def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool) -> str:
+    """Runs one config with one seed and one thread; returns a line that says what came out."""
+    torch.set_num_threads(1)
     started = time.monotonic()
-    result = run(config.with_seed(seed), folder, progress=err.is_terminal).result
-    metric = result.metrics.get(protocol.main)
-    value = "-" if metric is None else f"{metric:.4f}"
-    seconds = time.monotonic() - started
-    err.print(f"{protocol.name} {count}: {config.name} seed {seed}  {protocol.main} {value}  ({seconds:.1f} s)")
+    with threadpool_limits(1):
+        result = run(config.with_seed(seed), out / config.name / str(seed), progress=progress).result
+    value = result.metrics.get(metric)
+    shown = "-" if value is None else f"{value:.4f}"
+    return f"{config.name} seed {seed}  {metric} {shown}  ({time.monotonic() - started:.1f} s)"
 
 
 def missing_data(configs: list[NamedConfig], *, local: bool) -> str:

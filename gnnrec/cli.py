@@ -181,7 +181,7 @@ def recommend(
 ) -> None:
     """Recommends items to a user who stands in no file."""
     from gnnrec.profile import parse
-    from gnnrec.serve import load_run, recommend_to
+    from gnnrec.serve import RECALL_AT, RECALL_OF, load_run, recommend_to
 
     profile = parse(user)
     served = load_run(run_folder)
@@ -189,6 +189,9 @@ def recommend(
     rows, notes = recommend_to(served, profile, chosen, number)
     for note in notes:
         err.print(f"warning: {note}", markup=False, highlight=False, soft_wrap=True)
+    if served.index is not None:
+        found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} training users"
+        err.print(f"an index of {len(served.index.items)} items was asked; {found}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"items": rows, "warnings": notes}))
         return

@@ -54,6 +54,16 @@ class TuningConfig(BaseModel):
     """What to choose by, `ndcg@10` for example; left out, the first of `evaluate`. Where there are shots, its mean."""
 
 
+class ServeConfig(BaseModel):
+    """How a finished run answers for one user after the other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index_from: int = Field(1_000_000, ge=1)
+    """Ranked items from which on lists come from an index (faiss) instead of from every item's score, where scores are
+    inner products: a graph model without any path beside its encoder (`model.shares: {}`)."""
+
+
 class Expected(BaseModel):
     """A number that the config is known to give."""
 
@@ -89,6 +99,8 @@ class RunConfig(BaseModel):
     """Where to report to."""
     tuning: TuningConfig = TuningConfig()
     """Budget of `gnnrec tune`."""
+    serve: ServeConfig = ServeConfig()
+    """How `gnnrec recommend` finds the best items."""
     expected: dict[str, Expected] = Field(default_factory=dict)
     """Metric -> the number that the seeds of the tables give, for `gnnrec run --check`."""
     base: Path = Path()

@@ -79,6 +79,28 @@ class Block:
         heard = {t: edges.silence(silent) for t, edges in self.adjacency.items() if t[0] == USER}
         return Block({**self.adjacency, **heard}, self.num_targets)
 
+    def of_users(self, users: Tensor) -> "Block":
+        """The graph of some users alone: their edges and those between them, and all that is no user.
+
+        Args:
+            users: [U'] int64, ascending; they are numbered anew.
+        """
+        number = torch.full((self.num_targets[USER],), -1)
+        number[users] = torch.arange(len(users))
+        adjacency = {t: edges for t, edges in self.adjacency.items() if USER not in (t[0], t[2])}
+        for t in (t for t in self.adjacency if t[0] == USER):
+            mutual = t[2] == USER
+            heard = self.adjacency[t if mutual else reverse(t)].reaching(users)
+            edges, others = heard.edge_index, heard.num_sources
+            if mutual:
+                edges = torch.stack([number[edges[0]], edges[1]])
+                adjacency[t] = Adjacency(edges[:, edges[0] >= 0], len(users), len(users))
+            else:  # both directions from one list, so that hiding an edge by its position hides both
+                adjacency[t] = Adjacency(edges.flip(0), len(users), others)
+                adjacency[reverse(t)] = heard
+        in_order = {t: adjacency[t] for t in self.adjacency}  # sums over relations stay in the same order
+        return Block(in_order, {**self.num_targets, USER: len(users)})
+
 
 def whole_graph(graph: HeteroData) -> Block:
     """A graph as one block, good for every step."""

@@ -35,7 +35,13 @@ class FinetuneConfig(LoopConfig):
     averaging: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     batch_users: int = Field(256, ge=1)
-    """Users asked about in one step."""
+    """Users asked about in one step, at least."""
+    most_steps: int = Field(20, ge=1)
+    """Most steps of an epoch: where there are more users, more of them are asked about at once, because a step over the
+    whole graph costs about the same for few of them. Not with a fan-out."""
+    graph_users: int = Field(16_384, ge=1)
+    """Most users of the graph that one epoch trains on: where there are more, each epoch draws so many of them, learns
+    in the graph of them alone, and asks about each of them once. Not with several processes or a fan-out."""
     cold_share: float = Field(0.7, ge=0, le=1)
     """Share of the asked users who show none of their interactions; the others show a random part."""
     negatives: int = Field(100, ge=1)
@@ -144,12 +150,16 @@ def _steps(
 
     All processes draw the same for all users of a batch, and each goes on with its own users.
     """
-    by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users)  # [U]
+    if shard.alone and fan_out is None and part.num_users > config.graph_users:
+        some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values
+        shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
+    by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
     order = active[torch.randperm(len(active), generator=generator)]
-    for batch in order.split(config.batch_users):
+    at_least = 0 if fan_out is not None else -(-len(order) // config.most_steps)
+    for batch in order.split(max(config.batch_users, at_least)):
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
         shown = _shown(count, config.cold_share, generator)
@@ -158,7 +168,7 @@ def _steps(
         asked = len(row)
         if not asked:
             continue
-        silent = torch.zeros(part.num_users, dtype=torch.bool)
+        silent = torch.zeros(len(count_of), dtype=torch.bool)
         silent[shard.number(batch)] = True
         own = shard.own(batch)
         mine = own[row]  # [P] bool, from here on P are the hidden edges

@@ -89,9 +89,12 @@ class GraphRecommender:
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
-        for of_stage in () if shares == "choose" else shares.values():
+        given = {} if shares == "choose" else shares
+        for of_stage in given.values():
             if not (all(share >= 0 for share in of_stage.values()) and sum(of_stage.values()) <= 1):
                 raise ValueError(f"shares: each must be at least 0, and all together at most 1, got {of_stage}")
+        if regularization == "choose" and any(of_stage.get(REGRESSION) for of_stage in given.values()):
+            raise ValueError("regularization: must be a number where shares give the regression a share, got 'choose'")
         if regularization != "choose" and not regularization > 0:
             raise ValueError(f"regularization: must be above 0, got {regularization}")
         if choose_on < 0 or members < 1:
@@ -165,6 +168,16 @@ class GraphRecommender:
     def embed(self, users: Users) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
         return self._members[0].embed(users)
+
+    def item_vectors(self) -> Tensor | None:
+        """[I, Q] float32 whose inner products with `query` are the scores; None where other paths speak too."""
+        if any(share > 0 for of_stage in self._shares.values() for share in of_stage.values()):
+            return None
+        return torch.cat([member.item_vectors() for member in self._members], dim=1)
+
+    def query(self, users: Users) -> Tensor:
+        """[B, Q] float32, what `item_vectors` is asked with."""
+        return torch.cat([member.query(users) for member in self._members], dim=1) / len(self._members)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, and the ids that the rows of the tables stand for: all that `load_state_dict` needs."""

@@ -127,6 +127,16 @@ class Member:
         return self.ranker.encoder.attach(self._states, self.part.folding.users(users))
 
     @torch.no_grad()
+    def item_vectors(self) -> Tensor:
+        """[I, D + 1] float32, the items as the encoder alone scores them, their bias in the last column."""
+        return torch.cat([self._items, (self.ranker.bias + self.ranker.unseen)[:, None]], dim=1)
+
+    @torch.no_grad()
+    def query(self, users: Users) -> Tensor:
+        """[B, D + 1] float32 whose inner products with `item_vectors` are the encoder's scores."""
+        return torch.nn.functional.pad(self.ranker.gain * self.embed(users), (0, 1), value=1.0)
+
+    @torch.no_grad()
     def score(self, users: Users, shares: Shares) -> Tensor:
         """[B, I] float32: the encoder's scores, mixed with the paths that have a share."""
         score = self.ranker.score(self.embed(users), self._items)

@@ -28,7 +28,9 @@ class Recommender(Protocol):
     `chooses_on_validation = True` asks for the fit with validation users, which the others are
     spared; `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
     learned tables) are audited before each fit; `state_dict()` and `load_state_dict(train, state)` let a finished run
-    be loaded instead of fitted again; `tracker` is told of progress and keeps checkpoints.
+    be loaded instead of fitted again; `item_vectors()` and `query(users)`, whose inner products are the scores (None
+    where they are not), let lists come from an index where there are very many items; `tracker` is told of progress and
+    keeps checkpoints.
     """
 
     scores_unseen_users: bool

@@ -16,8 +16,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gnnrec.errors import ConfigError
 
 CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
-NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "base")
+NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "base")
 """Keys of a config that do not change what a run computes."""
+LATER: Mapping[tuple[str, ...], Any] = {
+    ("trainer", "devices"): 1,
+    ("model", "finetune", "graph_users"): 16_384,
+    ("model", "finetune", "most_steps"): 20,
+}
+"""Keys that came after results had been committed -> the value with which a run computes what it did before."""
 
 
 class Result(BaseModel):
@@ -71,14 +77,29 @@ class Run:
 def config_checksum(config: Mapping[str, Any]) -> str:
     """SHA-256 of what a config makes a run compute: the order of keys, and what is not of the run, do not count.
 
+    Nor do keys that came later, where they have the value that changes nothing.
+
     Example:
         >>> config_checksum({"a": 1, "b": [2], "expected": {}}) == config_checksum({"b": [2], "a": 1})
         True
     """
     kept = {key: value for key, value in config.items() if key not in NOT_OF_THE_RUN}
-    if kept.get("trainer") == {"devices": 1}:  # one process computes what it did before configs could say so
-        del kept["trainer"]
+    for keys, unchanged in LATER.items():
+        kept = _without(kept, keys, unchanged)
     return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _without(config: Mapping[str, Any], keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The config without the key at the end of a path, where it has this value; a mapping left empty goes too."""
+    first, *rest = keys
+    kept = dict(config)
+    if rest and isinstance(kept.get(first), Mapping):
+        kept[first] = _without(kept[first], tuple(rest), value)
+        if not kept[first]:
+            del kept[first]
+    elif not rest and kept.get(first) == value:
+        del kept[first]
+    return kept
 
 
 def write_result(folder: Path, result: Result, per_user: pd.DataFrame) -> None:

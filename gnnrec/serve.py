@@ -7,15 +7,20 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from gnnrec.config import read_config
 from gnnrec.data.dataset import ITEM, USER
 from gnnrec.errors import ConfigError
-from gnnrec.known import Training
+from gnnrec.known import Training, Users
 from gnnrec.profile import encode
 from gnnrec.recommender import Recommender
 from gnnrec.results import CONFIG, read_result
 from gnnrec.run import MODEL, load_split
+from gnnrec.topk import Index
+
+RECALL_AT, RECALL_OF = 10, 100
+"""Length of the lists, and number of users, that an index is compared with exact search on."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,22 @@ class Served:
     model: Recommender
     train: Training
     user_ids: pd.Index
+    index: "ItemIndex | None" = None
+
+
+@dataclass(frozen=True)
+class ItemIndex:
+    """The ranked items in an index.
+
+    Attributes:
+        index: of N items.
+        items: [N] int64, which ones.
+        recall: share of the true best `RECALL_AT` items that it finds for training users who come as if they were new.
+    """
+
+    index: Index
+    items: Tensor
+    recall: float
 
 
 def load_run(folder: Path) -> Served:
@@ -46,7 +67,29 @@ def load_run(folder: Path) -> Served:
         model.load_state_dict(split.full, torch.load(path, weights_only=True))
     else:
         model.fit(split.full, None, config.config.seed)
-    return Served(model, split.full, split.dataset.ids[USER])
+    index = item_index(model, split.full, config.config.serve.index_from)
+    return Served(model, split.full, split.dataset.ids[USER], index)
+
+
+def item_index(model: Recommender, train: Training, index_from: int) -> ItemIndex | None:
+    """An index of the ranked items, where there are so many of them and the model's scores are inner products.
+
+    Args:
+        model: fitted.
+        train: on this.
+        index_from: number of ranked items from which on there is an index.
+
+    Raises:
+        ConfigError: faiss is not installed.
+    """
+    items = train.candidates.nonzero().flatten()
+    vectors = model.item_vectors() if len(items) >= index_from and hasattr(model, "item_vectors") else None
+    if vectors is None:
+        return None
+    index = Index(vectors[items])
+    some = train.users.take(torch.linspace(0, train.num_users - 1, min(RECALL_OF, train.num_users)).long())
+    as_new = Users(some.index, some.items.take(torch.empty(0, dtype=torch.int64)), some.relations)
+    return ItemIndex(index, items, index.recall(model.query(as_new), RECALL_AT))  # type: ignore[attr-defined]
 
 
 def recommend_to(
@@ -54,7 +97,7 @@ def recommend_to(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The best items for one new user.
 
-    All items are scored and the list is exact; `gnnrec.topk` has what many users or very many items need.
+    All items are scored and the list is exact, unless the run is served from an index.
 
     Args:
         served: a loaded run.
@@ -66,10 +109,9 @@ def recommend_to(
         Rows with rank (from 1), item, title (empty where the data has none) and score, and the warnings.
     """
     user, warnings = encode(served.train, served.user_ids, profile, items)
-    score = served.model.score(user)[0].masked_fill(~served.train.candidates, -torch.inf)
-    score[user.items.node] = -torch.inf
-    eligible = int(score.isfinite().sum())
-    best = score.topk(min(number, eligible))
+    found = _every(served, user) if served.index is None else _nearest(served.model, served.index, user, number)
+    score, item = found
+    score, place = score.topk(min(number, len(score)))
     titles = served.train.titles
     return [
         {
@@ -78,5 +120,21 @@ def recommend_to(
             "title": titles[item] if titles else "",
             "score": value,
         }
-        for rank, (item, value) in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True), 1)
+        for rank, (item, value) in enumerate(zip(item[place].tolist(), score.tolist(), strict=True), 1)
     ], warnings
+
+
+def _every(served: Served, user: Users) -> tuple[Tensor, Tensor]:
+    """Scores and indices of all items that may be recommended."""
+    eligible = served.train.candidates.clone()
+    eligible[user.items.node] = False
+    item = eligible.nonzero().flatten()
+    return served.model.score(user)[0, item], item
+
+
+def _nearest(model: Any, index: ItemIndex, user: Users, number: int) -> tuple[Tensor, Tensor]:
+    """Scores and indices of the items that the index finds, those that the user knows left out."""
+    score, place = index.index(model.query(user), number + len(user.items))
+    item = index.items[place[0].clamp(min=0)]
+    new = (place[0] >= 0) & ~torch.isin(item, user.items.node)
+    return score[0, new], item[new]

@@ -11,8 +11,6 @@ from gnnrec.errors import ConfigError
 
 BLOCK = 65_536
 """Items whose scores are held at once."""
-INDEX_FROM = 1_000_000
-"""Items from which on `best_items` takes the index unless told otherwise."""
 
 
 def exact(user: Tensor, item: Tensor, number: int, block: int = BLOCK) -> tuple[Tensor, Tensor]:
@@ -86,27 +84,3 @@ class Index:
         _, true = exact(user, self._item, number)
         _, found = self(user, number)
         return float((true[:, :, None] == found[:, None, :]).any(2).float().mean())
-
-
-def best_items(user: Tensor, item: Tensor, number: int, index_from: int = INDEX_FROM) -> tuple[Tensor, Tensor, float]:
-    """The best items of some users: exact below `index_from` items, by an index from there on.
-
-    Building the index takes far longer than one search: for many calls, keep an `Index`.
-
-    Args:
-        user: [B, D] float32.
-        item: [I, D] float32.
-        number: K.
-        index_from: number of items from which on the index is used.
-
-    Returns:
-        [B, K'] scores, [B, K'] int64 items, and the recall against exact search on the first 100 users: 1 below
-        `index_from`.
-
-    Raises:
-        ConfigError: there are so many items, and faiss is not installed.
-    """
-    if len(item) < index_from:
-        return *exact(user, item, number), 1.0
-    index = Index(item)
-    return *index(user, number), index.recall(user[:100], number)

@@ -375,3 +375,38 @@ def test_silent_users_are_heard_by_nobody_and_hear_as_before() -> None:
             assert len(source) == int((~silent[before[0]]).sum())
         else:
             assert torch.equal(edges.visible(), before)
+
+
+class TestOfUsers:
+    """The graph of some users alone."""
+
+    @staticmethod
+    def dense(adjacency):
+        """[T, S], how many edges lead from each source to each target."""
+        total = torch.zeros(adjacency.num_targets, adjacency.num_sources, dtype=torch.int64)
+        source, target = adjacency.visible()
+        return total.index_put((target, source), torch.ones_like(source), accumulate=True)
+
+    def test_has_their_edges_and_no_others(self):
+        block = whole_graph(build_graph(whole_split().train))
+        users = torch.arange(1, block.num_targets["user"], 3)
+        some = block.of_users(users)
+        assert list(some.adjacency) == list(block.adjacency)
+        assert some.num_targets == {**block.num_targets, "user": len(users)}
+        between = 0
+        for t, adjacency in some.adjacency.items():
+            expected = self.dense(block.adjacency[t])
+            expected = expected[:, users] if t[0] == "user" else expected
+            expected = expected[users] if t[2] == "user" else expected
+            assert torch.equal(self.dense(adjacency), expected), t
+            between += int(expected.sum()) if t == FRIEND else 0
+        assert between > 0
+
+    def test_hiding_an_edge_hides_both_directions(self):
+        some = whole_graph(build_graph(whole_split().train)).of_users(torch.arange(0, 30, 2))
+        back = some.adjacency[reverse(INTERACTS)]
+        kept = torch.rand(back.num_edges, generator=torch.Generator().manual_seed(0)) < 0.5
+        hidden = some.hide(INTERACTS, kept)
+        one, other = (self.dense(hidden.adjacency[t]) for t in (INTERACTS, reverse(INTERACTS)))
+        assert torch.equal(one, other.t())
+        assert int(one.sum()) == int(kept.sum())

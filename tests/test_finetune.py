@@ -1,8 +1,18 @@
 """What users show of their histories in training."""
 
+from typing import Any
+
+import pytest
 import torch
 
-from gnnrec.finetune import _order, _shown
+from gnnrec.data.dataset import USER
+from gnnrec.data.made import made
+from gnnrec.encoder import Block, Encoder, EncoderConfig
+from gnnrec.evaluate import EvaluateConfig, evaluate
+from gnnrec.finetune import FinetuneConfig, _order, _shown
+from gnnrec.gnn import GraphRecommender
+from gnnrec.propagation import vectors
+from gnnrec.split import UnseenUsers, make_split
 
 
 def test_users_show_nothing_or_a_few_items_and_never_all() -> None:
@@ -27,3 +37,46 @@ def test_the_order_is_random_within_each_user() -> None:
         assert order[5] == 0
         seen.add(tuple(order.tolist()))
     assert len(seen) == 12  # 3! orders of the first user's edges, 2! of the second's
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "graph"),
+    [
+        ({"batch_users": 32}, 4, 120),  # 120 users: 32, 32, 32, 24
+        ({"batch_users": 32, "most_steps": 3}, 3, 120),
+        ({"batch_users": 32, "graph_users": 64}, 2, 64),
+        ({"batch_users": 32, "graph_users": 120}, 4, 120),
+    ],
+)
+def test_many_users_are_trained_on_in_part(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, int], steps: int, graph: int
+) -> None:
+    split = make_split(made(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
+    assert split.train.num_users == 120
+    users = []
+
+    def noted(encoder: Encoder, block: Block, *arguments: Any, **more: Any) -> dict[str, torch.Tensor]:
+        users.append(block.num_targets[USER])
+        return vectors(encoder, block, *arguments, **more)
+
+    monkeypatch.setattr("gnnrec.finetune.vectors", noted)
+    encoder = EncoderConfig(channels=8, layers=2)
+    model = GraphRecommender(
+        encoder=encoder, pretrain=None, finetune=FinetuneConfig(epochs=3, **options), shares={}, regularization=1.0
+    )
+    model.fit(split.train, None, 0)
+    assert users == [graph] * steps * 3
+
+
+def test_parts_of_the_users_teach_what_all_of_them_do() -> None:
+    """Two groups that choose from different halves: an encoder that sees a third of the users at a time learns it."""
+    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.1), 0)
+    values = []
+    for graph_users in (16_384, split.train.num_users // 3):
+        finetune = FinetuneConfig(epochs=60, batch_users=32, learning_rate=0.02, graph_users=graph_users)
+        model = GraphRecommender(
+            encoder=EncoderConfig(channels=16), pretrain=None, finetune=finetune, shares={}, regularization=1.0
+        )
+        model.fit(split.train, None, 0)
+        values.append(evaluate(model, split.validation, split.train.candidates, EvaluateConfig(), 0).metrics["ndcg@10"])
+    assert values[1] > 0.8 * values[0]

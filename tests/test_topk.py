@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.errors import ConfigError
-from gnnrec.topk import Index, best_items, exact
+from gnnrec.topk import Index, exact
 
 
 def vectors(count, width, seed):
@@ -26,8 +26,8 @@ def test_blocks_of_any_size_give_what_the_whole_matrix_gives(users, items, numbe
 def test_hand_worked():
     # Scores of user (1, 2): 3, 4, 1, 0.
     item = torch.tensor([[1.0, 1.0], [0.0, 2.0], [1.0, 0.0], [2.0, -1.0]])
-    score, best, recall = best_items(torch.tensor([[1.0, 2.0]]), item, 3)
-    assert (score.tolist(), best.tolist(), recall) == ([[4, 3, 1]], [[1, 0, 2]], 1.0)
+    score, best = exact(torch.tensor([[1.0, 2.0]]), item, 3)
+    assert (score.tolist(), best.tolist()) == ([[4, 3, 1]], [[1, 0, 2]])
 
 
 class TestIndex:
@@ -49,15 +49,6 @@ class TestIndex:
         share = sum(len(set(f) & set(t)) for f, t in zip(found, true, strict=True)) / 200
         assert index.recall(user, 10) == pytest.approx(share)
         assert 0.05 < share < 0.95  # one cell of forty holds some of the best, not all
-
-    def test_is_taken_from_a_number_of_items_on(self):
-        pytest.importorskip("faiss")
-        user, item = vectors(5, 8, 0), vectors(400, 8, 1)
-        score, best, recall = best_items(user, item, 3, index_from=400)
-        assert best.shape == (5, 3)
-        assert 0.2 < recall <= 1
-        torch.testing.assert_close(score, (user @ item.t()).gather(1, best))
-        assert best_items(user, item, 3, index_from=401)[2] == 1
 
     def test_fewer_items_than_asked_for(self):
         pytest.importorskip("faiss")
