@@ -28,7 +28,8 @@ def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
 
     For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
     the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the
-    best baseline, and each row's difference to it (Holm over the rows that are not it) and to the plain row.
+    best baseline or the protocol's reference, and each row's difference to it (Holm over the rows that are not it) and
+    to the plain row.
 
     Args:
         rows: finished runs of each config, sorted by seed; all rows have the same seeds.
@@ -47,15 +48,15 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
     if not competitors or "coverage" in metric:  # of which more is not better
         return column
     column["best"] = _best(means, competitors, metric)
-    if metric == protocol.main and baselines:
-        column["floor"] = _best(means, baselines, metric)
+    if metric == protocol.main and (baselines or protocol.reference):
+        column["floor"] = protocol.reference or _best(means, baselines, metric)
     if not all(has_values_per_user(run, metric) for name in means for run in rows[name]):
         return column
     paired = {name: rows[name] for name in means}
     column["to_best"] = _differences(paired, column["best"], metric)
     if metric == protocol.main:
         column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
-        if baselines:
+        if "floor" in column:
             column["to_floor"] = _differences(paired, column["floor"], metric)
         if protocol.plain in paired:
             column["to_plain"] = _differences(paired, protocol.plain, metric)

@@ -71,6 +71,8 @@ class Protocol:
         seeds: of the runs; where a config has folds, the seed is the fold.
         compared: the metric of the column against the best baseline; left out, the first column.
         plain: the row that a model falls back to when attributes are shuffled.
+        reference: the row that the others are compared with; left out, the best baseline. Of a protocol that has one,
+            no options are searched: its rows are variants of one model.
         groups: user attributes whose values the gain is shown by.
         profile: an invented user, whose recommendations are drawn as paths.
         published: rows from elsewhere.
@@ -85,6 +87,7 @@ class Protocol:
     seeds: tuple[int, ...] = (0, 1, 2)
     compared: str = ""
     plain: str = "popularity"
+    reference: str = ""
     groups: tuple[str, ...] = ()
     profile: Mapping[str, object] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
@@ -128,6 +131,12 @@ def _rated(name: str, at_5: float, at_10: float) -> Published:
 
 def _ratings(name: str, rmse: float, mae: float | None, source: str) -> Published:
     return Published(name, {"rmse": rmse} if mae is None else {"rmse": rmse, "mae": mae}, source)
+
+
+def _ablation(data: str, title: str, columns: tuple[str, ...]) -> Protocol:
+    """Variants of the default graph model, each of which differs in one thing."""
+    name = f"{data}-ablation"
+    return Protocol(name, title, columns, compared="ndcg@10", plain="graphsage-default", reference="graphsage-default")
 
 
 LOCO_ROWS = (
@@ -331,6 +340,8 @@ PROTOCOLS = (
         compared="ndcg@10",
         options_from="hetrec-lastfm",
     ),
+    _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
+    _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
 )
 
 

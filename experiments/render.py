@@ -13,6 +13,7 @@ from gnnrec.text_table import Table, latex_text
 LEVEL = 0.05
 NOT_MEASURED: Mapping[str, Any] = {"rows": {}}
 """A column that the protocol shows since after the results were kept."""
+BASELINE = "best baseline"
 PUBLISHED, SUSPECT = " †", " ‡"
 
 
@@ -70,7 +71,7 @@ def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
         if name not in published and (mark := _mark(name, columns[metric]))
     }
     return Table(
-        header=("model", *protocol.columns, f"{protocol.main} vs best baseline"),
+        header=("model", *protocol.columns, f"{protocol.main} vs {protocol.reference or BASELINE}"),
         cells=cells,
         bold={where for where, mark in marks.items() if mark == "best"},
         caption=_caption(protocol, kept),
@@ -107,13 +108,14 @@ def _cells(name: str, columns: Mapping[str, Any], protocol: Protocol, kept: Mapp
     shown = name + (SUSPECT if name in suspects(protocol, kept) else "")
     main = columns[protocol.main]
     found = [columns[metric]["rows"] for metric in protocol.columns]
-    return (shown, *(mean_text(rows[name]) if name in rows else "" for rows in found), _gap(name, main))
+    gap = "reference" if name == protocol.reference else _gap(name, main)
+    return (shown, *(mean_text(rows[name]) if name in rows else "" for rows in found), gap)
 
 
 def _gap(name: str, column: Mapping[str, Any]) -> str:
-    """Difference to the best baseline, with its interval and corrected p-value."""
+    """Difference to the best baseline or the reference, with its interval and corrected p-value."""
     if name == column.get("floor"):
-        return "best baseline"
+        return BASELINE
     d = column.get("to_floor", {}).get(name)
     if d is None:
         return DASH
@@ -145,7 +147,8 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
         + (f", {users} different ones" if users else "")
         + f"; left out without a target: {span([run['users_without_target'] for run in scored])}.",
         "Bold: best; underlined: not significantly worse (paired bootstrap over users within folds, Holm, 5 %).",
-        "Last column: difference to the best baseline, 95 % interval, p after Holm's correction over the rows.",
+        f"Last column: difference to {protocol.reference or f'the {BASELINE}'}, 95 % interval, p after Holm's "
+        "correction over the rows.",
     ]
     if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
         parts.append(f"{DASH}: the model cannot score an unseen user.")

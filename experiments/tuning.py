@@ -53,6 +53,8 @@ def main(
 ) -> None:
     """Tunes every model of the protocols on the validation users of the first seed; test users stay sealed."""
     for protocol in chosen_protocols(names):
+        if protocol.reference:
+            continue
         if adopt:
             adopt_options(protocol)
             continue

@@ -82,6 +82,21 @@ def test_a_share_of_the_users_is_all_that_differs(path):
     assert few.model_copy(update={"split": whole.split}) == whole
 
 
+@pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if p.reference], ids=lambda p: p.name)
+def test_variants_differ_from_their_reference_in_one_option(protocol):
+    def options(name):
+        model = read_config(CONFIGS / protocol.name / f"{name}.yaml").config.model
+        flat = {f"{part}.{key}": value for part in ("encoder", "finetune") for key, value in model[part].items()}
+        return flat | {key: value for key, value in model.items() if key not in ("encoder", "finetune")}
+
+    reference = options(protocol.reference)
+    for path in protocol.configs():
+        changed = {key for key, value in options(path.stem).items() if value != reference[key]}
+        assert len(changed - {"regularization"}) == (path.stem != protocol.reference), path.stem
+    of_data = read_config(CONFIGS / protocol.name.removesuffix("-ablation") / f"{protocol.reference}.yaml")
+    assert read_config(CONFIGS / protocol.name / f"{protocol.reference}.yaml").config == of_data.config
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
 def test_a_protocol_is_consistent(protocol):
     assert protocol.main in protocol.columns

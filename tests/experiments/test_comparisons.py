@@ -1,5 +1,7 @@
 """Statistics of a table, against numbers known from how the runs were made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_runs import PROTOCOL, made_rows, made_run
@@ -25,6 +27,15 @@ def test_best_floor_and_differences():
     assert column["intervals"]["popularity"]["mean"] == column["rows"]["popularity"]["mean"]
     low, high = (column["intervals"]["graphsage"][end] for end in ("low", "high"))
     assert low < column["rows"]["graphsage"]["mean"] < high
+
+
+def test_a_reference_stands_in_the_best_baselines_place():
+    rows = {name: row for name, row in made_rows().items() if name in ("graphsage", "shuffled")}
+    protocol = replace(PROTOCOL, reference="graphsage", plain="graphsage")
+    column = comparisons(rows, protocol)["ndcg@10"]
+    assert column["floor"] == "graphsage"
+    assert column["to_floor"]["shuffled"]["mean"] == pytest.approx(-0.2, abs=1e-6)
+    assert set(column["to_floor"]) == {"shuffled"}
 
 
 def test_a_control_is_never_the_best():
