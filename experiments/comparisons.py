@@ -28,8 +28,8 @@ def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
 
     For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
     the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the
-    best baseline or the protocol's reference, and each row's difference to it (Holm over the rows that are not it) and
-    to the plain row.
+    best baseline or the protocol's reference, and each row's difference to it (Holm over the other rows) and to the
+    plain row. Where the protocol names rivals, each column has the best of them and each row's difference to it.
 
     Args:
         rows: finished runs of each config, sorted by seed; all rows have the same seeds.
@@ -53,6 +53,9 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
     if not all(has_values_per_user(run, metric) for name in means for run in rows[name]):
         return column
     paired = {name: rows[name] for name in means}
+    if rivals := [name for name in protocol.rivals if name in means]:
+        column["rival"] = _best(means, rivals, metric)
+        column["to_rival"] = _differences(paired, column["rival"], metric)
     column["to_best"] = _differences(paired, column["best"], metric)
     if metric == protocol.main:
         column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}

@@ -48,7 +48,7 @@ class Target:
     Attributes:
         metric: as in results.
         to_beat: the best floor or published number that was known then.
-        value: what is aimed at; None for a share over the best baseline.
+        value: what is aimed at; None for a share over the best baseline or rival.
         over_best: that share.
         searched: the graph model whose options were searched.
     """
@@ -78,6 +78,8 @@ class Protocol:
         published: rows from elsewhere.
         floors: what must come out.
         targets: what was aimed at.
+        rivals: the baselines of which the best one, in the target's own column, is to be passed; left out, the one that
+            is best in the metric that models are compared by.
         options_from: another protocol on the same data; what was searched there is not searched again.
     """
 
@@ -93,6 +95,7 @@ class Protocol:
     published: tuple[Published, ...] = ()
     floors: tuple[Floor, ...] = ()
     targets: tuple[Target, ...] = ()
+    rivals: tuple[str, ...] = ()
     options_from: str = ""
 
     @property
@@ -309,7 +312,13 @@ PROTOCOLS = (
         targets=(Target("ndcg@20", None, None, over_best=0.03),),
     ),
     Protocol(
-        "hetrec-lastfm-shots", "Last.fm, first listens", SHOTS, compared="k1/ndcg@10", options_from="hetrec-lastfm"
+        "hetrec-lastfm-shots",
+        "Last.fm, first listens",
+        SHOTS,
+        compared="k1/ndcg@10",
+        targets=tuple(Target(metric, None, None) for metric in SHOTS[1:]),
+        rivals=("als", "ease", "item-knn", "neighbour-popularity"),
+        options_from="hetrec-lastfm",
     ),
     Protocol(
         "ml-1m-shots",
@@ -323,6 +332,7 @@ PROTOCOLS = (
             Target("k5/ndcg@10", 0.496, 0.520),
             Target("k10/ndcg@10", 0.507, 0.540),
         ),
+        rivals=("als", "als-attribute-map", "bpr", "bpr-attribute-map", "ease", "item-knn", "segment-popularity"),
         options_from="ml-1m",
     ),
     Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10", options_from="ta-feng"),

@@ -39,16 +39,15 @@ def targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> Table:
 def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[str, ...]:
     rows = kept["columns"].get(target.metric, NOT_MEASURED)["rows"]
     means = {name: row["mean"] for name, row in rows.items() if row is not None}
-    main = kept["columns"][protocol.main]
-    best = means.get(main["floor"])
+    column = kept["columns"][target.metric if protocol.rivals else protocol.main]
+    kind = "rival" if protocol.rivals else "floor"
+    to_best, best = column[f"to_{kind}"], means.get(column[kind])
     aim = target.value if target.value is not None or best is None else best * (1 + target.over_best)
-    lead = main["to_floor"][DEFAULT]
+    lead = to_best[DEFAULT]
     met = [
         word
         for word, name in (("searched", target.searched), ("default", DEFAULT))
-        if name in means
-        and _reached(target.metric, means[name], aim)
-        and main["to_floor"][name]["p_value_holm"] < LEVEL
+        if name in means and _reached(target.metric, means[name], aim) and to_best[name]["p_value_holm"] < LEVEL
     ]
     return (
         protocol.title,
@@ -77,8 +76,9 @@ def _caption(missing: list[str]) -> str:
     text = (
         "What was aimed at before the runs, and what was reached, as means over seeds. To beat: the best floor or "
         "published number that was known. Best baseline: the one with the best mean in the metric that models are "
-        "compared by, searched with the same budget. Lead: of the default options over the best baseline in that "
-        "metric, 95 % interval, p after Holm's correction over the rows of the protocol's table. A target counts as "
-        f"met where the number is reached and the lead of that row has p below {LEVEL}."
+        "compared by, searched with the same budget; after first choices, the best of those that the target is set by, "
+        "at that number of choices. Lead: of the default options over that baseline, 95 % interval, p after Holm's "
+        "correction over the rows of the protocol's table. A target counts as met where the number is reached and the "
+        f"lead of that row has p below {LEVEL}."
     )
     return text + (f" Not run in full yet: {', '.join(missing)}." if missing else "")

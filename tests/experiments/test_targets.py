@@ -12,7 +12,7 @@ from experiments.targets import DEFAULT, _reached, targets
 SEARCHED = "graphsage-no-pretraining"
 
 
-def kept_of(lead):
+def kept_of(lead, protocol=PROTOCOL):
     rows = made_rows()
     baseline = rows["als"]
     for name, gain in ((SEARCHED, lead), (DEFAULT, lead / 4)):
@@ -31,7 +31,7 @@ def kept_of(lead):
             for run in baseline
         ]
     del rows["graphsage"]
-    return {"columns": comparisons(rows, PROTOCOL)}
+    return {"columns": comparisons(rows, protocol)}
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,21 @@ def test_a_target_may_be_a_share_over_the_best_baseline_and_of_an_error_lower_is
 
 
 def test_every_target_is_of_a_row_and_a_column_of_its_protocol():
-    assert sum(len(protocol.targets) for protocol in PROTOCOLS) == 18
+    assert sum(len(protocol.targets) for protocol in PROTOCOLS) == 22
     for protocol in PROTOCOLS:
         names = {path.stem for path in protocol.configs()}
         for target in protocol.targets:
-            assert {target.searched, DEFAULT} <= names
+            assert {target.searched, DEFAULT, *protocol.rivals} <= names
             assert target.metric in protocol.columns
+
+
+def test_rivals_set_the_target_in_place_of_the_best_baseline():
+    """popularity is the only rival: ALS, 0.19 above it, sets no target, and a lead over popularity counts."""
+    protocol = replace(PROTOCOL, rivals=("popularity",), targets=(Target("ndcg@10", None, None),))
+    kept = kept_of(0.0, protocol)
+    column = kept["columns"]["ndcg@10"]
+    assert (column["floor"], column["rival"]) == ("als", "popularity")
+    (row,) = targets([(protocol, kept)]).cells
+    assert row[3] == row[4] == f"{column['rows']['popularity']['mean']:.4f}"
+    assert row[7].startswith("+0.19")
+    assert row[-1] == "searched and default"
