@@ -6,6 +6,7 @@ from pathlib import Path
 from gnnrec.data import heater, lastfm, movielens, renttherunway, table, tafeng
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import ITEM, USER, Dataset
+from gnnrec.data.remember import remembered
 from gnnrec.data.sources import fetch, source_named
 from gnnrec.errors import ConfigError
 
@@ -22,7 +23,7 @@ READERS = {
 
 
 def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
-    """Reads a data source, fetching its files where they are not on this machine.
+    """Reads a data source, fetching its files where they are not on this machine. What was read before is kept.
 
     Args:
         config: the `data` part of a config.
@@ -36,9 +37,11 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         DataError: a file cannot be had or read.
     """
     if isinstance(config, TableData):
-        dataset = table.read(config, base)
+        what = config.model_dump_json(exclude={"positive"})
+        dataset = remembered(what, config.files(base), lambda: table.read(config, base))
     else:
-        dataset = READERS[config.source](fetch(config.source))
+        reader, files = READERS[config.source], fetch(config.source)
+        dataset = remembered(config.source, list(files.values()), lambda: reader(files))
         dataset = _only(dataset, config.use, source_named(config.source).not_default)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value)
 

@@ -115,5 +115,10 @@ class TableData(_DataConfig):
     on_bad_row: Literal["error", "skip"] = "error"
     """`skip` leaves out the rows that cannot be read, and counts them."""
 
+    def files(self, base: Path) -> list[Path]:
+        """Every file that is read; relative paths start from `base`."""
+        nodes = [file.path for file in (self.users, self.items) if file is not None]
+        return [base / path for path in (self.interactions.path, *nodes, *(r.path for r in self.relations))]
+
 
 DataConfig = Annotated[NamedData | TableData, Field(discriminator="source")]
