@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -50,14 +51,16 @@ class Part:
         folding: how they are folded.
         graph: of them alone.
         block: the same graph, ready for message passing.
-        spectrum: the singular vectors of their histories.
+        rank: singular vectors of their histories, at most.
+        seed: of these.
     """
 
     train: Training
     folding: Folding
     graph: HeteroData
     block: Block
-    spectrum: Spectrum
+    rank: int
+    seed: int
 
     @classmethod
     def of(cls, train: Training, rank: int, seed: int) -> "Part":
@@ -65,7 +68,12 @@ class Part:
         folding = Folding(train)
         folded = folding.training(train)
         graph = build_graph(folded)
-        return cls(folded, folding, graph, whole_graph(graph), decompose(folded, rank, seed))
+        return cls(folded, folding, graph, whole_graph(graph), rank, seed)
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """The singular vectors of the training users' histories, computed when somebody asks for them."""
+        return decompose(self.train, self.rank, self.seed)
 
     @property
     def edges(self) -> dict[EdgeType, Tensor]:
