@@ -99,7 +99,7 @@ def many_users() -> Training:
 
 CASES: Mapping[str, tuple[Callable[[], Training], int, int | None, FinetuneConfig]] = {
     "ml-1m": (lambda: movielens().train, 3, None, FinetuneConfig()),
-    "many users": (many_users, 3, None, FinetuneConfig()),
+    "many users": (many_users, 3, None, FinetuneConfig(graph_users=100_000)),  # all of them, as several processes do
     "many users, sampled": (many_users, 2, 10, FinetuneConfig(loss="sampled_softmax", batch_users=2048)),
 }
 """Name -> what makes the data, layers, fan-out, settings."""
