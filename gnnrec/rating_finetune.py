@@ -20,6 +20,9 @@ from gnnrec.training import LoopConfig, train
 LIKES: EdgeType = (USER, "likes", ITEM)
 DISLIKES: EdgeType = (USER, "dislikes", ITEM)
 """A rating above what biases expect, and any other."""
+MOST_STEPS = 40
+"""Steps of an epoch: with more users, more of them are asked about at once. A step over the whole graph costs about the
+same for few of them."""
 
 
 class RatingFinetuneConfig(LoopConfig):
@@ -34,7 +37,7 @@ class RatingFinetuneConfig(LoopConfig):
     weight_decay: float = Field(0.1, ge=0)
     """Decoupled weight decay of AdamW."""
     batch_users: int = Field(128, ge=1)
-    """Users asked about in one step."""
+    """Users asked about in one step, at least; an epoch takes 40 steps at most."""
     cold_share: float = Field(1.0, ge=0, le=1)
     """Share of the asked users who show none of their ratings; the others show a random part."""
     quiet: float = Field(0.2, ge=0)
@@ -142,7 +145,7 @@ def _steps(
     liked = residual > 0
     active = torch.bincount(ratings.row, minlength=num_users).nonzero().flatten()
     order = active[torch.randperm(len(active), generator=generator)]
-    for users in order.split(config.batch_users):
+    for users in order.split(max(config.batch_users, -(-len(order) // MOST_STEPS))):
         part = torch.rand(len(users), generator=generator)
         part[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
         share, place = torch.zeros(num_users), torch.full((num_users,), -1)

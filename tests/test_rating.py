@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from gnnrec.baselines import Biases
 from gnnrec.check_recommender import assert_recommender
 from gnnrec.data.made import made
-from gnnrec.encoder import EncoderConfig
+from gnnrec.encoder import Encoder, EncoderConfig
 from gnnrec.errors import ConfigError
 from gnnrec.graph import build_graph, reverse
 from gnnrec.known import Edges
@@ -133,8 +133,6 @@ def test_shares_are_the_least_squares_ones_within_users() -> None:
 
 def test_asked_users_neither_show_ratings_nor_speak(monkeypatch) -> None:
     seen = []
-    from gnnrec.encoder import Encoder
-
     forward = Encoder.forward
 
     def spy(self, blocks, nodes=None, outputs=("user", "item")):
@@ -152,6 +150,24 @@ def test_asked_users_neither_show_ratings_nor_speak(monkeypatch) -> None:
     for edge_type, edges in seen[0].adjacency.items():
         if edge_type[0] == "user" or edge_type in (reverse(LIKES), reverse(DISLIKES)):
             assert edges.visible().shape[1] == 0, edge_type
+
+
+@pytest.mark.parametrize(("most", "steps"), [(40, 8), (3, 3)])  # 120 users, 16 or 40 of them in a step
+def test_an_epoch_takes_a_bounded_number_of_steps(monkeypatch, most, steps) -> None:
+    taken = []
+    forward = Encoder.forward
+
+    def noted(encoder, *arguments, **more):
+        taken.append(encoder.training)
+        return forward(encoder, *arguments, **more)
+
+    monkeypatch.setattr(Encoder, "forward", noted)
+    monkeypatch.setattr("gnnrec.rating_finetune.MOST_STEPS", most)
+    split = make_split(made(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
+    assert split.train.num_users == 120
+    finetune = RatingFinetuneConfig(epochs=2, batch_users=16)
+    GraphRatingRecommender(encoder=SMALL, pretrain=None, finetune=finetune, shares=NO_EFFECTS).fit(split.train, None, 0)
+    assert sum(taken) == 2 * steps
 
 
 def test_resume_is_exact(tmp_path: Path, monkeypatch) -> None:

@@ -27,7 +27,7 @@ TIMEOUT = 20
 
 
 def cache_folder() -> Path:
-    """Where fetched files, and data that was read, are kept: the environment variable GNNREC_CACHE, else `~/.cache/gnnrec`."""
+    """Where fetched files and read data are kept: the environment variable GNNREC_CACHE, else `~/.cache/gnnrec`."""
     return Path(os.environ.get("GNNREC_CACHE") or Path.home() / ".cache" / "gnnrec")
 
 
