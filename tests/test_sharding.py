@@ -128,7 +128,7 @@ def test_a_batch_of_other_processes_users_is_a_loss_of_nothing(tmp_path: Path) -
     split = made_split()
     _, member = member_of(split)
     for loss in ("softmax", "sampled_softmax", "bpr"):
-        config = FinetuneConfig(loss=loss, batch_users=1)  # type: ignore[arg-type]
+        config = FinetuneConfig(loss=loss, batch_users=1, most_steps=1_000)  # type: ignore[arg-type]
 
         def work(config: FinetuneConfig = config) -> list[float]:
             steps = _steps(member.ranker, shard_of(member), split.train, config, None, torch.Generator())
