@@ -35,7 +35,7 @@ class Adjacency:
             self.edge_id = (edge_index[1] * max(num_sources, 1) + edge_index[0]).argsort(stable=True)
             self.edge_index = edge_index[:, self.edge_id]
         self.pointer = _pointer(self.edge_index[1], num_targets)
-        self._whole: Adjacency = self  # the adjacency that nothing is hidden in; of it, all is built once
+        self._whole: Adjacency | None = None  # what this was made from by hiding, of which all is built once
         self._shown: tuple[Tensor, ...] = ()  # [E] bool each, in the order of `edge_id`
         self._silent: tuple[Tensor, ...] = ()  # [S] bool each
         self._forget()
@@ -50,6 +50,7 @@ class Adjacency:
     def _copy(self) -> "Adjacency":
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other._whole = self if self._whole is None else self._whole
         other._forget()
         return other
 
@@ -125,6 +126,7 @@ class Adjacency:
         """Row pointers [T + 1] and columns [E'] of the visible edges, as int32 where they fit: half to read."""
         if self._csr is None and self.hides:
             assert self.kept is not None
+            assert self._whole is not None
             pointer, column = self._whole.csr()
             self._csr = (_squeezed(pointer, self.kept), column[self.kept])
         elif self._csr is None:
@@ -139,6 +141,7 @@ class Adjacency:
         """
         if self._transpose is None and self.hides:
             assert self.kept is not None
+            assert self._whole is not None
             pointer, column, order = self._whole.transpose()
             kept = self.kept[order]
             self._transpose = (_squeezed(pointer, kept), column[kept], order[kept])

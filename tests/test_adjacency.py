@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,3 +175,18 @@ def test_edges_in_order_are_left_as_they_stand():
     adjacency = Adjacency(edges, 3, 2, in_order=True)
     assert torch.equal(adjacency.edge_index, edges)
     assert adjacency.sum(torch.tensor([[1.0], [10.0], [100.0]])).flatten().tolist() == [101, 10]
+
+
+def test_it_is_freed_as_soon_as_nobody_holds_it():
+    """Not when the garbage collector next runs: training makes and drops many large ones in each step."""
+    gc.disable()
+    try:
+        adjacency = Adjacency(torch.tensor([[0, 1, 2], [0, 0, 1]]), 3, 2)
+        hidden = adjacency.hide(torch.tensor([True, False, True])).silence(torch.tensor([True, False, False]))
+        some = hidden.reaching(torch.tensor([1]))
+        hidden.transpose()
+        held = [weakref.ref(each) for each in (adjacency, hidden, some)]
+        del adjacency, hidden, some
+        assert [each() for each in held] == [None] * 3
+    finally:
+        gc.enable()
