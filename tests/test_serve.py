@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from gnnrec.cli import app
 from gnnrec.config import read_config
+from gnnrec.errors import ConfigError
 from gnnrec.run import run
 from gnnrec.serve import item_index, load_run, recommend_to
 
@@ -71,3 +72,8 @@ def test_a_model_with_other_paths_is_not_served_from_an_index(tmp_path: Path) ->
     assert item_index(served.model, served.train, 1) is None
     alone = load_run(finished(tmp_path / "counted", "model={class: SegmentPopularity}"))
     assert item_index(alone.model, alone.train, 1) is None
+
+
+def test_a_share_of_the_regression_needs_a_regularization(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="regularization: must be a number where shares give the regression a share"):
+        read_config(write_shop(tmp_path), ["model.shares={0: {regression: 0.3}}"])
