@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gnnrec.copying import SIMILAR, STAGES, Scored, choose_shares, mix
+from gnnrec.copying import STAGES, Scored, choose_shares, mix
 from gnnrec.evaluate import EvaluateConfig, evaluate
-from gnnrec.graph import INTERACTS
 from gnnrec.known import HeldOut
 from gnnrec.member import REGRESSION, Member, by_stage
 from gnnrec.recommender import Recommender
@@ -79,7 +78,7 @@ def _shares(
         if rows is not None:
             at_stage.append((member, asked.take(rows)))
     if least > 0:
-        paths = [*paths, INTERACTS[1], SIMILAR]
+        paths = [*paths, *members[0].history_paths()]
     scores = [member.score(asked.users, {}) for member, asked in at_stage]
     choices = [member.choices(asked.users, paths) for member, asked in at_stage]
 

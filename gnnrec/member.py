@@ -18,6 +18,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.finetune import ItemRanker
 from gnnrec.folding import Folding
 from gnnrec.graph import INTERACTS, build_graph, node_counts
+from gnnrec.item_regression import ITEM_REGRESSION, MOST_ITEMS, ItemRegression
 from gnnrec.known import Training, Users
 from gnnrec.spectral import SpectralRegression, Spectrum, attribute_vectors, decompose, start_vectors
 
@@ -74,6 +75,11 @@ class Part:
     def spectrum(self) -> Spectrum:
         """The singular vectors of the training users' histories, computed when somebody asks for them."""
         return decompose(self.train, self.rank, self.seed)
+
+    @cached_property
+    def item_regression(self) -> ItemRegression:
+        """The regression from items to items, computed when somebody asks for it."""
+        return ItemRegression(self.train)
 
     @property
     def edges(self) -> dict[EdgeType, Tensor]:
@@ -163,7 +169,11 @@ class Member:
         copied = iter(
             neighbour_choices(self.part.block, users, [self.relations[p] for p in paths if p in self.relations])
         )
-        own = {REGRESSION: lambda: self._regression(users), SIMILAR: lambda: similar_items(self.part.block, users)}
+        own = {
+            REGRESSION: lambda: self._regression(users),
+            SIMILAR: lambda: similar_items(self.part.block, users),
+            ITEM_REGRESSION: lambda: self.part.item_regression(users),
+        }
         return torch.stack([own[path]() if path in own else next(copied) for path in paths])
 
     def useful_paths(self) -> list[str]:
@@ -172,15 +182,20 @@ class Member:
         paths = [name for name, path in self.relations.items() if path != INTERACTS and len(known[path])]
         return [REGRESSION, *paths] if paths else []
 
+    def history_paths(self) -> list[str]:
+        """Paths that begin at a user's known items."""
+        return [INTERACTS[1], SIMILAR, *([ITEM_REGRESSION] if self.part.train.num_items <= MOST_ITEMS else [])]
+
     def check_paths(self, paths: Sequence[str]) -> None:
         """Refuses a path that the data does not have.
 
         Raises:
             ConfigError: names the path and those there are.
         """
+        there_are = [REGRESSION, *self.history_paths(), *(name for name, t in self.relations.items() if t != INTERACTS)]
         for name in paths:
-            if name not in (REGRESSION, SIMILAR, *self.relations):
-                known = ", ".join((REGRESSION, SIMILAR, *self.relations))
+            if name not in there_are:
+                known = ", ".join(there_are)
                 raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
 
 

@@ -3,9 +3,9 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import lapack
 from torch import Tensor
 
+from gnnrec.item_regression import item_weights
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import as_scores, histories
 from gnnrec.search_space import Log, SearchSpace
@@ -14,8 +14,8 @@ from gnnrec.search_space import Log, SearchSpace
 class EASE:
     """The item-to-item weights B, with a zero diagonal, that minimise |X - X B|^2 + regularization * |B|^2.
 
-    X holds the histories of the training users. With P = (X'X + regularization I)^-1, B is -P divided by its diagonal,
-    column by column. A user's scores are the sum of the rows of its known items.
+    X holds the histories of the training users; see `item_weights`. A user's scores are the sum of the rows of its
+    known items.
 
     Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, equation 8. Differs: only the most
         popular items have weights, so that the dense system is bounded.
@@ -49,17 +49,7 @@ class EASE:
         most_popular = np.argsort(-train.popularity.numpy(), kind="stable")
         self._items = np.sort(most_popular[: self.max_items])  # [M]
         history = histories(train.users, train.num_items)[:, self._items]
-        gram = np.asfortranarray((history.T @ history).toarray())
-        gram[np.diag_indices_from(gram)] += self.regularization
-        factor, failed = lapack.dpotrf(gram, overwrite_a=True)
-        assert failed == 0, "a positive definite matrix has a Cholesky factor"
-        inverse, failed = lapack.dpotri(factor, overwrite_c=True)  # the upper triangle
-        assert failed == 0
-        diagonal = inverse.diagonal().copy()
-        upper = np.triu(inverse, 1).astype(np.float32)
-        weight = upper + upper.T
-        weight /= -diagonal.astype(np.float32)
-        self._weight = weight  # [M, M]
+        self._weight = item_weights(history, self.regularization)  # [M, M]
         self._num_items = train.num_items
 
     def score(self, users: Users) -> Tensor:
