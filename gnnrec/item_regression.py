@@ -64,6 +64,6 @@ class ItemRegression:
         self._weight = item_weights(histories(train.users, train.num_items), REGULARIZATION)
 
     def __call__(self, users: Users) -> Tensor:
-        """[B, I] float32, how strongly each item is expected, above the least expected one; all 0 without known items."""
+        """[B, I] float32, how strongly each item is expected, over the least expected one; 0 without known items."""
         expected = torch.from_numpy(histories(users, self._num_items).astype(np.float32) @ self._weight)
         return expected - expected.amin(1, keepdim=True)
