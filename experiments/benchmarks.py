@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from experiments.protocols import CONFIGS, RESULTS
 from gnnrec.config import read_config
+from gnnrec.errors import InputError
 from gnnrec.run import load_split
 from gnnrec.split import Split
 
@@ -96,5 +98,9 @@ def versions() -> dict[str, str]:
 
 
 def movielens() -> Split:
-    """MovieLens-1M as the tables have it: ratings of 4 and 5, first fold of five."""
-    return load_split(read_config(CONFIGS / "ml-1m" / "popularity.yaml"))
+    """MovieLens-1M as the tables have it: ratings of 4 and 5, first fold of five; without the data, ends with one line."""
+    try:
+        return load_split(read_config(CONFIGS / "ml-1m" / "popularity.yaml"))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
