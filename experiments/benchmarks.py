@@ -98,7 +98,7 @@ def versions() -> dict[str, str]:
 
 
 def movielens() -> Split:
-    """MovieLens-1M as the tables have it: ratings of 4 and 5, first fold of five; ends with one line if it is missing."""
+    """MovieLens-1M as the tables have it: ratings of 4 and 5, first fold of five; ends with a line without the data."""
     try:
         return load_split(read_config(CONFIGS / "ml-1m" / "popularity.yaml"))
     except InputError as error:
