@@ -36,13 +36,13 @@ ITEMS, CHOICES, ATTRIBUTES, VALUES = 100_000, 20, 8, 100
 
 
 class Watch(Tracker):
-    """Notes when training begins and when its epoch ends."""
+    """Notes when training begins and when its epoch ends, and what its steps draw."""
+
+    steps = edges = users = 0
 
     def load(self, stage: str) -> None:
         """See `Tracker.load`."""
         self.begin = time.perf_counter()
-
-    steps = edges = users = 0
 
     def drawn(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Counts what a step has drawn, before the encoder sees it."""

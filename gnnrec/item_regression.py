@@ -1,23 +1,22 @@
 """Regression from items to items, in closed form: what each known item says for or against each other one."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from scipy.linalg import lapack
 from torch import Tensor
 
 from gnnrec.known import Training, Users
-from gnnrec.matrices import histories
+from gnnrec.matrices import Matrix, histories
 
 ITEM_REGRESSION = "item_regression"
 """The path that `ItemRegression` computes."""
 MOST_ITEMS = 5_000
 """Items above which there is no such path: 4,000 take two seconds on one core, and time grows with the third power."""
 REGULARIZATION = 1_500.0
+"""Weight of the squared item-to-item weights, see `ItemRegression`."""
 
 
-def item_weights(history: Any, regularization: float) -> np.ndarray:
+def item_weights(history: Matrix, regularization: float) -> np.ndarray:
     """The item-to-item weights B, with a zero diagonal, that minimise |X - X B|^2 + regularization * |B|^2.
 
     With P = (X'X + regularization I)^-1, B is -P divided by its diagonal, column by column.

@@ -21,9 +21,8 @@ def sample_edges(
     Args:
         adjacency: the edges; hidden ones are never drawn.
         target: [T] int64.
-        fan_out: at most this many edges per target, all of them where it has no more, hidden ones included. Above that,
-            `fan_out` draws with replacement of which each edge counts once: every visible edge has the same chance, and
-            the mean stays unbiased.
+        fan_out: at most this many edges per target, all of them where it has no more. Above that, `fan_out` draws with
+            replacement of which each edge counts once: every edge has the same chance, and the mean stays unbiased.
         generator: source of the draws.
 
     Returns:
@@ -34,9 +33,9 @@ def sample_edges(
     if not adjacency.hides:
         row, place = _draw(first, degree, fan_out, generator)
         return adjacency.edge_index[0, place], row
-    # A target is drawn for as if none of its edges were hidden; only where a hidden one comes up, and for targets with
-    # few edges, all of them are looked at. Either way each visible edge has the same chance.
-    many = (degree > fan_out).nonzero().flatten() if fan_out is not None else degree[:0]
+    # A target with many edges is drawn for as if none were hidden; only where a hidden one comes up, and for targets
+    # with few edges, all of them are looked at. Either way each visible edge has the same chance.
+    many = (degree > max(64, 4 * fan_out)).nonzero().flatten() if fan_out is not None else degree[:0]
     row, place = _draw(first[many], degree[many], fan_out, generator)
     fine = torch.ones(len(many), dtype=torch.bool)
     fine[row[~adjacency.alive(place)]] = False

@@ -120,7 +120,7 @@ def test_a_real_kill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = tmp_path / "runs" / "shop" / "0"
-    for _ in range(3000):
+    for _ in range(600):
         if (folder / "checkpoint-choose-finetune.pt").is_file():
             break
         time.sleep(0.1)
