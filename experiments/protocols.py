@@ -324,7 +324,6 @@ PROTOCOLS = (
         "ml-1m-shots",
         "MovieLens-1M, first ratings",
         SHOTS,
-        (0,),
         compared="k1/ndcg@10",
         targets=(
             Target("k1/ndcg@10", 0.398, 0.455),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gnnrec.copying import STAGES, Scored, choose_shares, mix
+from gnnrec.denoising import PENALTIES, path_name
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.known import HeldOut
 from gnnrec.member import REGRESSION, Member, by_stage
@@ -78,9 +79,9 @@ def _shares(
         if rows is not None:
             at_stage.append((member, asked.take(rows)))
     if least > 0:
-        paths = [*paths, *members[0].history_paths()]
+        paths = [*paths, *members[0].history_paths(), _best_denoising(at_stage, least, seed)]
     scores = [member.score(asked.users, {}) for member, asked in at_stage]
-    choices = [member.choices(asked.users, paths) for member, asked in at_stage]
+    choices = [member.choices(asked.users, paths, least) for member, asked in at_stage]
 
     def measure(shares: Sequence[float]) -> np.ndarray:
         mixed = [
@@ -90,3 +91,13 @@ def _shares(
         return _pooled(mixed, [member for member, _ in at_stage], [asked for _, asked in at_stage], seed)
 
     return dict(zip(paths, choose_shares(len(paths), measure), strict=True))
+
+
+def _best_denoising(at_stage: Sequence[tuple[Member, HeldOut]], least: int, seed: int) -> str:
+    """The name of the regression from known items whose penalty is best by itself for users at one stage."""
+    members, held_out = [member for member, _ in at_stage], [asked for _, asked in at_stage]
+    value: dict[str, float] = {}
+    for name in map(path_name, PENALTIES):
+        scored = [Scored(a.users, m.choices(a.users, [name], least)[0]) for m, a in at_stage]
+        value[name] = float(_pooled(scored, members, held_out, seed).mean())
+    return max(value, key=lambda name: value[name])

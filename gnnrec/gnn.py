@@ -42,8 +42,8 @@ class GraphRecommender:
         shares: number of known items from which on they hold -> path -> its share in the score, the rest being the
             encoder's: `{0: {friend: 0.2}}`. Paths are `regression` (see `gnnrec.spectral`), the names of the relations
             along which the choices of neighbours are copied (`interacts`: users with an item in common),
-            `similar_items` (see `gnnrec.copying` for both) and, up to 5,000 items, `item_regression`. `choose` picks
-            the shares on the validation users; without such users, the encoder speaks alone.
+            `similar_items` (see `gnnrec.copying` for both) and `denoising@` with a penalty (see `gnnrec.denoising`).
+            `choose` picks the shares on the validation users; without such users, the encoder speaks alone.
         regularization: of the regression; `choose` picks it on the validation users.
         choose_on: held-out users that a choice is made on, at least; where there are fewer validation users (and
             nothing of their histories is known), training users are held out in turn too, in at most 8 cuts in all.

@@ -1,5 +1,6 @@
 """One encoder on one training part, with the paths beside it."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from gnnrec import seeds
-from gnnrec.copying import SIMILAR, mix, neighbour_choices, similar_items
+from gnnrec.copying import SIMILAR, STAGES, mix, neighbour_choices, similar_items
 from gnnrec.data.dataset import ITEM, USER, EdgeType
+from gnnrec.denoising import DENOISING, DenoisingRegression, penalty_of
 from gnnrec.encoder import Block, Encoder, EncoderConfig, Vectors, whole_graph
 from gnnrec.errors import ConfigError
 from gnnrec.finetune import ItemRanker
 from gnnrec.folding import Folding
 from gnnrec.graph import INTERACTS, build_graph, node_counts
-from gnnrec.item_regression import ITEM_REGRESSION, MOST_ITEMS, ItemRegression
 from gnnrec.known import Training, Users
 from gnnrec.spectral import SpectralRegression, Spectrum, attribute_vectors, decompose, start_vectors
 
@@ -77,9 +78,10 @@ class Part:
         return decompose(self.train, self.rank, self.seed)
 
     @cached_property
-    def item_regression(self) -> ItemRegression:
-        """The regression from items to items, computed when somebody asks for it."""
-        return ItemRegression(self.train)
+    def denoising(self) -> Callable[[int, float], DenoisingRegression]:
+        """Number of known items and penalty -> the regression from them; the last few that were asked for are kept."""
+        kept = functools.lru_cache(maxsize=len(STAGES) - 1)
+        return kept(lambda shown, penalty: DenoisingRegression(self.train, shown, penalty, self.seed))
 
     @property
     def edges(self) -> dict[EdgeType, Tensor]:
@@ -157,12 +159,12 @@ class Member:
         for least, rows in by_stage(users, list(shares)):
             used = {path: share for path, share in shares[least].items() if share > 0}
             if used:
-                choices = self.choices(users.take(rows), tuple(used))
+                choices = self.choices(users.take(rows), tuple(used), least)
                 score[rows] = mix(score[rows], choices, tuple(used.values()))
         return score
 
-    def choices(self, users: Users, paths: Sequence[str]) -> Tensor:
-        """[K, B, I], what each path expects of each user."""
+    def choices(self, users: Users, paths: Sequence[str], least: int = 0) -> Tensor:
+        """[K, B, I], what each path expects of each user; `least` of their items are known of all of them."""
         users = self.part.folding.users(users)
         if not paths:
             return torch.empty(0, len(users), self.part.train.num_items)
@@ -172,9 +174,15 @@ class Member:
         own = {
             REGRESSION: lambda: self._regression(users),
             SIMILAR: lambda: similar_items(self.part.block, users),
-            ITEM_REGRESSION: lambda: self.part.item_regression(users),
         }
-        return torch.stack([own[path]() if path in own else next(copied) for path in paths])
+
+        def expected(path: str) -> Tensor:
+            penalty = penalty_of(path)
+            if penalty is not None:
+                return self.part.denoising(max(least, 1), penalty)(users)
+            return own[path]() if path in own else next(copied)
+
+        return torch.stack([expected(path) for path in paths])
 
     def useful_paths(self) -> list[str]:
         """Paths that begin at more than a user's items."""
@@ -184,7 +192,7 @@ class Member:
 
     def history_paths(self) -> list[str]:
         """Paths that begin at a user's known items."""
-        return [INTERACTS[1], SIMILAR, *([ITEM_REGRESSION] if self.part.train.num_items <= MOST_ITEMS else [])]
+        return [INTERACTS[1], SIMILAR]
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """Refuses a path that the data does not have.
@@ -194,8 +202,8 @@ class Member:
         """
         there_are = [REGRESSION, *self.history_paths(), *(name for name, t in self.relations.items() if t != INTERACTS)]
         for name in paths:
-            if name not in there_are:
-                known = ", ".join(there_are)
+            if name not in there_are and penalty_of(name) is None:
+                known = ", ".join([*there_are, f"{DENOISING}@ and a penalty above 0"])
                 raise ConfigError(f"model.shares: no path {name!r}; there are {known}")
 
 

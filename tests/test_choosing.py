@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from gnnrec.choosing import choose_paths, measured
+from gnnrec.copying import Scored
 from gnnrec.data.made import made
+from gnnrec.denoising import PENALTIES, DenoisingRegression, path_name
 from gnnrec.encoder import EncoderConfig
 from gnnrec.evaluate import EvaluateConfig, evaluate
 from gnnrec.finetune import FinetuneConfig
@@ -61,6 +63,24 @@ def test_paths_get_a_share_where_they_help_and_none_where_nothing_is_to_be_known
     assert list(chosen[False]["shares"]) == [0]
     assert sum(chosen[False]["shares"][0].values()) >= 0.5
     assert sum(chosen[True]["shares"][0].values()) <= 0.1
+
+
+def test_with_known_items_the_penalty_that_is_best_by_itself_is_mixed() -> None:
+    data = made(0, num_users=160, num_items=40)
+    split = make_split(data, UnseenUsers(test=0.2, validation=0.3, support=2), 0)
+    [member] = untrained([(split.train, split.validation)])
+    member.remember()
+    shares = choose_paths([member], [split.validation], "choose", 0)["shares"]
+    assert list(shares) == [2]
+    config = EvaluateConfig(metrics=["ndcg"], at=[10])
+    users = split.validation.users
+    value = {}
+    for penalty in PENALTIES:
+        alone = Scored(users, DenoisingRegression(split.train, 2, penalty)(users))
+        value[path_name(penalty)] = evaluate(alone, split.validation, split.train.candidates, config, 0).metrics[
+            "ndcg@10"
+        ]
+    assert [path for path in shares[2] if path.startswith("denoising")] == [max(value, key=lambda path: value[path])]
 
 
 def test_members_are_averaged_and_differ() -> None:

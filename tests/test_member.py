@@ -5,10 +5,10 @@ import torch
 
 from gnnrec.copying import SIMILAR, mix
 from gnnrec.data.made import made
+from gnnrec.denoising import DenoisingRegression
 from gnnrec.encoder import EncoderConfig
 from gnnrec.errors import ConfigError
 from gnnrec.gnn import GraphRecommender
-from gnnrec.item_regression import ITEM_REGRESSION, ItemRegression
 from gnnrec.known import Edges, Users
 from gnnrec.member import Member, Part, by_stage
 from gnnrec.split import UnseenUsers, make_split
@@ -45,17 +45,20 @@ def test_each_user_gets_the_shares_of_its_stage() -> None:
     assert torch.allclose(score[~without], of_known[~without], atol=1e-6)
 
 
-def test_item_regression_is_a_path_where_the_items_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_denoising_regression_is_fitted_to_what_is_known_at_a_stage() -> None:
     split = make_split(made(0), UnseenUsers(test=0.2, validation=0.3, support=2), 0)
     config = EncoderConfig(channels=8)
     layer = GraphRecommender(encoder=config).layer_class
     member = Member(Part.of(split.train, 8, 0), config, layer, ("user", "item"), 0)
+    member.remember()
     users = split.validation.users
-    found = member.choices(users, [SIMILAR, ITEM_REGRESSION])
-    assert torch.equal(found[1], ItemRegression(split.train)(users))
-    assert member.history_paths() == ["interacts", SIMILAR, ITEM_REGRESSION]
-    monkeypatch.setattr("gnnrec.member.MOST_ITEMS", split.train.num_items - 1)
-    assert member.history_paths() == ["interacts", SIMILAR]
+    of_two = DenoisingRegression(split.train, 2, 4.0)(users)
+    found = member.choices(users, [SIMILAR, "denoising@4"], 2)
+    assert torch.equal(found[1], of_two)
+    assert not torch.allclose(of_two, member.choices(users, ["denoising@4"], 1)[0])
+    assert not torch.allclose(of_two, member.choices(users, ["denoising@1"], 2)[0])
+    mixed = member.score(users, {1: {"denoising@4": 0.1}, 2: {"denoising@4": 0.5}})
+    assert torch.allclose(mixed, mix(member.score(users, {}), of_two[None], [0.5]), atol=1e-6)
 
 
 def test_a_path_that_the_data_does_not_have_is_refused_by_name() -> None:
@@ -63,6 +66,6 @@ def test_a_path_that_the_data_does_not_have_is_refused_by_name() -> None:
     model = GraphRecommender(encoder=EncoderConfig(channels=8), shares={0: {"freind": 0.2}})
     with pytest.raises(
         ConfigError,
-        match=r"model.shares: no path 'freind'; there are regression, .*similar_items, item_regression, .*friend",
+        match=r"no path 'freind'; there are regression, .*similar_items, .*friend, .*denoising@ and a penalty above 0",
     ):
         model.build(split.train, 0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gnnrec.baselines import EASE, ItemKNN
+from gnnrec.baselines.ease import item_weights
 from gnnrec.baselines.fold_in import BPRFoldIn
 from gnnrec.data.made import made
 from gnnrec.known import Edges, Training, Users
@@ -74,6 +75,31 @@ def test_ease_minimises_its_objective_column_by_column() -> None:
     assert fitted(EASE(regularization=lam)).score(UNSEEN).numpy() == pytest.approx(ASKED @ weight, abs=1e-4)
 
 
+def test_a_dropout_adds_what_it_hides_to_the_penalty_of_each_item() -> None:
+    # Two items, both chosen by users 0 and 1, the first by user 2 too. With a dropout of 1/2, the penalty of a weight
+    # grows by the number of users who chose the item it starts from: 0 -> 1: 2 / (3 + 1 + 3), 1 -> 0: 2 / (2 + 1 + 2).
+    train, user = with_histories([[0, 1], [0, 1], [0]], 2)
+    assert fitted(EASE(regularization=1, dropout=0.5), train).score(user)[0].tolist() == pytest.approx([0, 2 / 7])
+    other = replace(user, items=Edges(torch.tensor([0]), torch.tensor([1])))
+    assert fitted(EASE(regularization=1, dropout=0.5), train).score(other)[0].tolist() == pytest.approx([2 / 5, 0])
+
+
+def test_a_dropout_expects_what_hidden_items_leave_on_average() -> None:
+    # Each row of the history many times, with half of its entries hidden: the least squares of one column on the rest.
+    random, lam = np.random.default_rng(0), 5.0
+    history, wanted, draws = HISTORY.astype(float), np.zeros(TRAIN.num_items - 1), 4000
+    others = np.arange(1, TRAIN.num_items)
+    gram, right = np.zeros((len(others), len(others))), np.zeros(len(others))
+    for _ in range(draws):
+        shown = history[:, others] * (random.random((len(history), len(others))) < 0.5) * 2  # kept entries are doubled
+        gram += shown.T @ shown / draws
+        right += shown.T @ history[:, 0] / draws
+    wanted = np.linalg.solve(gram + lam * np.eye(len(others)), right)
+    found = item_weights(histories(TRAIN.users, TRAIN.num_items), lam, 0.5)[1:, 0]
+    assert found == pytest.approx(wanted, abs=0.01)
+    assert np.abs(found).max() > 0.1
+
+
 def test_ease_gives_weights_to_the_most_popular_items_alone() -> None:
     popular = np.argsort(-TRAIN.popularity.numpy(), kind="stable")[:6]
     scores = fitted(EASE(regularization=5, max_items=6)).score(UNSEEN).numpy()
@@ -96,6 +122,7 @@ def test_options_out_of_range_are_refused() -> None:
         (ItemKNN, {"neighbours": 0}, "neighbours must be at least 1, or none for all; got 0"),
         (ItemKNN, {"shrinkage": -1.0}, "shrinkage must be at least 0, got -1"),
         (EASE, {"regularization": 0.0}, "regularization must be above 0, got 0"),
+        (EASE, {"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
         (EASE, {"max_items": 0}, "max_items must be at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
