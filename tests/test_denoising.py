@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gnnrec.data.made import made
-from gnnrec.denoising import SIDE_PENALTY, DenoisingRegression, penalty_of
+from gnnrec.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRegression, penalty_of
 from gnnrec.known import Edges, Training, Users
 from gnnrec.matrices import UserFeatures
 from gnnrec.split import UnseenUsers, make_split
@@ -45,8 +45,10 @@ def by_enumeration(train: Training, asked: Users, shown: int, penalty: float) ->
             targets.append(history[user])
             weights.append(np.prod([chance if m else 1 - chance for m in mask]))
     x, y, w = np.array(rows), np.array(targets), np.array(weights)
-    penalties = np.concatenate([[0.0], np.full(train.num_items, penalty), np.full(side.shape[1], SIDE_PENALTY)])
-    solved = np.linalg.solve(x.T @ (w[:, None] * x) + np.diag(penalties), x.T @ (w[:, None] * y))
+    penalties = np.concatenate(
+        [[INTERCEPT_PENALTY], np.full(train.num_items, penalty), np.full(side.shape[1], SIDE_PENALTY)]
+    )
+    solved = np.linalg.solve(x.T @ (w[:, None] * x) + np.diag(per_column), x.T @ (w[:, None] * y))
     known = [np.ones((len(asked), 1)), asked.history(train.num_items).double().numpy(), features(asked).toarray()]
     return np.maximum(np.concatenate(known, axis=1) @ solved, 0)
 
