@@ -108,7 +108,7 @@ class DenoisingRegression:
         return torch.from_numpy((self._history.T @ by_user).T).float().clamp(min=0)
 
     def _scaled(self, inputs: Matrix) -> Matrix:
-        """[B, A], the columns that are heard and, the last one, the intercept's, so scaled that each has the penalty 1."""
+        """[B, A], the columns that are heard and the intercept's, so scaled that each has the penalty 1."""
         heard = inputs[:, self._kept].multiply(self._scale)
         intercept = sparse.csr_array(np.full((inputs.shape[0], 1), INTERCEPT_PENALTY**-0.5))
         return sparse.csr_array(sparse.hstack([heard, intercept]))

@@ -45,9 +45,7 @@ def by_enumeration(train: Training, asked: Users, shown: int, penalty: float) ->
             targets.append(history[user])
             weights.append(np.prod([chance if m else 1 - chance for m in mask]))
     x, y, w = np.array(rows), np.array(targets), np.array(weights)
-    penalties = np.concatenate(
-        [[INTERCEPT_PENALTY], np.full(train.num_items, penalty), np.full(side.shape[1], SIDE_PENALTY)]
-    )
+    per_column = np.repeat([INTERCEPT_PENALTY, penalty, SIDE_PENALTY], [1, train.num_items, side.shape[1]])
     solved = np.linalg.solve(x.T @ (w[:, None] * x) + np.diag(per_column), x.T @ (w[:, None] * y))
     known = [np.ones((len(asked), 1)), asked.history(train.num_items).double().numpy(), features(asked).toarray()]
     return np.maximum(np.concatenate(known, axis=1) @ solved, 0)
