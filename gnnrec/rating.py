@@ -1,6 +1,8 @@
 """GraphRatingRecommender: an encoder that predicts what biases leave of a rating, as a recommender."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ from gnnrec.known import HeldOut, Training, Users
 from gnnrec.pretrain import PretrainConfig, pretrain
 from gnnrec.rating_finetune import RatingFinetuneConfig, finetune_ratings
 from gnnrec.rating_member import RatingMember, Shrinkages
+from gnnrec.rating_points import Point, Predict, median_cuts, predicted_and_rated
 from gnnrec.resolve import check_layer_options, resolve
 from gnnrec.search_space import Choice, Log, SearchSpace, Uniform
 from gnnrec.sharding import Shard
@@ -57,6 +60,9 @@ class GraphRatingRecommender:
         choose_on: users to choose on, at least; where there are fewer validation users, training users are held out in
             turn as well, each time with an encoder of its own. 0 chooses on the validation users alone.
         members: encoders, drawn and trained apart, whose predictions are averaged in the final fit; at least 1.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
+        cut_points: of the median, see `gnnrec.rating_points.median_cuts`; `choose` finds them on the validation users,
+            and rounds to the nearest value where there are none.
     """
 
     scores_unseen_users = True
@@ -87,6 +93,8 @@ class GraphRatingRecommender:
         opinions: bool = False,
         choose_on: int = 300,
         members: int = 1,
+        predict: Predict = "mean",
+        cut_points: list[float] | Literal["choose"] = "choose",
     ) -> None:
         try:
             self.layer_class = resolve(encoder.layer, gnnrec.layers)
@@ -104,6 +112,10 @@ class GraphRatingRecommender:
             raise ValueError(f"effect_shrinkage must be above 0, got {effect_shrinkage}")
         if choose_on < 0 or members < 1:
             raise ValueError(f"choose_on must be at least 0 and members at least 1, got {choose_on} and {members}")
+        if cut_points != "choose" and (predict != "median" or cut_points != sorted(cut_points)):
+            raise ValueError(
+                f"cut_points must ascend, and are for `predict: median` alone, got {cut_points} and {predict}"
+            )
         self.encoder_config = encoder.model_copy(update={"layer_options": options})
         self.pretrain_config = pretrain
         self.finetune_config = finetune
@@ -115,6 +127,8 @@ class GraphRatingRecommender:
         self.opinions = opinions
         self.choose_on = choose_on
         self.members = members
+        self.predict = predict
+        self.cut_points = None if cut_points == "choose" else cut_points
         self.tracker = Tracker()
         self.chosen: dict[str, Any] = {}
         self._shares = dict.fromkeys(PATHS, 0.7) if shares == "choose" else dict(shares)
@@ -128,13 +142,17 @@ class GraphRatingRecommender:
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """Fits biases and effects, pretrains and trains the encoder; see `Recommender.fit`.
 
-        Chosen on the held-out users are the epochs of both stages, and the shares of encoder and effects.
+        Chosen on the held-out users are the epochs of both stages, the shares of encoder and effects, and the cut
+        points of a median.
 
         Raises:
-            ConfigError: the interactions have no values.
+            ConfigError: the interactions have no values, or a median's do not fit its cut points.
             TrainingError: a loss is not a number.
         """
-        cuts = [] if validation is None else cuts_for_choosing(train, validation, self.choose_on, seed)
+        self._point = point = Point.of(self.predict, train, self.cut_points)
+        cuts = []
+        if validation is not None:
+            cuts = cuts_for_choosing(point.learned(train), point.asked(validation), self.choose_on, seed)
         held_out = [asked for _, asked in cuts]
         with torch.random.fork_rng():
             if cuts:
@@ -156,34 +174,42 @@ class GraphRatingRecommender:
         if cuts:
             if self.shares == "choose":
                 self._shares = chosen["shares"] = self._choose_shares(held_out)
+            if self.predict == "median" and self.cut_points is None:
+                chosen["cut_points"] = self._choose_cut_points(held_out)
+                self._point = Point.of("median", train, chosen["cut_points"])
             self.chosen = chosen
             self._members = self._members[:1]
 
     def score(self, users: Users) -> Tensor:
         """Predicts every rating: [B, I] float32, within the range of the training values."""
-        first = self._members[0]
-        encoded = torch.stack([member.encoded(users) for member in self._members]).mean(0)
-        added = self._shares["encoder"] * encoded + self._shares["effects"] * first.effects(users)
-        return (first.base(users) + added).clamp(*first.range).float()
+        means = self._means(self._members, self._point.known(users))
+        return torch.from_numpy(self._point.read(means)).float()
 
     def embed(self, users: Users) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
-        return self._members[0].embed(users)
+        return self._members[0].embed(self._point.known(users))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and shares; biases and effects are counted again from the training data."""
-        return {"weights": [member.rater.state_dict() for member in self._members], "shares": dict(self._shares)}
+        return {
+            "weights": [member.rater.state_dict() for member in self._members],
+            "shares": dict(self._shares),
+            "cut_points": list(self._point.cuts),
+        }
 
     def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
         self.build(train, seed=0)
         self._shares = dict(state["shares"])
+        self._point = replace(self._point, cuts=tuple(state.get("cut_points", self._point.cuts)))  # not in older runs
         for member, weights in zip(self._members, state["weights"], strict=True):
             member.rater.load_state_dict(weights)
             member.remember()
 
     def build(self, train: Training, seed: int) -> HeteroData:
         """Fits what has a closed form, builds graph and encoders without training; returns the graph, for the audit."""
+        self._point = Point.of(self.predict, train, self.cut_points)
+        train = self._point.learned(train)
         seeds_of_members = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
         self._members = [self._member(train, s) for s in seeds_of_members]
         return self._members[0].graph
@@ -192,6 +218,12 @@ class GraphRatingRecommender:
         shrinkages = Shrinkages(self.user_shrinkage, self.item_shrinkage, self.rater_shrinkage, self.effect_shrinkage)
         outputs = None if self.pretrain_config is not None else (USER, ITEM)
         return RatingMember(train, shrinkages, self.encoder_config, self.layer_class, outputs, self.opinions, seed)
+
+    def _means(self, members: Sequence[RatingMember], users: Users) -> np.ndarray:
+        """[B, I] float64, the predicted means, within the range of the training values."""
+        encoded = torch.stack([member.encoded(users) for member in members]).mean(0)
+        added = self._shares["encoder"] * encoded + self._shares["effects"] * members[0].effects(users)
+        return (members[0].base(users) + added).clamp(*members[0].range).numpy()
 
     def _pretrain(self, *, choose: bool, seed: int) -> dict[str, Any]:
         """Pretrains each member; returns the epochs of the first one, if there are any."""
@@ -239,6 +271,15 @@ class GraphRatingRecommender:
         *columns, left = np.concatenate(rows, axis=1)
         shares, _ = nnls(np.stack(columns, axis=1), left)
         return {name: round(float(share), 3) for name, share in zip(PATHS, shares, strict=True)}
+
+    def _choose_cut_points(self, held_out: list[HeldOut]) -> list[float]:
+        """The cuts with the least absolute error, of the held-out ratings of all cuts together."""
+        pairs = [
+            predicted_and_rated(functools.partial(self._means, [member]), asked)
+            for member, asked in zip(self._members, held_out, strict=True)
+        ]
+        predicted, rated = np.concatenate(pairs, axis=1)
+        return median_cuts(predicted, rated, self._point.values)
 
 
 def _at_target(values: Tensor, held_out: HeldOut) -> Tensor:

@@ -22,6 +22,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("trainer", "devices"): 1,
     ("model", "finetune", "graph_users"): 16_384,
     ("model", "finetune", "most_steps"): 20,
+    ("model", "predict"): "mean",
+    ("model", "cut_points"): "choose",
 }
 """Keys that came after results had been committed -> the value with which a run computes what it did before."""
 

@@ -15,6 +15,7 @@ from gnnrec.rating_effects import (
     ratings_of,
     shrunk_mean,
 )
+from gnnrec.rating_points import Predict, fit_point
 from gnnrec.ridge import RidgeMap
 from gnnrec.search_space import Log, SearchSpace
 
@@ -56,6 +57,7 @@ class ItemMean:
 
     Args:
         shrinkage: interactions at the overall mean that are added to each item; at least 0.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -65,25 +67,32 @@ class ItemMean:
     predicts_values = True
     search_space: ClassVar[SearchSpace] = {"shrinkage": Log(0.1, 100)}
 
-    def __init__(self, *, shrinkage: float = 2.0) -> None:
+    def __init__(self, *, shrinkage: float = 2.0, predict: Predict = "mean") -> None:
         if not shrinkage >= 0:
             raise ValueError(f"shrinkage must be at least 0, got {shrinkage}")
         self.shrinkage = shrinkage
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Averages; nothing is chosen and nothing is drawn.
+        """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
-            ConfigError: the interactions have no values.
+            ConfigError: the interactions have no values, or too many different ones for a median.
         """
+        self._point = fit_point(self.predict, self._fit, self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, on the scale of the values."""
+        return as_scores(self._point.read(self._means(users)))
+
+    def _fit(self, train: Training) -> None:
         ratings = ratings_of(train)
         mean = ratings.value.mean()
         self._item_value = mean + shrunk_mean(ratings.item, ratings.value - mean, train.num_items, self.shrinkage)
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, on the scale of the values."""
-        return as_scores(np.repeat(self._item_value[None], len(users), axis=0))
+    def _means(self, users: Users) -> np.ndarray:
+        return np.repeat(self._item_value[None], len(users), axis=0)
 
 
 class Biases:
@@ -106,6 +115,7 @@ class Biases:
         informed: item biases are shrunk to what the item's popularity and attributes lead to expect instead of to 0,
             and who rates an item is taken into account (see `item_values`).
         rater_shrinkage: for `informed`, ratings by the mean user that are added to each item; at least 0.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -129,6 +139,7 @@ class Biases:
         regularization: float = 100.0,
         informed: bool = False,
         rater_shrinkage: float = 20.0,
+        predict: Predict = "mean",
     ) -> None:
         for name, shrinkage in (
             ("item_shrinkage", item_shrinkage),
@@ -145,14 +156,24 @@ class Biases:
         self.regularization = regularization
         self.informed = informed
         self.rater_shrinkage = rater_shrinkage
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Solves for the biases and for the effects of attribute values; nothing is chosen and nothing is drawn.
+        """Solves for the biases and for the effects of attribute values; nothing is chosen.
+
+        Nothing is drawn but the folds of a median.
 
         Raises:
-            ConfigError: the interactions have no values.
+            ConfigError: the interactions have no values, or too many different ones for a median.
         """
+        self._point = fit_point(self.predict, self._fit, self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, within the range of the training values."""
+        return as_scores(self._point.read(self._means(self._point.known(users))))
+
+    def _fit(self, train: Training) -> None:
         ratings = ratings_of(train)
         self._range = ratings.range
         biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
@@ -169,11 +190,10 @@ class Biases:
             features = self._features(train.users)[np.flatnonzero(biases.known)]
             self._expected = RidgeMap(features, biases.user[biases.known][:, None], self.regularization)
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, within the range of the training values."""
+    def _means(self, users: Users) -> np.ndarray:
         if isinstance(self._expected, RidgeMap):
             expected = self._expected(self._features(users))[:, 0]
         else:
             expected = np.full(len(users), self._expected)
         bias = known_user_bias(users.items, self._item_value, expected, self.user_shrinkage)
-        return as_scores((self._item_value + bias[:, None]).clip(*self._range))
+        return np.asarray((self._item_value + bias[:, None]).clip(*self._range))

@@ -16,6 +16,7 @@ from gnnrec.rating_effects import (
     ratings_of,
     value_effects,
 )
+from gnnrec.rating_points import Predict, fit_point
 from gnnrec.search_space import Log, SearchSpace, Uniform
 
 _BIASES: SearchSpace = {"item_shrinkage": Log(0.1, 100), "user_shrinkage": Log(0.1, 100)}
@@ -36,11 +37,11 @@ class _OnBiases:
         self._expected = biases.mean_user
         self._user_shrinkage = user_shrinkage
 
-    def plus(self, users: Users, effect: np.ndarray) -> Tensor:
-        """[B, I] float32, biases and the effect ([B, I]) together, within the range of the training values."""
+    def plus(self, users: Users, effect: np.ndarray) -> np.ndarray:
+        """[B, I] float64, biases and the effect ([B, I]) together, within the range of the training values."""
         expected = np.full(len(users), self._expected)
         bias = known_user_bias(users.items, self._item_value, expected, self._user_shrinkage)
-        return as_scores((self._item_value + bias[:, None] + effect).clip(*self.ratings.range))
+        return np.asarray((self._item_value + bias[:, None] + effect).clip(*self.ratings.range))
 
 
 class SegmentItemMean:
@@ -60,6 +61,7 @@ class SegmentItemMean:
         item_shrinkage: ratings without bias that are added to each item; at least 0.
         user_shrinkage: ratings with the mean user's bias that are added to each user; at least 0.
         attributes: names of the relations to use; None for all.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -77,6 +79,7 @@ class SegmentItemMean:
         item_shrinkage: float = 5.0,
         user_shrinkage: float = 3.0,
         attributes: list[str] | None = None,
+        predict: Predict = "mean",
     ) -> None:
         _check(above_0={"shrinkage": shrinkage}, strength=strength, item_shrinkage=item_shrinkage)
         _check(user_shrinkage=user_shrinkage)
@@ -85,21 +88,29 @@ class SegmentItemMean:
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
         self.attributes = attributes
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Averages; nothing is chosen and nothing is drawn.
+        """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
-            ConfigError: the interactions have no values, or an attribute does not exist.
+            ConfigError: the interactions have no values, or too many different ones for a median; or an attribute does
+                not exist.
         """
+        self._point = fit_point(self.predict, self._fit, self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, within the range of the training values."""
+        return as_scores(self._point.read(self._means(self._point.known(users))))
+
+    def _fit(self, train: Training) -> None:
         self._base = _OnBiases(train, self.item_shrinkage, self.user_shrinkage)
         self._features = UserFeatures(train, attributes=self.attributes)
         known = self._features(train.users)
         self._effects = value_effects(known, self._base.ratings, self._base.residual, self.shrinkage)  # [A, I]
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, within the range of the training values."""
+    def _means(self, users: Users) -> np.ndarray:
         return self._base.plus(users, self.strength * (self._features(users) @ self._effects).toarray())
 
 
@@ -121,6 +132,7 @@ class AttributeKNNRatings:
         idf: a value counts by the logarithm of its rarity.
         item_shrinkage: ratings without bias that are added to each item; at least 0.
         user_shrinkage: ratings with the mean user's bias that are added to each user; at least 0.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -138,6 +150,7 @@ class AttributeKNNRatings:
         idf: bool = False,
         item_shrinkage: float = 5.0,
         user_shrinkage: float = 3.0,
+        predict: Predict = "mean",
     ) -> None:
         _check(above_0={"power": power, "shrinkage": shrinkage})
         _check(item_shrinkage=item_shrinkage, user_shrinkage=user_shrinkage)
@@ -146,14 +159,24 @@ class AttributeKNNRatings:
         self.idf = idf
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Keeps residuals and attribute values of the training users; nothing is chosen and nothing is drawn.
+        """Keeps residuals and attribute values of the training users; nothing is chosen.
+
+        Nothing is drawn but the folds of a median.
 
         Raises:
-            ConfigError: the interactions have no values.
+            ConfigError: the interactions have no values, or too many different ones for a median.
         """
+        self._point = fit_point(self.predict, self._fit, self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, within the range of the training values."""
+        return as_scores(self._point.read(self._means(self._point.known(users))))
+
+    def _fit(self, train: Training) -> None:
         self._train = train
         self._base = _OnBiases(train, self.item_shrinkage, self.user_shrinkage)
         self._features = UserFeatures(train, idf=self.idf, normalise="length")
@@ -161,8 +184,7 @@ class AttributeKNNRatings:
         self._residual = self._base.ratings.matrix(self._base.residual)  # [U, I]
         self._rated = self._base.ratings.matrix(np.ones(len(self._base.residual)))
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, within the range of the training values."""
+    def _means(self, users: Users) -> np.ndarray:
         similarity = (self._features(users) @ self._known.T).toarray() ** self.power  # [B, U]
         own = training_rows(users, self._train)
         similarity[np.flatnonzero(own >= 0), own[own >= 0]] = 0
@@ -182,6 +204,7 @@ class BilinearRatings:
         regularization: weight of the squared coefficients; above 0.
         item_shrinkage: ratings without bias that are added to each item; at least 0.
         user_shrinkage: ratings with the mean user's bias that are added to each user; at least 0.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -192,21 +215,35 @@ class BilinearRatings:
     search_space: ClassVar[SearchSpace] = {"regularization": Log(10, 10_000), **_BIASES}
 
     def __init__(
-        self, *, regularization: float = 1000.0, item_shrinkage: float = 5.0, user_shrinkage: float = 3.0
+        self,
+        *,
+        regularization: float = 1000.0,
+        item_shrinkage: float = 5.0,
+        user_shrinkage: float = 3.0,
+        predict: Predict = "mean",
     ) -> None:
         _check(above_0={"regularization": regularization})
         _check(item_shrinkage=item_shrinkage, user_shrinkage=user_shrinkage)
         self.regularization = regularization
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
-        """Solves; nothing is chosen and nothing is drawn.
+        """Solves; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
-            ConfigError: the interactions have no values, or the items no attributes.
+            ConfigError: the interactions have no values, or too many different ones for a median; or the items have no
+                attributes.
         """
+        self._point = fit_point(self.predict, self._fit, self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, within the range of the training values."""
+        return as_scores(self._point.read(self._means(self._point.known(users))))
+
+    def _fit(self, train: Training) -> None:
         item = item_features(train)
         if item.nnz == 0:
             raise ConfigError("model: BilinearRatings needs attributes of items; choose SegmentItemMean for this data")
@@ -237,8 +274,7 @@ class BilinearRatings:
         solution, _ = sparse.linalg.cg(operator, adjoint(self._base.residual), rtol=1e-6, maxiter=200)
         return np.asarray(solution.reshape(shape))
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, within the range of the training values."""
+    def _means(self, users: Users) -> np.ndarray:
         return self._base.plus(users, self._features(users) @ self._effects - self._mean @ self._effects)
 
 

@@ -10,6 +10,7 @@ from gnnrec import seeds
 from gnnrec.known import HeldOut, Training, Users
 from gnnrec.matrices import Matrix, UserFeatures, as_scores
 from gnnrec.rating_effects import fit_biases, known_user_bias, ratings_of
+from gnnrec.rating_points import Predict, fit_point
 from gnnrec.ridge import RidgeMap
 from gnnrec.search_space import Integer, Log, SearchSpace
 
@@ -36,6 +37,7 @@ class BiasedMF:
         map_regularization: weight of the squared coefficients of `attribute_map`; above 0.
         item_shrinkage: ratings without bias that are added to each item; at least 0.
         user_shrinkage: ratings with the mean user's bias that are added to each user; at least 0.
+        predict: which point of a rating's distribution, see `gnnrec.rating_points.Point`.
 
     Raises:
         ValueError: an option is out of its range.
@@ -61,6 +63,7 @@ class BiasedMF:
         map_regularization: float = 10.0,
         item_shrinkage: float = 5.0,
         user_shrinkage: float = 3.0,
+        predict: Predict = "mean",
     ) -> None:
         for name, number in (("factors", factors), ("iterations", iterations)):
             if number < 1:
@@ -78,14 +81,22 @@ class BiasedMF:
         self.map_regularization = map_regularization
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
+        self.predict = predict
         self.chosen: dict[str, Any] = {}
 
     def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
         """Factorizes, starting from item vectors drawn from the seed; nothing is chosen.
 
         Raises:
-            ConfigError: the interactions have no values.
+            ConfigError: the interactions have no values, or too many different ones for a median.
         """
+        self._point = fit_point(self.predict, lambda part: self._fit(part, seed), self._means, train, seed)
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, within the range of the training values."""
+        return as_scores(self._point.read(self._means(self._point.known(users))))
+
+    def _fit(self, train: Training, seed: int) -> None:
         ratings = ratings_of(train)
         biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
         self._range = ratings.range
@@ -113,8 +124,7 @@ class BiasedMF:
         gram = (rated @ products).reshape(-1, size, size) + self.regularization * np.eye(size)
         return np.asarray(np.linalg.solve(gram, (residual @ others)[:, :, None])[:, :, 0])
 
-    def score(self, users: Users) -> Tensor:
-        """[B, I] float32, within the range of the training values."""
+    def _means(self, users: Users) -> np.ndarray:
         expected = np.full(len(users), self._expected)
         bias = known_user_bias(users.items, self._item_value, expected, self.user_shrinkage)
         if self._map is None:
@@ -123,7 +133,7 @@ class BiasedMF:
             vectors = self._map(self._features(users))
         if users.items.weight is not None and len(users.items):
             vectors = self._folded_in(users, bias, vectors)
-        return as_scores((self._item_value + bias[:, None] + vectors @ self._items.T).clip(*self._range))
+        return np.asarray((self._item_value + bias[:, None] + vectors @ self._items.T).clip(*self._range))
 
     def _folded_in(self, users: Users, bias: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """[B, D], the vectors with those of users with known ratings replaced."""

@@ -24,6 +24,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("GlobalMean", {}, SAME_FOR_ALL),
     ("SegmentItemMean", {"shrinkage": 5.0, "strength": 2.0}, COUNTS),
     ("AttributeKNNRatings", {"shrinkage": 1.0, "power": 4.0}, COUNTS),
+    ("SegmentItemMean", {"shrinkage": 5.0, "strength": 2.0, "predict": "gain"}, COUNTS),
+    (
+        "SegmentItemMean",
+        {"shrinkage": 5.0, "strength": 2.0, "predict": "median"},
+        {"learns": False, "draws": True},
+    ),  # it ties
     ("BilinearRatings", {"regularization": 3.0}, COUNTS),
     ("BiasedMF", {}, {"learns": False, "draws": True}),
     ("BiasedMF", {"cold": "attribute_map"}, {"learns": False, "draws": True}),  # learns: test_ratings_factorization.py
