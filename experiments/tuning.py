@@ -34,6 +34,8 @@ FIXED = (
     "graphsage-default",
 )
 """Configs whose options are not searched: floors as they were computed, and the graph model as it comes."""
+POINTS = ("-median", "-gain")
+"""Endings of configs that predict another point of a rating's distribution; all else is as without the ending."""
 BY_HAND = "Options chosen on validation users. "
 """What the head of a config says whose options were not searched."""
 
@@ -75,7 +77,7 @@ def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again:
         budget: of each model.
         again: also where there is a log; the configs' present options are then the first trial.
     """
-    searched = [path for path in protocol.configs() if path.stem not in (*VARIANTS, *FIXED)]
+    searched = [path for path in protocol.configs() if path.stem == options_of(path.stem) and path.stem not in FIXED]
     for path in searched:
         log = log_of(path, protocol)
         if log == TUNING / protocol.name / f"{path.stem}.json" and (again or not log.is_file()):
@@ -96,9 +98,21 @@ def adopt_options(protocol: Protocol) -> None:
             replace_file(path, adopted(path, log).encode())
 
 
+def options_of(name: str) -> str:
+    """The config that a config has its options from; itself where its own are searched.
+
+    Example:
+        >>> options_of("biases-tuned-median"), options_of("graphsage-gain")
+        ('biases-tuned', 'graphsage-no-pretraining')
+    """
+    for ending in POINTS:
+        name = name.removesuffix(ending)
+    return VARIANTS.get(name, name)
+
+
 def log_of(path: Path, protocol: Protocol) -> Path:
     """The log of the search that a config has its options from."""
-    name = VARIANTS.get(path.stem, path.stem) + ".json"
+    name = options_of(path.stem) + ".json"
     elsewhere = TUNING / protocol.options_from / name
     return elsewhere if protocol.options_from and elsewhere.is_file() else TUNING / protocol.name / name
 

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import tuning
 from experiments.protocols import PROTOCOLS, TUNING, protocol_named
-from experiments.tuning import FIXED, VARIANTS, adopted, log_of, tune_protocol
+from experiments.tuning import FIXED, POINTS, VARIANTS, adopted, log_of, tune_protocol
 from gnnrec.config import TuningConfig, read_config
 from gnnrec.search_space import value_of
 
@@ -93,6 +93,19 @@ def test_committed_configs_have_the_options_that_their_logs_found_best(path, log
         held = value_of(model, name)
         assert held == value or (held is None and path.stem in VARIANTS) or name.startswith("pretrain."), name
     assert f"see {log.relative_to(TUNING.parents[1])}." in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for p in PROTOCOLS for path in p.configs() if path.stem.endswith(POINTS)],
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
+)
+def test_another_point_of_the_ratings_is_all_that_differs(path):
+    name, _, predict = path.stem.rpartition("-")
+    model = read_config(path).config.model
+    assert model["predict"] == predict
+    plain = read_config(path.with_stem(name)).config
+    assert read_config(path).config == plain.model_copy(update={"model": {**plain.model, "predict": predict}})
 
 
 @pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if (TUNING / p.name).is_dir()], ids=lambda p: p.name)
