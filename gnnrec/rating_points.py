@@ -30,7 +30,7 @@ class Point:
 
     Source: Gneiting, Making and Evaluating Point Forecasts, JASA 106 (2011), section 1, for mean and median; Cossock,
         Zhang, Statistical Analysis of Bayes Optimal Subset Ranking, IEEE Transactions on Information Theory 54 (2008),
-        section III, for gains. Differs: the median is a step function of the predicted mean.
+        for gains. Differs: the median is a step function of the predicted mean.
 
     Attributes:
         predict: which point.
