@@ -149,7 +149,7 @@ class GraphRatingRecommender:
             ConfigError: the interactions have no values, or a median's do not fit its cut points.
             TrainingError: a loss is not a number.
         """
-        self._point = point = Point.of(self.predict, train, self.cut_points)
+        self._point = point = Point.of(self.predict, train, self.cut_points, validation)
         cuts = []
         if validation is not None:
             cuts = cuts_for_choosing(point.learned(train), point.asked(validation), self.choose_on, seed)
@@ -176,7 +176,7 @@ class GraphRatingRecommender:
                 self._shares = chosen["shares"] = self._choose_shares(held_out)
             if self.predict == "median" and self.cut_points is None:
                 chosen["cut_points"] = self._choose_cut_points(held_out)
-                self._point = Point.of("median", train, chosen["cut_points"])
+                self._point = Point.of("median", train, chosen["cut_points"], validation)
             self.chosen = chosen
             self._members = self._members[:1]
 

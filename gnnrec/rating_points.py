@@ -43,14 +43,25 @@ class Point:
     cuts: tuple[float, ...]
 
     @classmethod
-    def of(cls, predict: Predict, train: Training, cuts: Sequence[float] | None = None) -> "Point":
+    def of(
+        cls,
+        predict: Predict,
+        train: Training,
+        cuts: Sequence[float] | None = None,
+        held_out: HeldOut | None = None,
+    ) -> "Point":
         """The point of ratings like those in training; without cuts, predictions are rounded to the nearest value.
+
+        Users held out for a choice count as training users: they will be in the final fit, which follows the choice.
 
         Raises:
             ConfigError: the interactions have no values; or, for medians, too many different ones, or another number
                 than the cuts are for.
         """
-        values = np.unique(ratings_of(train).value)
+        found = [ratings_of(train).value]
+        if held_out is not None and held_out.target.weight is not None:
+            found.append(held_out.target.weight.double().numpy())
+        values = np.unique(np.concatenate(found))
         if predict == "median" and len(values) > MOST_VALUES:
             raise ConfigError(
                 f"model: predict: median needs a scale of at most {MOST_VALUES} different values, and the interactions "

@@ -147,6 +147,17 @@ def test_medians_of_the_graph_model_are_chosen_once_and_kept() -> None:
     assert torch.equal(other.score(split.validation.users), score)
 
 
+def test_a_value_of_the_validation_users_alone_has_a_cut_too() -> None:
+    split = make_split(made(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
+    items = split.train.users.items
+    train = replace(split.train, users=replace(split.train.users, items=items.take(items.weight != 1)))
+    model = GraphRatingRecommender(**GRAPH, predict="median")
+    model.fit(train, split.validation, 0)
+    assert (split.validation.target.weight == 1).any()
+    assert len(model.chosen["cut_points"]) == 4
+    Point.of("median", split.train, model.chosen["cut_points"])
+
+
 def test_without_users_to_choose_on_the_graph_model_rounds() -> None:
     split = make_split(made(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
     model = GraphRatingRecommender(**GRAPH, predict="median")
