@@ -10,6 +10,10 @@ BIN := .venv/bin
 READY := .venv/ready
 DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining graphsage
 
+# Freed memory is kept: new pages for each step took 30 to 60 % of the time on large catalogues. Numbers are the same.
+tables quick: export MALLOC_MMAP_MAX_ = 0
+tables quick: export MALLOC_TRIM_THRESHOLD_ = 17179869184
+
 .PHONY: demo test tables quick bench paper clean
 
 $(READY): pyproject.toml constraints.txt
