@@ -11,7 +11,10 @@ from gnnrec import plots
 
 Kept = Mapping[str, Mapping[str, Any]]
 """Protocol -> its results."""
-SHOTS = ("graphsage", "graphsage-no-pretraining", "popularity", "segment-popularity", "als", "ease", "item-knn")
+SHOTS = (
+    *("graphsage-default", "graphsage-no-encoder", "popularity", "segment-popularity"),
+    *("als", "bpr", "ease", "item-knn"),
+)
 TRAINED = ("graphsage", "graphsage-no-pretraining")
 
 

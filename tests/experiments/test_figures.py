@@ -26,12 +26,12 @@ def test_nothing_is_drawn_from_nothing(tmp_path):
 
 def test_shots_leave_out_what_cannot_score():
     columns = {
-        f"k{k}/ndcg@10": {"intervals": {"graphsage": MEAN} | ({"ease": MEAN} if k else {}) | {"random": MEAN}}
+        f"k{k}/ndcg@10": {"intervals": {"graphsage-default": MEAN} | ({"ease": MEAN} if k else {}) | {"random": MEAN}}
         for k in (0, 1, 10)
     }
     (figure,) = shots({"ta-feng-shots": kept(columns=columns), "ta-feng": kept(columns=columns)}).values()
     lines = {line.get_label(): line.get_xdata().tolist() for line in figure.axes[0].lines}
-    assert lines == {"graphsage": [0, 1, 2], "ease": [1, 2]}
+    assert lines == {"graphsage-default": [0, 1, 2], "ease": [1, 2]}
 
 
 def test_groups_and_learning_curves():
