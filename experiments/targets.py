@@ -39,7 +39,8 @@ def targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> Table:
 def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[str, ...]:
     rows = kept["columns"].get(target.metric, NOT_MEASURED)["rows"]
     means = {name: row["mean"] for name, row in rows.items() if row is not None}
-    column = kept["columns"][target.metric if protocol.rivals else protocol.main]
+    measured = target.metric if protocol.rivals else protocol.main
+    column = kept["columns"][measured]
     kind = "rival" if protocol.rivals else "floor"
     to_best, best = column[f"to_{kind}"], means.get(column[kind])
     aim = target.value if target.value is not None or best is None else best * (1 + target.over_best)
@@ -47,7 +48,7 @@ def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[s
     met = [
         word
         for word, name in (("searched", target.searched), ("default", DEFAULT))
-        if name in means and _reached(target.metric, means[name], aim) and to_best[name]["p_value_holm"] < LEVEL
+        if name in means and _reached(target.metric, means[name], aim) and _leads(measured, to_best[name])
     ]
     return (
         protocol.title,
@@ -66,6 +67,11 @@ def _reached(metric: str, mean: float, aim: float | None) -> bool:
     if aim is None:
         return False
     return mean <= aim if metric.rpartition("/")[2] in LOWER_IS_BETTER else mean >= aim
+
+
+def _leads(metric: str, difference: Mapping[str, float]) -> bool:
+    """Whether a row is better than the one it is compared with, by more than noise."""
+    return _reached(metric, difference["mean"], 0.0) and difference["p_value_holm"] < LEVEL
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,7 @@ from made_runs import PROTOCOL, made_rows
 
 from experiments.comparisons import comparisons
 from experiments.protocols import PROTOCOLS, Target
-from experiments.targets import DEFAULT, _reached, targets
+from experiments.targets import DEFAULT, _leads, _reached, targets
 
 SEARCHED = "graphsage-no-pretraining"
 
@@ -58,6 +58,13 @@ def test_a_target_may_be_a_share_over_the_best_baseline_and_of_an_error_lower_is
     assert (near[-1], far[-1]) == ("searched and default", "none")
     assert _reached("k1/rmse", 1.0, 1.1)
     assert not _reached("rmse", 1.2, 1.1)
+
+
+def test_a_row_that_is_worse_by_more_than_noise_does_not_lead():
+    behind, ahead = ({"mean": mean, "p_value_holm": 0.001} for mean in (-0.02, 0.02))
+    assert (_leads("k1/ndcg@10", ahead), _leads("k1/ndcg@10", behind)) == (True, False)
+    assert (_leads("rmse", ahead), _leads("rmse", behind)) == (False, True)
+    assert not _leads("rmse", behind | {"p_value_holm": 0.06})
 
 
 def test_every_target_is_of_a_row_and_a_column_of_its_protocol():
