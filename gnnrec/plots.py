@@ -36,7 +36,7 @@ def curves(
         y_label: of the axis.
         logarithmic: whether x grows by factors; else every x that occurs has the same room.
     """
-    figure, (axes,) = _figure()
+    figure, (axes,) = _figure(width=4.8)
     every = sorted({x for line in lines.values() for x in line})
     place = {x: x if logarithmic else float(i) for i, x in enumerate(every)}
     for number, (name, line) in enumerate(lines.items()):
@@ -49,7 +49,7 @@ def curves(
     axes.set_xticks([place[value] for value in every], [f"{value:g}" for value in every])
     axes.minorticks_off()
     axes.set(xlabel=x_label, ylabel=y_label)
-    axes.legend()
+    figure.legend(loc="outside right upper")  # inside, it would lie on some of many lines
     return figure
 
 

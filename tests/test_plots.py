@@ -11,12 +11,17 @@ LINES = {"graphsage": {0: (0.4, 0.3, 0.5), 1: (0.5, 0.4, 0.6), 10: (0.6, 0.5, 0.
 
 
 def test_curves_hold_the_means_and_intervals():
-    (axes,) = plots.curves(LINES, "first choices", "ndcg@10").axes
+    figure = plots.curves(LINES, "first choices", "ndcg@10")
+    (axes,) = figure.axes
     graphsage, ease = axes.lines
     assert graphsage.get_xydata().tolist() == [[0, 0.4], [1, 0.5], [2, 0.6]]  # every number of shots has the same room
     assert ease.get_xydata().tolist() == [[1, 0.3]]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "10"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["graphsage", "ease"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["graphsage", "ease"]
+    figure.draw_without_rendering()
+    beside = legend.get_window_extent().x0
+    assert axes.get_window_extent().x1 < beside < legend.get_window_extent().x1 <= figure.bbox.x1
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (0.3, 0.7)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("first choices", "ndcg@10")
