@@ -51,6 +51,7 @@ class Target:
         value: what is aimed at; None for a share over the best baseline or rival.
         over_best: that share.
         searched: the graph model whose options were searched.
+        also: further graph models that may meet it, by their own names.
     """
 
     metric: str
@@ -58,6 +59,7 @@ class Target:
     value: float | None
     over_best: float = 0.0
     searched: str = "graphsage-no-pretraining"
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ PROTOCOLS = (
             Floor("item-mean", "rated_ndcg@5", 0.7041, 0.01),
             Floor("item-mean", "rated_ndcg@10", 0.7068, 0.01),
         ),
-        targets=(Target("rated_ndcg@10", 0.7068, 0.712),),
+        targets=(Target("rated_ndcg@10", 0.7068, 0.712, also=("graphsage-default-gain",)),),
     ),
     Protocol(
         "ml-1m-rated",
@@ -223,7 +225,7 @@ PROTOCOLS = (
             Floor("item-mean", "rated_ndcg@5", 0.7542, 0.006),
             Floor("item-mean", "rated_ndcg@10", 0.7491, 0.006),
         ),
-        targets=(Target("rated_ndcg@10", 0.7491, 0.756),),
+        targets=(Target("rated_ndcg@10", 0.7491, 0.756, also=("graphsage-default-gain",)),),
     ),
     Protocol(
         "hetrec-lastfm",

@@ -47,7 +47,7 @@ def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[s
     lead = to_best[DEFAULT]
     met = [
         word
-        for word, name in (("searched", target.searched), ("default", DEFAULT))
+        for word, name in (("searched", target.searched), ("default", DEFAULT), *((name, name) for name in target.also))
         if name in means and _reached(target.metric, means[name], aim) and _leads(measured, to_best[name])
     ]
     return (
@@ -85,6 +85,6 @@ def _caption(missing: list[str]) -> str:
         "compared by, searched with the same budget; after first choices, the best of those that the target is set by, "
         "at that number of choices. Lead: of the default options over that baseline, 95 % interval, p after Holm's "
         "correction over the rows of the protocol's table. A target counts as met where the number is reached and the "
-        f"lead of that row has p below {LEVEL}."
+        f"row leads with p below {LEVEL}; a row that is neither the searched one nor the default is named."
     )
     return text + (f" Not run in full yet: {', '.join(missing)}." if missing else "")

@@ -60,6 +60,14 @@ def test_a_target_may_be_a_share_over_the_best_baseline_and_of_an_error_lower_is
     assert not _reached("rmse", 1.2, 1.1)
 
 
+def test_a_further_row_that_meets_a_target_is_named():
+    kept = kept_of(0.04)
+    best = kept["columns"]["ndcg@10"]["rows"]["als"]["mean"]
+    target = Target("ndcg@10", None, best + 0.02, searched=DEFAULT, also=(SEARCHED,))
+    (row,) = targets([(replace(PROTOCOL, targets=(target,)), kept)]).cells
+    assert row[-1] == SEARCHED
+
+
 def test_a_row_that_is_worse_by_more_than_noise_does_not_lead():
     behind, ahead = ({"mean": mean, "p_value_holm": 0.001} for mean in (-0.02, 0.02))
     assert (_leads("k1/ndcg@10", ahead), _leads("k1/ndcg@10", behind)) == (True, False)
@@ -72,7 +80,7 @@ def test_every_target_is_of_a_row_and_a_column_of_its_protocol():
     for protocol in PROTOCOLS:
         names = {path.stem for path in protocol.configs()}
         for target in protocol.targets:
-            assert {target.searched, DEFAULT, *protocol.rivals} <= names
+            assert {target.searched, DEFAULT, *target.also, *protocol.rivals} <= names
             assert target.metric in protocol.columns
 
 
