@@ -18,7 +18,7 @@ def small() -> tuple[Training, Users]:
     """Training users with at most four of the first six items, so that all ways to hide them can be listed."""
     split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
     users = split.train.users
-    items, few = users.items, torch.zeros(0, dtype=torch.bool)
+    items = users.items
     place = torch.zeros(len(items), dtype=torch.int64)
     for user in range(len(users)):
         mine = (items.row == user) & (items.node < 6)

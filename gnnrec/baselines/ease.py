@@ -18,7 +18,7 @@ def item_weights(history: Matrix, regularization: float, dropout: float = 0.0) -
     of X are hidden at random on the right side of X B, which adds p / (1 - p) times the diagonal of X'X to itself.
 
     Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, equation 8; with dropout, Steck,
-        "Autoencoders that don't overfit towards the Identity", NeurIPS 2020, equation 10 (EDLAE, a = 1, b = 0).
+        "Autoencoders that don't overfit towards the Identity", NeurIPS 2020 (EDLAE).
 
     Args:
         history: X, a sparse [U, I] array, which training user chose which item.
