@@ -31,7 +31,7 @@ VARIANTS = {
 FIXED = (
     *("item-mean", "biases", "biases-zero"),
     *("friends-one-hop", "tag-cosine", "tag-neighbourhood", "mixed-neighbourhood"),
-    "graphsage-default",
+    *("graphsage-default", "graphsage-encoder-alone"),
 )
 """Configs whose options are not searched: floors as they were computed, and the graph model as it comes."""
 POINTS = ("-median", "-gain")
