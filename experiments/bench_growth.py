@@ -25,12 +25,11 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from experiments.benchmarks import write
-from gnnrec.data.dataset import ITEM, USER
-from gnnrec.encoder import Encoder, EncoderConfig
-from gnnrec.finetune import FinetuneConfig
-from gnnrec.gnn import GraphRecommender
-from gnnrec.known import Edges, Training, Users
-from gnnrec.tracking import Tracker
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.nn.encoder import Encoder, EncoderConfig
+from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.training.tracking import Tracker
+from gnnrec.views import ITEM, USER, Edges, Training, Users
 
 ITEMS, CHOICES, ATTRIBUTES, VALUES = 100_000, 20, 8, 100
 

@@ -28,15 +28,14 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, write
-from gnnrec import distributed
-from gnnrec.data.dataset import USER
-from gnnrec.data.made import made
-from gnnrec.encoder import EncoderConfig
-from gnnrec.finetune import FinetuneConfig, _steps
-from gnnrec.gnn import GraphRecommender
-from gnnrec.known import Training
-from gnnrec.sharding import Shard, own_shard
-from gnnrec.split import UnseenUsers, make_split
+from gnnrec.data.synthetic import made
+from gnnrec.graph.sharding import Shard, own_shard
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.runtime import distributed
+from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.training.ranking import FinetuneConfig, _steps
+from gnnrec.views import USER, Training
 
 PROCESSES = 2
 

@@ -5,7 +5,7 @@
 Every competitor has the same layers, the same weights and the same relations in each step; a check before the
 measurement compares their vectors. Only how neighbours are summed differs:
 
-- `ours`: `gnnrec.encoder`.
+- `ours`: `gnnrec.nn.encoder`.
 - `edge_index`: each layer of torch_geometric is handed `edge_index`, and gathers and scatters.
 - `csr`: each layer of torch_geometric is handed a sparse CSR tensor of torch.
 """
@@ -19,10 +19,11 @@ from torch import Tensor
 from torch_geometric.nn import SAGEConv
 
 from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
-from gnnrec.adjacency import Adjacency
-from gnnrec.data.dataset import ITEM, USER
-from gnnrec.encoder import Block, Encoder, EncoderConfig, whole_graph
-from gnnrec.graph import INTERACTS, build_graph, node_counts
+from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.block import Block, whole_graph
+from gnnrec.graph.build import build_graph, node_counts
+from gnnrec.nn.encoder import Encoder, EncoderConfig
+from gnnrec.views import INTERACTS, ITEM, USER
 
 
 class Plain(SAGEConv):  # type: ignore[misc]

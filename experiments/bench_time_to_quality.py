@@ -18,16 +18,16 @@ import torch
 
 from experiments.benchmarks import movielens, write
 from experiments.protocols import CONFIGS
-from gnnrec import seeds
-from gnnrec.baselines.lightfm import LightFM, _State
-from gnnrec.config import read_config
-from gnnrec.encoder import EncoderConfig
-from gnnrec.evaluate import EvaluateConfig, evaluate
-from gnnrec.finetune import FinetuneConfig
-from gnnrec.gnn import GraphRecommender
-from gnnrec.matrices import UserFeatures, as_csr_matrix, histories
-from gnnrec.split import Split
-from gnnrec.tracking import Tracker
+from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+from gnnrec.experiment.config import read_config
+from gnnrec.graph.matrices import UserFeatures, as_csr_matrix, histories
+from gnnrec.models.baselines.lightfm import LightFM, _State
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.runtime import seeds
+from gnnrec.splits.split import Split
+from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.training.tracking import Tracker
 
 NDCG = EvaluateConfig(metrics=["ndcg"], at=[10])
 

@@ -19,10 +19,11 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import HeteroConv, SAGEConv
 
 from experiments.benchmarks import medians, movielens, side_by_side, write
-from gnnrec.data.dataset import ITEM, USER
-from gnnrec.encoder import Encoder, EncoderConfig, whole_graph
-from gnnrec.graph import INTERACTS, build_graph, node_counts
-from gnnrec.propagation import vectors
+from gnnrec.graph.block import whole_graph
+from gnnrec.graph.build import build_graph, node_counts
+from gnnrec.nn.encoder import Encoder, EncoderConfig
+from gnnrec.nn.propagation import vectors
+from gnnrec.views import INTERACTS, ITEM, USER
 
 BATCH, FAN_OUT, CHANNELS = 2048, 10, 64
 

@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
-from gnnrec.data.dataset import USER
-from gnnrec.encoder import EncoderConfig
-from gnnrec.finetune import FinetuneConfig
-from gnnrec.gnn import GraphRecommender
-from gnnrec.known import Training
-from gnnrec.serve import Served, recommend_to
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.serving.lists import Served, recommend_to
+from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.views import USER, Training
 
 BATCH = 2048
 ALONE = "encoder alone"

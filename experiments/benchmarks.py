@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from experiments.protocols import CONFIGS, RESULTS
-from gnnrec.config import read_config
 from gnnrec.errors import InputError
-from gnnrec.run import load_split
-from gnnrec.split import Split
+from gnnrec.experiment.config import read_config
+from gnnrec.experiment.run import load_split
+from gnnrec.splits.split import Split
 
 PACKAGES = ("gnnrec", "torch", "torch-geometric", "numpy", "scipy", "lightfm-next", "faiss-cpu")
 

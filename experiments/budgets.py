@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.protocols import PROTOCOLS, TUNING, Protocol
 from experiments.render import span
-from gnnrec.text_table import Table, latex_text
+from gnnrec.experiment.text_table import Table, latex_text
 
 HEADER = ("protocol", "model", "trials", "minutes", "chosen by", "first options", "best options")
 GRAPH = "graphsage"

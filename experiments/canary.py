@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from gnnrec.audit import AuditError, audit, audit_graph
-from gnnrec.data.dataset import USER
-from gnnrec.graph import INTERACTS, build_graph
-from gnnrec.known import Edges, Training
-from gnnrec.split import TRAIN, Split
+from gnnrec.audit.training import AuditError, audit, audit_graph
+from gnnrec.graph.build import build_graph
+from gnnrec.splits.split import TRAIN, Split
+from gnnrec.views import INTERACTS, USER, Edges, Training
 
 Leak = Callable[[Split], None]
 """Plants one leak into what a model is given, and audits that."""

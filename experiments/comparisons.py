@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.protocols import Protocol
-from gnnrec.pairing import LOWER_IS_BETTER, difference, has_values_per_user, mean_with_interval, summary
-from gnnrec.results import Result, Run
-from gnnrec.statistics import Difference, holm
+from gnnrec.evaluation.statistics import Difference, holm
+from gnnrec.experiment.paired import LOWER_IS_BETTER, difference, has_values_per_user, mean_with_interval, summary
+from gnnrec.experiment.results import Result, Run
 
 Rows = Mapping[str, list[Run]]
 DIGITS = 6

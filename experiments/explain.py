@@ -8,10 +8,9 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from gnnrec.data.dataset import ITEM, USER
-from gnnrec.known import Users
-from gnnrec.profile import encode
-from gnnrec.serve import Served, load_run, recommend_to
+from gnnrec.serving.lists import Served, load_run, recommend_to
+from gnnrec.serving.profile import encode
+from gnnrec.views import ITEM, USER, Users
 
 ITEMS, THROUGH = 5, 2
 """Items at the end of the ways, and training users on the way to each."""
@@ -26,10 +25,10 @@ def explain(run: Path, profile: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         run: folder of a finished run.
-        profile: of the user, see `gnnrec.profile.encode`.
+        profile: of the user, see `gnnrec.serving.profile.encode`.
 
     Returns:
-        Nodes with `label` and `layer`, and weighted edges, ready for JSON and for `gnnrec.plots.paths`.
+        Nodes with `label` and `layer`, and weighted edges, ready for JSON and for `gnnrec.experiment.plots.paths`.
     """
     served = load_run(run)
     user, _ = encode(served.train, served.user_ids, profile)

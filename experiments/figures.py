@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 
 from experiments.protocols import Protocol
-from gnnrec import plots
+from gnnrec.experiment import plots
 
 Kept = Mapping[str, Mapping[str, Any]]
 """Protocol -> its results."""

@@ -8,13 +8,14 @@ import pandas as pd
 
 from experiments.comparisons import Rows, is_control, is_ours
 from experiments.protocols import Protocol
-from gnnrec.config import read_config
 from gnnrec.data import load
-from gnnrec.data.dataset import USER, Dataset
+from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
-from gnnrec.known import bin_labels, bin_number, fit_bounds
-from gnnrec.pairing import difference
-from gnnrec.results import CONFIG, Run
+from gnnrec.experiment.config import read_config
+from gnnrec.experiment.paired import difference
+from gnnrec.experiment.results import CONFIG, Run
+from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
+from gnnrec.views import USER
 
 ACTIVITY = "activity"
 PARTS = 4

@@ -10,12 +10,12 @@ from experiments.comparisons import Rows, comparisons, is_control
 from experiments.explain import explain
 from experiments.groups import gains_by_group
 from experiments.protocols import Protocol
-from gnnrec.config import read_config
+from gnnrec.audit.test_access import read_openings
 from gnnrec.errors import ConfigError
-from gnnrec.openings import read_openings
-from gnnrec.pairing import rows_of
-from gnnrec.results import CONFIG, find_runs, read_run
-from gnnrec.run import load_split
+from gnnrec.experiment.config import read_config
+from gnnrec.experiment.paired import rows_of
+from gnnrec.experiment.results import CONFIG, find_runs, read_run
+from gnnrec.experiment.run import load_split
 
 HISTORY = "history.json"
 EXPLAINED = "graphsage"

@@ -5,8 +5,8 @@ from typing import Any
 
 from experiments.protocols import Protocol
 from experiments.render import LEVEL, controls
-from gnnrec.pairing import LOWER_IS_BETTER
-from gnnrec.text_table import latex_text
+from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.experiment.text_table import latex_text
 
 HEAD = r"""% Written by experiments.reproduce from experiments/results; do not edit.
 \makeatletter

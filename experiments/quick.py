@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gnnrec.config import NamedConfig
-from gnnrec.split import UnseenUsers
+from gnnrec.experiment.config import NamedConfig
+from gnnrec.splits.split import UnseenUsers
 
 SMALL = {"epochs": 1, "iterations": 1, "members": 1, "choose_on": 1, "channels": 16}
 """Options of models that time hangs on, wherever they stand -> the most that a smoke run has."""

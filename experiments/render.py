@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.protocols import Floor, Protocol
-from gnnrec.pairing import LOWER_IS_BETTER
-from gnnrec.tables import DASH, mean_text
-from gnnrec.text_table import Table, latex_text
+from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.experiment.tables import DASH, mean_text
+from gnnrec.experiment.text_table import Table, latex_text
 
 LEVEL = 0.05
 NOT_MEASURED: Mapping[str, Any] = {"rows": {}}

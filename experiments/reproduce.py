@@ -28,11 +28,11 @@ from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, 
 from experiments.quick import quick_overrides
 from experiments.render import floor_lines, read_kept, render, suspects
 from experiments.targets import render_targets
-from gnnrec.config import NamedConfig, read_config
 from gnnrec.data.config import NamedData
 from gnnrec.data.sources import fetch, find, source_named
 from gnnrec.errors import DataError, InputError
-from gnnrec.run import run
+from gnnrec.experiment.config import NamedConfig, read_config
+from gnnrec.experiment.run import run
 
 README = Path(__file__).parent / "README.md"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -6,9 +6,9 @@ from typing import Any
 
 from experiments.protocols import PROTOCOLS, Protocol, Target
 from experiments.render import LEVEL, NOT_MEASURED
-from gnnrec.pairing import LOWER_IS_BETTER
-from gnnrec.tables import DASH
-from gnnrec.text_table import Table, latex_text
+from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.experiment.tables import DASH
+from gnnrec.experiment.text_table import Table, latex_text
 
 DEFAULT = "graphsage-default"
 HEADER = ("protocol", "metric", "to beat", "target", "best baseline", "searched", "default", "default, lead", "met by")

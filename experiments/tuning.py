@@ -14,11 +14,11 @@ import typer
 
 from experiments.protocols import ROOT, TUNING, Protocol
 from experiments.reproduce import chosen_protocols, err, missing_data, start
-from gnnrec.config import TuningConfig, read_config, replace_options
 from gnnrec.errors import InputError
-from gnnrec.results import replace_file
-from gnnrec.search_space import has_part
-from gnnrec.tune import TUNED, config_text, tune
+from gnnrec.experiment.config import TuningConfig, read_config, replace_options
+from gnnrec.experiment.results import replace_file
+from gnnrec.experiment.tune import TUNED, config_text, tune
+from gnnrec.options.search_space import has_part
 
 BUDGET = TuningConfig(trials=20, minutes=10)
 """For each model; a trial keeps one core busy, so that ten minutes of trials are five on two cores."""

@@ -12,101 +12,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gnnrec.baselines import (
-        ALS,
-        BPR,
-        EASE,
-        AttributeKNN,
-        AttributeKNNRatings,
-        AttributeLinear,
-        BiasedMF,
-        Biases,
-        BilinearRatings,
-        GlobalMean,
-        ItemKNN,
-        ItemMean,
-        LightFM,
-        NeighbourPopularity,
-        Popularity,
-        Random,
-        SegmentItemMean,
-        SegmentPopularity,
-    )
     from gnnrec.data import load
     from gnnrec.data.config import NamedData, Positive, TableData
     from gnnrec.data.dataset import Dataset
     from gnnrec.data.frames import from_frames
-    from gnnrec.evaluate import EvaluateConfig, evaluate
-    from gnnrec.gnn import GraphRecommender
-    from gnnrec.graph import attach, build_graph
-    from gnnrec.rating import GraphRatingRecommender
-    from gnnrec.run import fit_and_evaluate
-    from gnnrec.split import FromFile, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
-    from gnnrec.tables import compare, metrics_table
+    from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+    from gnnrec.experiment.run import fit_and_evaluate
+    from gnnrec.experiment.tables import compare, metrics_table
+    from gnnrec.graph.build import attach, build_graph
+    from gnnrec.models.registry import *  # noqa: F403  (each model is listed once, in its own folder)
+    from gnnrec.splits.split import FromFile, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
 
 _WHERE = {
-    **dict.fromkeys(
-        (
-            "ALS",
-            "BPR",
-            "EASE",
-            "AttributeKNN",
-            "AttributeKNNRatings",
-            "AttributeLinear",
-            "BiasedMF",
-            "Biases",
-            "BilinearRatings",
-            "GlobalMean",
-            "ItemKNN",
-            "ItemMean",
-            "LightFM",
-            "NeighbourPopularity",
-            "Popularity",
-            "Random",
-            "SegmentItemMean",
-            "SegmentPopularity",
-        ),
-        "baselines",
-    ),
     "load": "data",
     **dict.fromkeys(("NamedData", "Positive", "TableData"), "data.config"),
     "Dataset": "data.dataset",
     "from_frames": "data.frames",
-    **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluate"),
-    "GraphRecommender": "gnn",
-    "GraphRatingRecommender": "rating",
-    **dict.fromkeys(("attach", "build_graph"), "graph"),
-    "fit_and_evaluate": "run",
-    **dict.fromkeys(("FromFile", "Split", "UnseenItems", "UnseenUsers", "WarmInteractions", "make_split"), "split"),
-    **dict.fromkeys(("compare", "metrics_table"), "tables"),
+    **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
+    **dict.fromkeys(("attach", "build_graph"), "graph.build"),
+    "fit_and_evaluate": "experiment.run",
+    **dict.fromkeys(
+        ("FromFile", "Split", "UnseenItems", "UnseenUsers", "WarmInteractions", "make_split"), "splits.split"
+    ),
+    **dict.fromkeys(("compare", "metrics_table"), "experiment.tables"),
 }
 
 __all__ = [
-    "ALS",
-    "BPR",
-    "EASE",
-    "AttributeKNN",
-    "AttributeKNNRatings",
-    "AttributeLinear",
-    "BiasedMF",
-    "Biases",
-    "BilinearRatings",
     "Dataset",
     "EvaluateConfig",
     "FromFile",
-    "GlobalMean",
-    "GraphRatingRecommender",
-    "GraphRecommender",
-    "ItemKNN",
-    "ItemMean",
-    "LightFM",
     "NamedData",
-    "NeighbourPopularity",
-    "Popularity",
     "Positive",
-    "Random",
-    "SegmentItemMean",
-    "SegmentPopularity",
     "Split",
     "TableData",
     "UnseenItems",
@@ -125,6 +61,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'gnnrec' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"gnnrec.{_WHERE[name]}"), name)
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"gnnrec.{_WHERE[name]}"), name)
+    if not name.startswith("_") and name[0].isupper():
+        registry = importlib.import_module("gnnrec.models.registry")
+        if name in registry.__all__:
+            return getattr(registry, name)
+    raise AttributeError(f"module 'gnnrec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *importlib.import_module("gnnrec.models.registry").__all__})

@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from gnnrec.known import HeldOut, Training, Users
+from gnnrec.views import HeldOut, Training, Users
 
 
 @runtime_checkable
@@ -24,8 +24,8 @@ class Recommender(Protocol):
             `{"finetune.epochs": 37}`, dotted keys as in the config); empty where there was nothing to choose. A model
             built with these options and fitted without validation users is the final one.
 
-    A class may have more: `search_space` (see `gnnrec.search_space`) says what `gnnrec tune` may try of its options;
-    `chooses_on_validation = True` asks for the fit with validation users, which the others are
+    A class may have more: `search_space` (see `gnnrec.options.search_space`) says what `gnnrec tune` may try of its
+    options; `chooses_on_validation = True` asks for the fit with validation users, which the others are
     spared; `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
     learned tables) are audited before each fit; `state_dict()` and `load_state_dict(train, state)` let a finished run
     be loaded instead of fitted again; `item_vectors()` and `query(users)`, whose inner products are the scores (None

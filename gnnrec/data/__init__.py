@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gnnrec.data import heater, lastfm, movielens, renttherunway, table, tafeng
+from gnnrec.data import table
+from gnnrec.data.cache import remembered
 from gnnrec.data.config import NamedData, TableData
-from gnnrec.data.dataset import ITEM, USER, Dataset
-from gnnrec.data.remember import remembered
+from gnnrec.data.dataset import Dataset
+from gnnrec.data.datasets import heater, lastfm, movielens, renttherunway, tafeng
 from gnnrec.data.sources import fetch, source_named
 from gnnrec.errors import ConfigError
+from gnnrec.views import ITEM, USER
 
 __all__ = ["load"]
 

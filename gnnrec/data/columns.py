@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gnnrec.data.dataset import Interactions, Relation
+from gnnrec.data.dataset import Interactions
+from gnnrec.views import Relation
 
 
 def node_ids(values: Iterable[str]) -> pd.Index:

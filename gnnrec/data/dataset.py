@@ -12,11 +12,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.errors import DataError
-
-USER = "user"
-ITEM = "item"
-EdgeType = tuple[str, str, str]
-"""(source node type, relation name, target node type), as in torch_geometric."""
+from gnnrec.views import ITEM, USER, Relation
 
 
 @dataclass(frozen=True)
@@ -46,33 +42,6 @@ class Interactions:
             None if self.value is None else self.value[rows],
             None if self.time is None else self.time[rows],
         )
-
-
-@dataclass(frozen=True)
-class Relation:
-    """Edges of one kind between two node types.
-
-    A relation that touches users begins at the user (readers turn it round where needed). A relation from users to
-    users is symmetric: it holds each edge in both directions.
-
-    Attributes:
-        source: node type of row 0.
-        name: what the relation is called; also the key under which `gnnrec recommend --user` takes its values.
-        target: node type of row 1.
-        edge_index: [2, E] int64.
-        weight: [E] float32, at least 0; None where every edge counts 1.
-    """
-
-    source: str
-    name: str
-    target: str
-    edge_index: Tensor
-    weight: Tensor | None = None
-
-    @property
-    def type(self) -> EdgeType:
-        """The edge type in torch_geometric's notation."""
-        return (self.source, self.name, self.target)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gnnrec.data.catalogue import SOURCES
-from gnnrec.data.dataset import ITEM, USER, Dataset
+from gnnrec.data.dataset import Dataset
 from gnnrec.data.sources import find
+from gnnrec.views import ITEM, USER
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 TEST_SHARE = 0.2

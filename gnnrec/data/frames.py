@@ -12,7 +12,7 @@ from gnnrec.data import table
 from gnnrec.data.config import TableData
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
-from gnnrec.one_line import one_line
+from gnnrec.options.messages import one_line
 
 
 def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:

@@ -11,8 +11,9 @@ import torch
 
 from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
 from gnnrec.data.config import Attribute, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
-from gnnrec.data.dataset import ITEM, USER, Dataset, Interactions, Numeric, Relation, symmetric
+from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
 from gnnrec.data.textfile import TextFile
+from gnnrec.views import ITEM, USER, Relation
 
 
 def read(config: TableData, base: Path) -> Dataset:

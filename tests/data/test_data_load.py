@@ -4,8 +4,8 @@ import pytest
 
 from gnnrec.data import READERS, _only, load
 from gnnrec.data.config import NamedData
-from gnnrec.data.made import made
 from gnnrec.data.sources import SOURCES
+from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, DataError
 
 

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnnrec.data.dataset import Dataset, Interactions, Numeric, Relation, symmetric
-from gnnrec.data.made import made
+from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
+from gnnrec.data.synthetic import made
 from gnnrec.errors import DataError
+from gnnrec.views import Relation
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9)), max_size=12)
 

@@ -9,7 +9,7 @@ import torch
 from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset, Interactions
 from gnnrec.data.describe import describe, describe_text, list_sources, popularity_share
-from gnnrec.data.made import made
+from gnnrec.data.synthetic import made
 
 
 def slow_popularity(data, seed):

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 
 from gnnrec.data import load
 from gnnrec.data.config import DataConfig
-from gnnrec.data.made import made
+from gnnrec.data.synthetic import made
 from gnnrec.errors import DataError
-from gnnrec.split import UnseenUsers, make_split
+from gnnrec.splits.split import UnseenUsers, make_split
 
 FILES = {
     "ratings.csv": (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gnnrec import pairing
+from gnnrec.experiment import paired as pairing
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.protocols import Floor, Protocol, Published
-from gnnrec.results import Result, Run
+from gnnrec.experiment.results import Result, Run
 
 PROTOCOL = Protocol(
     "made",

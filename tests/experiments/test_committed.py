@@ -10,7 +10,7 @@ from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
 from experiments.reproduce import README
 from experiments.targets import render_targets
-from gnnrec.config import read_config
+from gnnrec.experiment.config import read_config
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
 NAMES = [protocol.name for protocol, _ in KEPT]

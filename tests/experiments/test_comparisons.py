@@ -8,7 +8,7 @@ from made_runs import PROTOCOL, made_rows, made_run
 
 from experiments.comparisons import comparisons
 from experiments.protocols import Protocol
-from gnnrec.statistics import holm
+from gnnrec.evaluation.statistics import holm
 
 
 def test_best_floor_and_differences():

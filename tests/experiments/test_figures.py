@@ -8,10 +8,10 @@ import pytest
 from experiments import explain as module
 from experiments.figures import draw, groups, learning, paths, pretraining, shots
 from experiments.protocols import Protocol
-from gnnrec.baselines import Popularity
-from gnnrec.data.made import made
-from gnnrec.serve import Served
-from gnnrec.split import UnseenUsers, make_split
+from gnnrec.data.synthetic import made
+from gnnrec.models.baselines import Popularity
+from gnnrec.serving.lists import Served
+from gnnrec.splits.split import UnseenUsers, make_split
 
 MEAN = {"mean": 0.5, "low": 0.4, "high": 0.6}
 

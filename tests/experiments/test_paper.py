@@ -12,7 +12,7 @@ from experiments.comparisons import comparisons
 from experiments.numbers import numbers, numbers_tex
 from experiments.protocols import PROTOCOLS, ROOT
 from experiments.render import read_kept, render
-from gnnrec.results import Run
+from gnnrec.experiment.results import Run
 
 PAPER = ROOT / "paper"
 TEXT = (PAPER / "main.tex").read_text()

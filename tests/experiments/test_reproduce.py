@@ -14,12 +14,12 @@ from experiments.keep import keep
 from experiments.protocols import Protocol
 from experiments.quick import quick_overrides
 from experiments.render import protocol_table
-from gnnrec.audit import audit
-from gnnrec.config import read_config
+from gnnrec.audit.training import audit
 from gnnrec.data import load
-from gnnrec.data.made import made
+from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, InputError
-from gnnrec.split import UnseenUsers, make_split
+from gnnrec.experiment.config import read_config
+from gnnrec.splits.split import UnseenUsers, make_split
 
 SHOP = Protocol("shop", "A made shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}

@@ -8,8 +8,8 @@ import pytest
 from experiments import tuning
 from experiments.protocols import PROTOCOLS, TUNING, protocol_named
 from experiments.tuning import FIXED, POINTS, VARIANTS, adopted, log_of, tune_protocol
-from gnnrec.config import TuningConfig, read_config
-from gnnrec.search_space import value_of
+from gnnrec.experiment.config import TuningConfig, read_config
+from gnnrec.options.search_space import value_of
 
 HEAD = "# A model.\n# Protocol: made up.\n# Options chosen on validation users. Run: gnnrec run it\n"
 BODY = (

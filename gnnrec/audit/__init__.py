@@ -1,0 +1,1 @@
+"""Proofs that nothing of a held-out user reaches training."""

@@ -1,0 +1,116 @@
+"""Proof that what a model is told of the users it is asked about does not hold the answer.
+
+Counted again from the raw data, without the code of `split`, as in `audit`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.audit.training import AuditError
+from gnnrec.data.dataset import Dataset
+from gnnrec.splits.split import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.views import ITEM, USER, Edges, EdgeType, HeldOut, Training
+
+Indices = NDArray[np.int64]
+GIVEN_AWAY = 0.5
+"""A relation from users to items that holds more than this share of what is asked for gives the answer away."""
+
+
+def audit_held_out(split: Split, held_out: HeldOut, train: Training, part: int) -> dict[str, Any]:
+    """Checks, before an evaluation, what is known and what is asked of held-out users.
+
+    Args:
+        split: the split, with the raw data.
+        held_out: the users, what a model may see of them, and what it is asked.
+        train: what the model was fitted on.
+        part: TEST or VALIDATION.
+
+    Returns:
+        What was checked, ready for JSON.
+
+    Raises:
+        AuditError: the way of leaking, and an example.
+    """
+    data, users = split.dataset, held_out.users
+    raw = data.interactions
+    index, friend = users.index.numpy(), train.users.index.numpy()
+    edge_part = split.edge_part.numpy()
+    pair = _pairs(data, raw.user.numpy(), raw.item.numpy())
+    cold = bool((split.user_part == part).any())
+    if cold:
+        _check(data, index, split.user_part.numpy()[index] != part, "are not of this part but are asked about")
+        _check(data, index, np.isin(index, friend), "are asked about, and were trained on")
+        shown = pair[edge_part == (TEST_SUPPORT if part == TEST else VALIDATION_SUPPORT)]
+    else:  # known users with held-out interactions: all that was trained on may be shown
+        later = [TEST, TEST_SUPPORT] if part == TEST else [TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT]
+        shown = pair[~np.isin(edge_part, later)]
+    if len(np.unique(index)) < len(index):
+        raise AuditError("audit: a held-out user is asked about twice")
+    target = _of(data, index, held_out.target)
+    known = _of(data, index, users.items)
+    _check_pairs(data, target, np.isin(target, pair[edge_part == part]), "are asked for, but are not held out")
+    _check_pairs(data, known, ~np.isin(known, target), "are shown to the model, and asked for")
+    _check_pairs(data, known, np.isin(known, shown), "are shown to the model, but are no support")
+    if held_out.hidden is not None:
+        hidden = _of(data, index, held_out.hidden)
+        _check_pairs(data, hidden, ~np.isin(hidden, target), "are left out of the lists, and asked for")
+    for edge_type, edges in users.relations.items():
+        _check_relation(data, edge_type, edges, index, friend, train)
+        if edge_type[2] == ITEM:
+            given = np.isin(target, _of(data, index, edges)).mean()
+            if given > GIVEN_AWAY:
+                raise AuditError(
+                    f"audit: relation {edge_type[1]!r} of the held-out users holds {given:.0%} of the items that are "
+                    "asked for; it is the interactions under another name: leave it out with data.use"
+                )
+    return {"asked_users": len(index), "asked_interactions": len(target), "shown_interactions": len(known)}
+
+
+def _pairs(data: Dataset, user: Indices, item: Indices) -> Indices:
+    """One number for each pair of user and item."""
+    pairs: Indices = user * data.num_items + item
+    return pairs
+
+
+def _of(data: Dataset, index: Indices, edges: Edges) -> Indices:
+    return _pairs(data, index[edges.row.numpy()], edges.node.numpy())
+
+
+def _check(data: Dataset, index: Indices, wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        raise AuditError(f"audit: {int(wrong.sum())} users {what}, e.g. {data.ids[USER][index[wrong][0]]}")
+
+
+def _check_pairs(data: Dataset, pairs: Indices, fine: NDArray[np.bool_], what: str) -> None:
+    if not fine.all():
+        user, item = divmod(int(pairs[~fine][0]), data.num_items)
+        example = f"user {data.ids[USER][user]}, item {data.ids[ITEM][item]}"
+        raise AuditError(f"audit: {int((~fine).sum())} interactions {what}, e.g. {example}")
+
+
+def _check_relation(
+    data: Dataset, edge_type: EdgeType, edges: Edges, index: Indices, friend: Indices, train: Training
+) -> None:
+    """A held-out user's edges are its own, and lead to no user outside training."""
+    row, node = index[edges.row.numpy()], edges.node.numpy()
+    if edge_type[2] == USER:
+        beyond = (node < 0) | (node >= len(friend))
+        _check(data, row, beyond, f"have an edge of {edge_type[1]!r} to a user who is not in training")
+        node = friend[node]
+    source, target = _raw(data, edge_type, train)
+    size = int(max(target.max(initial=0), node.max(initial=0))) + 1
+    wrong = ~np.isin(row * size + node, source * size + target)
+    _check(data, row, wrong, f"have an edge of {edge_type[1]!r} that is not theirs in the data")
+
+
+def _raw(data: Dataset, edge_type: EdgeType, train: Training) -> tuple[Indices, Indices]:
+    for relation in data.relations:
+        if relation.type == edge_type:
+            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy()
+    for numeric in data.numeric:
+        if (numeric.node_type, numeric.name) == edge_type[:2]:
+            bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
+            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64)
+    raise AuditError(f"audit: held-out users have a relation {edge_type} that is not in the data")

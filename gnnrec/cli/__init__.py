@@ -1,0 +1,49 @@
+"""The command line: thin; each command imports what it needs when it is called, so that --help answers at once."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gnnrec.cli import compare, data, layers, recommend, run, tune
+from gnnrec.cli.console import err, line
+from gnnrec.errors import InputError
+
+app = typer.Typer(
+    help="Inductive cold-start recommendation on heterogeneous graphs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sources: what there is, fetching, counts.", no_args_is_help=True)
+data_app.command("list")(data.list_)
+data_app.command("fetch")(data.fetch_)
+data_app.command("describe")(data.describe_)
+app.command()(run.run)
+app.command()(tune.tune)
+app.command()(compare.compare)
+app.command()(recommend.recommend)
+app.add_typer(data_app, name="data")
+app.command()(layers.layers)
+app.command("check-layer")(layers.check_layer)
+
+
+def main() -> None:
+    """Entry point: an error that a person can mend is one line and exit code 2."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    sys.path.insert(0, str(Path.cwd()))  # a layer in a file beside the config can be named
+    try:
+        app()
+    except InputError as error:
+        line(f"error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("stopped; the same command goes on from the last checkpoint")
+        sys.exit(130)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    if not issubclass(category, DeprecationWarning | FutureWarning | PendingDeprecationWarning):
+        line(f"warning: {message}")

@@ -1,0 +1,56 @@
+"""`gnnrec data list`, `gnnrec data fetch`, `gnnrec data describe`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gnnrec.cli.console import AsJson, err, out
+
+
+def list_(as_json: AsJson = False) -> None:
+    """Lists the data sources, their size, licence and origin."""
+    from gnnrec.data.describe import list_sources
+
+    rows = list_sources()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    columns = ("name", "title", "size", "terms", "from", "here")
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    out.print(table)
+
+
+def fetch_(name: Annotated[str, typer.Argument(help="A source of `gnnrec data list`.")]) -> None:
+    """Fetches a data set's files and checks their checksums."""
+    from gnnrec.data.sources import fetch
+
+    for file, path in fetch(name, progress=err.is_terminal).items():
+        typer.echo(f"{file}: {path}")
+
+
+def describe_(
+    name: Annotated[str, typer.Argument(help="A source of `gnnrec data list`, or a config whose data to describe.")],
+    as_json: AsJson = False,
+) -> None:
+    """Shows counts, attributes, degrees, licence, and how far popularity alone goes."""
+    from gnnrec.data import load
+    from gnnrec.data.config import NamedData
+    from gnnrec.data.describe import describe, describe_text
+    from gnnrec.data.sources import source_named
+    from gnnrec.experiment.config import read_config
+
+    if Path(name).suffix in (".yaml", ".yml"):
+        config = read_config(Path(name))
+        dataset = load(config.config.data, config.folder)
+    else:
+        dataset = load(NamedData(source=source_named(name).name))
+    facts = describe(dataset)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        out.print(describe_text(facts))

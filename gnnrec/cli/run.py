@@ -1,0 +1,60 @@
+"""`gnnrec run`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gnnrec.cli.arguments import read_configs
+from gnnrec.cli.console import AsJson, err, line, out
+from gnnrec.errors import InputError
+
+
+def run(
+    arguments: Annotated[list[str], typer.Argument(metavar="CONFIG... [KEY=VALUE...]", help="Configs and overrides.")],
+    seeds: Annotated[str | None, typer.Option(help="Seeds, for example 0,1,2; left out, the config's seed.")] = None,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
+    check: Annotated[bool, typer.Option("--check", help="Compare with the config's expected numbers.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Runs configs and prints a table. A finished run is not run again; a broken one goes on."""
+    from gnnrec.experiment.run import run as run_one
+    from gnnrec.experiment.tables import expected_rows, metrics_table
+
+    configs = read_configs(arguments, "gnnrec run configs/ml-100k/graphsage.yaml")
+    runs = []
+    for config in configs:
+        for seed in _seeds(seeds) if seeds is not None else [config.config.seed]:
+            one = config.with_seed(seed)
+            result = run_one(one, to / one.name / str(seed), progress=err.is_terminal and not as_json)
+            runs.append(result)
+            if not as_json:
+                _report(result)
+    table = metrics_table([r.result for r in runs])
+    if as_json:
+        typer.echo(json.dumps([r.result.model_dump() for r in runs]))
+    else:
+        out.print(table.rich())
+    if check:
+        rows = expected_rows(runs, {config.name: config.config.expected for config in configs})
+        for row in rows:
+            line(row.text)
+        if not all(row.met for row in rows):
+            raise typer.Exit(1)
+
+
+def _report(run: Any) -> None:
+    result = run.result
+    shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in list(result.metrics.items())[:3])
+    err.print(f"{result.name} seed {result.seed}: {shown}  ({sum(result.seconds.values()):.1f} s)", highlight=False)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds: {text!r} is no list of whole numbers; write for example --seeds 0,1,2") from None
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds: {text!r}; each seed must be at least 0 and stand there once")
+    return seeds

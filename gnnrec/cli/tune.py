@@ -1,0 +1,50 @@
+"""`gnnrec tune`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gnnrec.cli.arguments import read_configs
+from gnnrec.cli.console import AsJson, line, out
+from gnnrec.errors import InputError
+
+
+def tune(
+    arguments: Annotated[list[str], typer.Argument(metavar="CONFIG... [KEY=VALUE...]", help="Configs and overrides.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Most trials; left out, tuning.trials.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Most minutes; left out, tuning.minutes.")] = None,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the tuned configs and of the logs.")] = Path("tuned"),
+    storage: Annotated[
+        str | None, typer.Option(help="File or Optuna URL of the trials, for several workers; left out, one in --out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Searches options on validation users within a budget; the test part stays sealed. A broken search goes on."""
+    from gnnrec.experiment.tune import tune as tune_one
+
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"--minutes: must be above 0, got {minutes:g}")
+    given = {"trials": trials, "minutes": minutes}
+    rows = []
+    for config in read_configs(arguments, "gnnrec tune configs/ml-100k/als-mean.yaml"):
+        budget = config.config.tuning.model_copy(update={k: v for k, v in given.items() if v is not None})
+        found = tune_one(config, to, budget=budget, storage=storage, seed=seed, report=line)
+        if found.file is None:
+            line(f"{config.name}: other workers have taken all trials; the last one writes the files")
+        rows.append(found)
+    if as_json:
+        typer.echo(json.dumps([{**asdict(row), "file": row.file and str(row.file)} for row in rows]))
+        return
+    table = Table("config", "metric", "own options", "best", "trial", "trials", "seconds", "file")
+    for row in rows:
+        own, best = ("-" if r is None or r.value is None else f"{r.value:.4f}" for r in (row.own, row.best))
+        number = "-" if row.best is None else str(row.best.number)
+        table.add_row(
+            row.name, row.metric, own, best, number, str(row.trials), f"{row.seconds:.0f}", str(row.file or "-")
+        )
+    out.print(table)

@@ -1,0 +1,1 @@
+"""Readers of the named data sources, one a file."""

@@ -1,0 +1,98 @@
+"""The order of items by score, ties broken at random, but the same whenever asked for."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnrec.runtime import seeds
+
+
+def top(scores: Tensor, eligible: Tensor, users: Tensor, length: int, seed: int) -> Tensor:
+    """The best items of each user in order, exact, ties broken at random.
+
+    Args:
+        scores: [B, I] float32, finite.
+        eligible: [B, I] bool, the items that may stand in the list.
+        users: [B] int64, index of each user; the same user gets the same order of ties.
+        length: K.
+        seed: breaks ties.
+
+    Returns:
+        [B, K] int64, best first; -1 where fewer than K items are eligible.
+
+    Example:
+        >>> top(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([[True, False, True]]), torch.tensor([0]), 3, seed=0)
+        tensor([[ 2,  0, -1]])
+    """
+    masked = scores.masked_fill(~eligible, -torch.inf)
+    value, item = masked.topk(min(length, scores.shape[1]), dim=1)  # [B, K]
+    last = value[:, -1:]
+    # topk chooses among the items that tie with the last place as it likes: where some of them are out, draw again.
+    open_end = ((masked == last).sum(1) > (value == last).sum(1)) & last.isfinite().flatten()
+    if open_end.any():
+        part = masked[open_end]
+        tied = part == last[open_end]
+        key = (part > last[open_end]).double() * 2
+        key[tied] = _tie_break(users[open_end], tied, seed)
+        key[part < last[open_end]] = -1.0
+        item[open_end] = key.topk(item.shape[1], dim=1).indices
+        value[open_end] = part.gather(1, item[open_end])
+    by_key = tie_key(users[:, None], item, seed).argsort(dim=1, descending=True)
+    value, item = value.gather(1, by_key), item.gather(1, by_key)
+    by_value = value.argsort(dim=1, descending=True, stable=True)
+    item = item.gather(1, by_value).masked_fill(value.gather(1, by_value) == -torch.inf, -1)
+    return torch.nn.functional.pad(item, (0, length - item.shape[1]), value=-1)
+
+
+def first_rank(scores: Tensor, eligible: Tensor, relevant: Tensor, users: Tensor, seed: int) -> Tensor:
+    """Rank of the best placed relevant item in the whole ranking, ties broken as in `top`.
+
+    Args:
+        scores: [B, I] float32, finite.
+        eligible: [B, I] bool, the items that are ranked.
+        relevant: [B, I] bool, at least one eligible item of each user.
+        users: [B] int64, index of each user.
+        seed: breaks ties.
+
+    Returns:
+        [B] int64, from 1.
+
+    Example:
+        >>> everyone = torch.ones(1, 3, dtype=torch.bool)
+        >>> relevant = torch.tensor([[True, False, False]])
+        >>> first_rank(torch.tensor([[1.0, 3.0, 2.0]]), everyone, relevant, torch.tensor([0]), seed=0)
+        tensor([3])
+    """
+    masked = scores.masked_fill(~eligible, -torch.inf)
+    best = masked.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
+    tied = masked == best
+    key = torch.full(scores.shape, -1.0, dtype=torch.float64)
+    key[tied] = _tie_break(users, tied, seed)
+    best_key = key.masked_fill(~relevant, -1.0).amax(1, keepdim=True)
+    return 1 + (masked > best).sum(1) + (key > best_key).sum(1)
+
+
+def _tie_break(users: Tensor, tied: Tensor, seed: int) -> Tensor:
+    """The keys of the places where `tied` [B, I] is True, in the order of the mask."""
+    row, item = tied.nonzero(as_tuple=True)
+    return tie_key(users[row], item, seed)
+
+
+def tie_key(user: Tensor, item: Tensor, seed: int) -> Tensor:
+    """A float64 in [0, 1) for each pair of user and item, as if drawn at random, but the same whenever asked for.
+
+    Source: the finaliser of SplitMix64 (Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA
+        2014, figure 16). Differs: applied to a user's stream and then to the item, instead of to a counter.
+    """
+    start = np.array(seeds.integer(seed, "ties"), dtype=np.uint64)
+    stream = _mix(_mix(start + user.numpy().astype(np.uint64)))
+    mixed = _mix(stream + item.numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    return torch.from_numpy((mixed >> np.uint64(11)) * 2.0**-53)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed

@@ -1,0 +1,1 @@
+"""From configs to results, searches and tables."""

@@ -1,0 +1,257 @@
+"""RunConfig: everything that one run depends on, read from YAML; unknown keys are refused."""
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gnnrec.data.config import DataConfig
+from gnnrec.errors import ConfigError
+from gnnrec.evaluation.evaluator import OF_VALUES, EvaluateConfig
+from gnnrec.options.messages import one_line
+from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.splits.split import FromFile, SplitConfig
+from gnnrec.training.tracking import WandbConfig
+
+MODELS = "gnnrec.models.registry"
+
+
+class TrackingConfig(BaseModel):
+    """Where a run reports to besides its own files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wandb: WandbConfig | None = None
+    """Weights & Biases; left out, only files are written."""
+
+
+class TrainerConfig(BaseModel):
+    """What trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    devices: int = Field(1, ge=1)
+    """Processes on all machines together; several of them are started by torchrun."""
+
+
+class TuningConfig(BaseModel):
+    """How much a search for better options may cost: it ends with whichever comes first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int = Field(20, ge=1)
+    """Trials, failed ones included; the first one has the config's own options."""
+    minutes: float = Field(5.0, gt=0)
+    """Time of all trials together, whoever ran them; a trial that has begun is finished."""
+    metric: str | None = None
+    """What to choose by, `ndcg@10` for example; left out, the first of `evaluate`. Where there are shots, its mean."""
+
+
+class ServeConfig(BaseModel):
+    """How a finished run answers for one user after the other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index_from: int = Field(1_000_000, ge=1)
+    """Ranked items from which on lists come from an index (faiss) instead of from every item's score, where scores are
+    inner products: a graph model without any path beside its encoder (`model.shares: {}`)."""
+
+
+class Expected(BaseModel):
+    """A number that the config is known to give."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: float
+    """Mean over the seeds."""
+    within: float = Field(gt=0)
+    """How far the mean over the seeds at hand may lie from it."""
+
+
+class RunConfig(BaseModel):
+    """One complete run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    """Source of every random number of the run."""
+    data: DataConfig
+    """What to learn from."""
+    split: SplitConfig
+    """Who is held out."""
+    shuffle_attributes: bool = False
+    """A control: every user gets the attributes and friends of another one, held-out users too. Nothing is left to
+    learn from them, so a model must fall back to popularity."""
+    model: dict[str, Any]
+    """`class`, and the options of its constructor."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """What is measured."""
+    trainer: TrainerConfig = TrainerConfig()
+    """How many processes train."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where to report to."""
+    tuning: TuningConfig = TuningConfig()
+    """Budget of `gnnrec tune`."""
+    serve: ServeConfig = ServeConfig()
+    """How `gnnrec recommend` finds the best items."""
+    expected: dict[str, Expected] = Field(default_factory=dict)
+    """Metric -> the number that the seeds of the tables give, for `gnnrec run --check`."""
+    base: Path = Path()
+    """Folder that paths in the config start from, itself relative to the config file."""
+
+
+@dataclass(frozen=True)
+class NamedConfig:
+    """A config, and where it was read from.
+
+    Attributes:
+        name: the file's name without its ending; a row of a table.
+        config: what it says, complete.
+        folder: absolute folder that its paths start from.
+        said: what the file says, overrides included, without any default.
+        head: the lines of comment that the file begins with.
+    """
+
+    name: str
+    config: RunConfig
+    folder: Path
+    said: Mapping[str, Any] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
+
+    def model(self, chosen: Mapping[str, Any] | None = None) -> Any:
+        """A new model with the config's options.
+
+        Args:
+            chosen: options that replace the config's, with dotted keys, for example `{"finetune.epochs": 37}`.
+        """
+        plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, chosen or {})
+        if plain.get("pretrained"):
+            plain["pretrained"] = self.folder / plain["pretrained"]
+        return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+
+    @property
+    def split(self) -> SplitConfig:
+        """The split, with the paths of files of users made absolute."""
+        split = self.config.split
+        if not isinstance(split, FromFile):
+            return split
+        paths = {
+            key: self.folder / path for key in ("test", "validation") if isinstance(path := getattr(split, key), Path)
+        }
+        return split.model_copy(update=paths)
+
+    def written(self, folder: Path) -> dict[str, Any]:
+        """The complete config as a run's folder holds it: paths start from where they did."""
+        plain = self.config.model_dump(mode="json", by_alias=True)
+        return {**plain, "base": os.path.relpath(self.folder, folder)}
+
+    def with_seed(self, seed: int) -> "NamedConfig":
+        """The same config with another seed."""
+        return replace(self, config=self.config.model_copy(update={"seed": seed}), said={**self.said, "seed": seed})
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
+    """Reads and checks a config; the model's class and options, its layer included, are checked too.
+
+    Args:
+        path: a YAML file.
+        overrides: `key=value` with dotted keys, the value read as YAML, for example `model.encoder.channels=32`. A
+            mapping replaces the one that stands there: `model.encoder.layer_options={}` leaves no option.
+
+    Raises:
+        ConfigError: the file is missing or broken, or says something that is not allowed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        raw = OmegaConf.load(path)
+        for override in overrides:
+            key, _, value = override.partition("=")
+            OmegaConf.update(raw, key, yaml.safe_load(value), merge=False, force_add=True)
+        plain = _to_plain(raw)
+    except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    name = path.parent.parent.name if path.name == "config.yaml" else path.stem
+    checked = check_config(plain, str(path), name, path.resolve().parent)
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return replace(checked, said=plain, head=tuple(lines))
+
+
+def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig:
+    """Checks a config that was read already.
+
+    Args:
+        plain: nested mappings, as in the YAML file.
+        where: what an error message begins with.
+        name: the config's name.
+        folder: folder that `base` is relative to.
+    """
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{where}: must be a mapping with the keys {', '.join(RunConfig.model_fields)}")
+    try:
+        config = RunConfig.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError(one_line(error, where, RunConfig)) from None
+    if "class" not in config.model:
+        raise ConfigError(f"{where}: model: missing key 'class', for example `class: GraphRecommender`")
+    try:
+        cls = resolve(str(config.model["class"]), MODELS)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: model.class: {error}") from None
+    options = {k: v for k, v in config.model.items() if k != "class"}
+    complete = {"class": config.model["class"], **complete_options(cls, options, where, "model")}
+    shots, support = config.evaluate.shots, getattr(config.split, "support", 0)
+    if shots is not None and shots[-1] != support:
+        raise ConfigError(
+            f"{where}: evaluate.shots: the last number must be split.support, so that the target is the same for all; "
+            f"got {shots[-1]} and a support of {support}"
+        )
+    unknown = sorted(set(config.expected) - set(config.evaluate.names))
+    if unknown:
+        raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
+    chosen_by = config.tuning.metric
+    if chosen_by is not None and chosen_by not in config.evaluate.plain_names:
+        raise ConfigError(
+            f"{where}: tuning.metric: {chosen_by!r} is not measured; there are {list(config.evaluate.plain_names)}"
+        )
+    checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
+    try:
+        model = checked.model()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
+    if config.trainer.devices > 1 and not getattr(model, "trains_in_processes", False):
+        raise ConfigError(
+            f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphRecommender by "
+            f"several, got {config.trainer.devices}"
+        )
+    if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_values:
+        raise ConfigError(
+            f"{where}: evaluate.metrics: {config.evaluate.metrics[0]} needs predicted values, but "
+            f"{type(model).__name__} only ranks; use a rating model (e.g. Biases), or ranking metrics such as ndcg"
+        )
+    return checked
+
+
+def replace_options(options: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with some replaced; keys of `chosen` are dotted.
+
+    Example:
+        >>> replace_options({"finetune": {"epochs": 9}}, {"finetune.epochs": 3})
+        {'finetune': {'epochs': 3}}
+    """
+    config = OmegaConf.create(dict(options))
+    for key, value in chosen.items():
+        OmegaConf.update(config, key, value, force_add=True)
+    plain: dict[str, Any] = _to_plain(config)
+    return plain
+
+
+def _to_plain(config: Any) -> Any:
+    return OmegaConf.to_container(config, resolve=True)

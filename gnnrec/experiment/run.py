@@ -1,0 +1,291 @@
+"""One config -> one result: the whole experiment in one short function."""
+
+import importlib.metadata
+import platform
+import resource
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from gnnrec.audit.held_out import audit_held_out
+from gnnrec.audit.test_access import Opening, record_opening
+from gnnrec.audit.training import audit, audit_graph
+from gnnrec.data import load
+from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+from gnnrec.experiment.config import MODELS, NamedConfig, replace_options
+from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
+from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.runtime import distributed
+from gnnrec.splits.controls import shuffle_attributes
+from gnnrec.splits.kshot import reveal_each
+from gnnrec.splits.split import TEST, VALIDATION, Split, make_split
+from gnnrec.training.tracking import Tracker
+from gnnrec.views import USER, HeldOut, Training
+
+MODEL = "model.pt"
+UNFINISHED = "unfinished.sha256"
+
+
+def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = False) -> Run:
+    """Loads, splits, chooses on validation users, fits again on all but the test users, and evaluates those.
+
+    A finished run in `folder` is read, not made again; one that was broken off goes on from its checkpoints. Of several
+    processes, the first one alone looks at the folder and writes into it.
+
+    Args:
+        config: what to run.
+        folder: the run's folder; None writes nothing.
+        progress: whether to show progress bars.
+
+    Returns:
+        The result, with the values per user.
+
+    Raises:
+        InputError: something that a person can mend; the message says what.
+    """
+    checksum = config_checksum(config.config.model_dump(mode="json"))
+    distributed.start(config.config.trainer.devices)
+    finished = distributed.from_first(lambda: _finished(folder, checksum))
+    if finished is not None:
+        return finished
+    if distributed.rank() > 0:
+        folder, progress = None, False
+    work = None if folder is None else _claim(folder, checksum)
+    plain = config.config.model_dump(mode="json")
+    seconds: dict[str, float] = {}
+    name = f"{config.name} {config.config.seed}"
+    wandb = config.config.tracking.wandb if distributed.rank() == 0 else None
+    with Tracker(work, progress=progress, wandb=wandb, config=plain, name=name) as tracker:
+        with _timed(seconds, "load"):
+            split = load_split(config)
+
+        def opening(why: str) -> None:
+            if folder is not None:
+                record_opening(folder.resolve().parents[1], _opening(config, split, checksum, why))
+
+        measured, seed = config.config.evaluate, config.config.seed
+        experiment = _experiment(config.model, split, measured, seed, tracker, seconds, opening)
+        result = Result(
+            name=config.name,
+            seed=config.config.seed,
+            checksums={**experiment.checksums, "config": checksum},
+            config=plain if folder is None else config.written(folder),
+            **experiment.facts,
+        )
+        if folder is not None:
+            tracker.write_history()
+            if hasattr(experiment.model, "state_dict"):
+                Tracker.write(folder / MODEL, experiment.model.state_dict())
+            write_result(folder, result, experiment.per_user)
+            tracker.remove_checkpoints()
+            (folder / UNFINISHED).unlink()
+    return Run(result, experiment.per_user, folder)
+
+
+def fit_and_evaluate(
+    split: Split,
+    model: str | type,
+    options: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    evaluate: EvaluateConfig = EvaluateConfig(),  # noqa: B008  (frozen)
+    seed: int = 0,
+) -> Run:
+    """The same experiment without files, for a notebook: on a split that is at hand.
+
+    Args:
+        split: from `make_split`.
+        model: a class, or a name as a config has it.
+        options: of its constructor, in the form that a config has.
+        name: row of the table; left out, the class's name.
+        evaluate: what is measured.
+        seed: source of every random number.
+
+    Returns:
+        A run, for `metrics_table` and `compare`.
+    """
+    cls = resolve(model, MODELS) if isinstance(model, str) else model
+    config = {"class": cls.__name__, **complete_options(cls, options or {})}
+
+    def make(chosen: Mapping[str, Any] | None = None) -> Any:
+        return build(cls, replace_options(options or {}, chosen or {}))
+
+    seconds = {"load": 0.0}
+    with Tracker() as tracker:
+        experiment = _experiment(make, split, evaluate, seed, tracker, seconds)
+    result = Result(
+        name=name or cls.__name__,
+        seed=seed,
+        checksums={**experiment.checksums, "config": config_checksum({"model": config})},
+        config={"seed": seed, "model": config, "evaluate": evaluate.model_dump(mode="json")},
+        **experiment.facts,
+    )
+    return Run(result, experiment.per_user)
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """A fitted model, and what is to be said of it in a result."""
+
+    model: Any
+    per_user: pd.DataFrame
+    checksums: dict[str, str]
+    facts: dict[str, Any]
+
+
+def _experiment(
+    make: Callable[..., Any],
+    split: Split,
+    measured: EvaluateConfig,
+    seed: int,
+    tracker: Tracker,
+    seconds: dict[str, float],
+    opening: Callable[[str], None] = lambda why: None,
+) -> _Experiment:
+    """Chooses on validation users, fits again on all but the test users, and evaluates those.
+
+    `opening` is told why the test part is opened, just before it is.
+    """
+    chosen: dict[str, Any] = {}
+    with _timed(seconds, "fit"):
+        model = make()
+        if getattr(model, "chooses_on_validation", False):
+            tracker.prefix = "choose/"
+            audited_fit(model, split, split.train, choosing_users(split, measured), tracker, seed)
+            chosen = dict(model.chosen)
+        tracker.prefix = "final/"
+        model = make(chosen)
+        record = audited_fit(model, split, split.full, None, tracker, seed)
+    why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
+    opening(why)
+    split.open_test(why)
+    record["asked"] = audit_held_out(split, split.test, split.full, TEST)
+    with _timed(seconds, "evaluate"):
+        evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed)
+    tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
+    return _Experiment(
+        model=model,
+        per_user=evaluation.per_user.assign(user=split.dataset.ids[USER][evaluation.per_user["user"]]),
+        checksums={
+            "data": split.dataset.checksum,
+            "split": split.checksum,
+            "evaluation": evaluation.checksum,
+        },
+        facts={
+            "metrics": evaluation.metrics,
+            "users": evaluation.users,
+            "users_without_target": evaluation.users_without_target,
+            "seconds": {k: round(v, 3) for k, v in seconds.items()},
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "versions": versions(),
+            "chosen": chosen,
+            "audit": record,
+            "skipped_rows": split.dataset.skipped_rows,
+        },
+    )
+
+
+def load_split(config: NamedConfig) -> Split:
+    """The data of a config, split as it says, the test part sealed."""
+    dataset = load(config.config.data, config.folder)
+    if config.config.shuffle_attributes:
+        dataset = shuffle_attributes(dataset, config.config.seed)
+    split = make_split(dataset, config.split, config.config.seed)
+    if not any(len(edges) for edges in split.train.users.relations.values()):
+        warnings.warn(
+            f"{config.name}: no training user has any attribute or friend; unseen users cannot be told apart",
+            stacklevel=2,
+        )
+    return split
+
+
+def choosing_users(split: Split, measured: EvaluateConfig) -> HeldOut:
+    """The users that a model chooses on: the validation users, with shots once for each number of them."""
+    if measured.shots is None:
+        return split.validation
+    return reveal_each(split.validation, measured.shots, split.dataset.num_users)
+
+
+def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> Opening:
+    return Opening(
+        config=f"{config.folder.name}/{config.name}",
+        seed=config.config.seed,
+        split_checksum=split.checksum,
+        config_checksum=checksum,
+        why=why,
+    )
+
+
+def audited_fit(
+    model: Any, split: Split, train: Training, validation: HeldOut | None, tracker: Tracker, seed: int
+) -> dict[str, Any]:
+    """Proves that nothing of a held-out user is in what the model is about to see, then fits it.
+
+    Args:
+        model: not fitted yet.
+        split: what the model may know part of.
+        train: `split.train` or `split.full`.
+        validation: `split.validation` where the model is to choose on it.
+        tracker: where to report.
+        seed: the run's seed.
+
+    Returns:
+        What was checked.
+    """
+    if hasattr(model, "build"):
+        model.tracker = tracker
+        graph = model.build(train, seed)
+        record = {**audit(split, train, model.tables), "graph": audit_graph(graph, split, train)}
+    else:
+        record = audit(split, train)
+    if validation is not None:
+        audit_held_out(split, split.validation, train, VALIDATION)
+    model.fit(train, validation, seed)
+    return record
+
+
+def versions() -> dict[str, str]:
+    """Versions that numbers depend on."""
+    found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
+    if distributed.count() > 1:
+        found["processes"] = str(distributed.count())
+    for name in ("gnnrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "implicit", "lightfm-next"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _finished(folder: Path | None, checksum: str) -> Run | None:
+    return None if folder is None or finished_result(folder, checksum) is None else read_run(folder)
+
+
+def _claim(folder: Path, checksum: str) -> Path:
+    """Marks an unfinished folder with its config, so that no other config goes on from its checkpoints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / UNFINISHED
+    if not mark.is_file() or mark.read_text() != checksum:
+        left = list(folder.glob("checkpoint-*"))
+        if left:
+            warnings.warn(
+                f"{folder}: the config has changed since this run was broken off; it starts anew", stacklevel=3
+            )
+        for path in left:
+            path.unlink()
+        mark.write_text(checksum)
+    return folder
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""Building and cutting the heterogeneous graph."""

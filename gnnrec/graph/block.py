@@ -1,0 +1,75 @@
+"""The edges of one step of message passing, from source nodes to target nodes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.build import node_counts
+from gnnrec.views import USER, EdgeType, reverse
+
+
+@dataclass(frozen=True)
+class Block:
+    """The edges of one step: from source nodes to target nodes.
+
+    The first nodes of each type among the sources are the targets, in the same order.
+
+    Attributes:
+        adjacency: edge type -> edges.
+        num_targets: node type -> number of targets.
+    """
+
+    adjacency: Mapping[EdgeType, Adjacency]
+    num_targets: Mapping[str, int]
+
+    def hide(self, edge_type: EdgeType, kept: Tensor) -> "Block":
+        """The block without some edges of one relation and of its reverse.
+
+        Args:
+            edge_type: the relation as the graph was built with it (not the reverse).
+            kept: [E] bool in the order of the graph's edge list, which edges still carry messages.
+        """
+        hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
+        return Block({**self.adjacency, **hidden}, self.num_targets)
+
+    def silence(self, silent: Tensor) -> "Block":
+        """The block in which some users only listen, as a user does who is attached and not in the graph.
+
+        Args:
+            silent: [U] bool, the users from whom no message starts.
+        """
+        heard = {t: edges.silence(silent) for t, edges in self.adjacency.items() if t[0] == USER}
+        return Block({**self.adjacency, **heard}, self.num_targets)
+
+    def of_users(self, users: Tensor) -> "Block":
+        """The graph of some users alone: their edges and those between them, and all that is no user.
+
+        Args:
+            users: [U'] int64, ascending; they are numbered anew.
+        """
+        number = torch.full((self.num_targets[USER],), -1)
+        number[users] = torch.arange(len(users))
+        adjacency = {t: edges for t, edges in self.adjacency.items() if USER not in (t[0], t[2])}
+        for t in (t for t in self.adjacency if t[0] == USER):
+            mutual = t[2] == USER
+            heard = self.adjacency[t if mutual else reverse(t)].reaching(users)
+            edges, others = heard.edge_index, heard.num_sources
+            if mutual:
+                edges = torch.stack([number[edges[0]], edges[1]])
+                adjacency[t] = Adjacency(edges[:, edges[0] >= 0], len(users), len(users))
+            else:  # both directions from one list, so that hiding an edge by its position hides both
+                adjacency[t] = Adjacency(edges.flip(0), len(users), others)
+                adjacency[reverse(t)] = heard
+        in_order = {t: adjacency[t] for t in self.adjacency}  # sums over relations stay in the same order
+        return Block(in_order, {**self.num_targets, USER: len(users)})
+
+
+def whole_graph(graph: HeteroData) -> Block:
+    """A graph as one block, good for every step."""
+    count = node_counts(graph)
+    adjacency = {t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]]) for t in graph.edge_types}
+    return Block(adjacency, count)

@@ -1,0 +1,143 @@
+"""Users as rows of sparse matrices: what is known of them, who they are linked to, what they chose."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from gnnrec.errors import ConfigError
+from gnnrec.options.search_space import Choice, SearchSpace
+from gnnrec.views import Edges, EdgeType, Training, Users
+
+Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
+EdgeWeights = Literal["ignore", "log", "keep"]
+"""What an edge counts: 1, log(1 + weight), or its weight."""
+Normalise = Literal["none", "sum", "length"]
+"""What each row is divided by: nothing, the sum of its entries, or its Euclidean length."""
+
+
+FEATURES: SearchSpace = {
+    "edge_weights": Choice(("ignore", "log")),
+    "idf": Choice((False, True)),
+    "normalise": Choice(("none", "sum", "length")),
+}
+"""What a search may try of the options that models hand on to `UserFeatures`."""
+
+
+class UserFeatures:
+    """Turns users into rows of a sparse matrix, with a column for each value of each attribute.
+
+    The columns are laid out once, from the training data: relation after relation, node after node.
+
+    Args:
+        train: says which columns there are; the rarity of a value is counted on its users.
+        attributes: names of the relations to use; None for all that lead to attribute values.
+        friends: also a column for each training user, 1 where the user has an edge to them.
+        edge_weights: what an edge counts; an edge without a weight counts 1 in any case.
+        idf: multiply each column by log(training users / training users who have the value), so that a rare value
+            says more than a common one.
+        normalise: what each row is divided by.
+
+    Raises:
+        ConfigError: a name in `attributes` is not a relation from users to attribute values.
+    """
+
+    def __init__(
+        self,
+        train: Training,
+        *,
+        attributes: Sequence[str] | None = None,
+        friends: bool = False,
+        edge_weights: EdgeWeights = "ignore",
+        idf: bool = False,
+        normalise: Normalise = "none",
+    ) -> None:
+        names = [t[1] for t in train.attribute_types]
+        for name in attributes or ():
+            if name not in names:
+                raise ConfigError(f"attributes: {name!r} is no attribute of the users; there are {names}")
+        chosen = [t for t in train.attribute_types if attributes is None or t[1] in attributes]
+        self._start: dict[EdgeType, int] = {}
+        self.width = 0
+        for edge_type in [*chosen, *(train.user_types if friends else ())]:
+            self._start[edge_type] = self.width
+            self.width += train.num_users if edge_type in train.user_types else len(train.ids[edge_type[2]])
+        self._edge_weights = edge_weights
+        self._normalise = normalise
+        self._column_weight: np.ndarray | None = None
+        if idf:
+            users_with_value = np.bincount(self._edges(train.users)[1], minlength=self.width)
+            self._column_weight = np.log(train.num_users / np.maximum(users_with_value, 1))
+
+    def __call__(self, users: Users) -> Matrix:
+        """[B, A] float64, one row per user; a user of whom nothing is known has an empty row."""
+        row, column, weight = self._edges(users)
+        if self._column_weight is not None:
+            weight = weight * self._column_weight[column]
+        matrix = sparse.csr_array((weight, (row, column)), shape=(len(users), self.width))
+        if self._normalise == "none":
+            return matrix
+        size = abs(matrix).sum(axis=1) if self._normalise == "sum" else np.sqrt((matrix * matrix).sum(axis=1))
+        return _scaled_rows(matrix, size)
+
+    def _edges(self, users: Users) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        row, column, weight = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+        for edge_type, start in self._start.items():
+            edges = users.relations.get(edge_type)
+            if edges is not None:
+                row.append(edges.row.numpy())
+                column.append(edges.node.numpy() + start)
+                weight.append(_weights(edges, self._edge_weights))
+        return np.concatenate(row), np.concatenate(column), np.concatenate(weight)
+
+
+def _weights(edges: Edges, edge_weights: EdgeWeights) -> np.ndarray:
+    if edges.weight is None or edge_weights == "ignore":
+        return np.ones(len(edges))
+    weight = edges.weight.numpy().astype(np.float64)
+    return np.log1p(weight) if edge_weights == "log" else weight
+
+
+def _scaled_rows(matrix: Matrix, size: np.ndarray) -> Matrix:
+    """Each row divided by its size; a row of size 0 stays as it is."""
+    return sparse.csr_array(matrix.multiply(1 / np.where(size > 0, size, 1)[:, None]))
+
+
+def histories(users: Users, num_items: int, edge_weights: EdgeWeights = "ignore") -> Matrix:
+    """[B, I] float64, the items that each user is known to have chosen, each counting what `edge_weights` says."""
+    items = users.items
+    weight = _weights(items, edge_weights)
+    return sparse.csr_array((weight, (items.row.numpy(), items.node.numpy())), shape=(len(users), num_items))
+
+
+def links(users: Users, train: Training) -> Matrix:
+    """[B, U] float64, how many edges lead from each user to each training user, over all user-user relations."""
+    known = [users.relations[t] for t in train.user_types if t in users.relations]
+    row = np.concatenate([np.empty(0, np.int64), *(edges.row.numpy() for edges in known)])
+    node = np.concatenate([np.empty(0, np.int64), *(edges.node.numpy() for edges in known)])
+    return sparse.csr_array((np.ones(len(row)), (row, node)), shape=(len(users), train.num_users))
+
+
+def training_rows(users: Users, train: Training) -> np.ndarray:
+    """[B] int64, the row of each user among the training users, -1 for a user who is not among them."""
+    known, wanted = train.users.index.numpy(), users.index.numpy()
+    if len(known) == 0:
+        return np.full(len(wanted), -1)
+    order = np.argsort(known)
+    row = order[np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)]
+    return np.where(known[row] == wanted, row, -1)
+
+
+def as_csr_matrix(matrix: Matrix) -> Any:
+    """The same in the old class, in float32 and with 32-bit indices: all that compiled libraries take."""
+    converted = sparse.csr_matrix(matrix, dtype=np.float32)
+    converted.indices, converted.indptr = converted.indices.astype(np.int32), converted.indptr.astype(np.int32)
+    return converted
+
+
+def as_scores(values: np.ndarray) -> Tensor:
+    """[B, I] float32 tensor of its own memory."""
+    return torch.from_numpy(np.array(values, dtype=np.float32, order="C"))

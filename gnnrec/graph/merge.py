@@ -1,0 +1,97 @@
+"""Many attribute columns as one node type: an encoder's size and time do not grow with the number of columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, Training, Users
+
+MOST = 16
+"""Columns of users, or of items, that an encoder takes as relations of their own."""
+OF_USERS, OF_ITEMS = "user attributes", "item attributes"
+"""Node types that more columns are folded into; each is also the name of its relation."""
+
+
+class Folding:
+    """How the attribute columns of one training part are folded: each value becomes a value of one common attribute.
+
+    An encoder has a layer per relation and step. That is right for a few columns, whose layers may differ; with
+    hundreds of columns it is slow, and each of the layers sees little. So more than `MOST` columns of users become one
+    relation, and likewise those of items: a node averages all its values, whatever their column. No vector is shared
+    between columns. A column stays as it is where another relation touches its values.
+
+    Args:
+        train: the training part; nothing is learned from it but which columns there are.
+    """
+
+    def __init__(self, train: Training) -> None:
+        of_users = [t for t in train.users.relations if t[2] not in (USER, ITEM)]
+        of_items = [r.type for r in train.relations if r.source == ITEM and r.target not in (USER, ITEM)]
+        ends = [t for relation in train.relations for t in (relation.source, relation.target)]
+        ends += [t[2] for t in train.users.relations]
+        self._sizes = {t: len(ids) for t, ids in train.ids.items()}
+        self._user_types = _single(of_users, ends)
+        self._item_types = _single(of_items, ends)
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything is folded."""
+        return bool(self._user_types or self._item_types)
+
+    def training(self, train: Training) -> Training:
+        """The training part with folded columns; the same object where nothing is folded."""
+        if not self.needed:
+            return train
+        ids = {t: known for t, known in train.ids.items() if t not in self._folded}
+        relations = [r for r in train.relations if r.type not in self._item_types]
+        if self._user_types:
+            ids[OF_USERS] = self._ids(train, self._user_types)
+        if self._item_types:
+            ids[OF_ITEMS] = self._ids(train, self._item_types)
+            of_items = {r.type: Edges(r.edge_index[0], r.edge_index[1], r.weight) for r in train.relations}
+            edges = self._edges(of_items, self._item_types)
+            relations.append(Relation(ITEM, OF_ITEMS, OF_ITEMS, torch.stack([edges.row, edges.node]), edges.weight))
+        return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations))
+
+    def users(self, users: Users) -> Users:
+        """Users with folded columns; users who are folded already stay as they are."""
+        if not self._user_types or not any(t in users.relations for t in self._user_types):
+            return users
+        kept = {t: edges for t, edges in users.relations.items() if t not in self._user_types}
+        folded = self._edges(users.relations, self._user_types)
+        return replace(users, relations={**kept, (USER, OF_USERS, OF_USERS): folded})
+
+    def unfolded(self, tables: Mapping[str, int]) -> dict[str, int]:
+        """Rows of learned tables by node type, those of folded columns under the columns' own types."""
+        own = {t: rows for t, rows in tables.items() if t not in (OF_USERS, OF_ITEMS) or t in self._sizes}
+        return own | {t: self._sizes[t] for t in self._folded}
+
+    @property
+    def _folded(self) -> list[str]:
+        return [t[2] for t in (*self._user_types, *self._item_types)]
+
+    def _ids(self, train: Training, types: Sequence[EdgeType]) -> Any:
+        """A pandas index of the merged values, each with its column before it."""
+        first, *others = (f"{t[2]}=" + train.ids[t[2]].astype(str) for t in types)
+        return first.append(others)
+
+    def _edges(self, relations: Mapping[EdgeType, Edges], types: Sequence[EdgeType]) -> Edges:
+        """The edges of all columns, a column's values behind those of the columns before it."""
+        rows, nodes, weights, first = [], [], [], 0
+        weighted = any(t in relations and relations[t].weight is not None for t in types)
+        for edge_type in types:
+            if edge_type in relations:
+                edges = relations[edge_type]
+                rows.append(edges.row)
+                nodes.append(edges.node + first)
+                weights.append(torch.ones(len(edges)) if edges.weight is None else edges.weight)
+            first += self._sizes[edge_type[2]]
+        return Edges(torch.cat(rows), torch.cat(nodes), torch.cat(weights) if weighted else None)
+
+
+def _single(types: Sequence[EdgeType], ends: Sequence[str]) -> tuple[EdgeType, ...]:
+    """The columns to fold: those whose values nothing else touches, where there are more than `MOST`."""
+    alone = tuple(t for t in types if ends.count(t[2]) == 1)
+    return alone if len(alone) > MOST else ()

@@ -1,0 +1,143 @@
+"""Neighbour sampling and negative sampling in plain PyTorch."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gnnrec.graph.adjacency import Adjacency, runs
+from gnnrec.graph.block import Block
+from gnnrec.views import EdgeType
+
+FanOut = int | Mapping[str, int] | None
+"""Edges drawn per target and relation: one number, one per relation name (the others are taken whole), or None: all."""
+
+
+def sample_edges(
+    adjacency: Adjacency, target: Tensor, fan_out: int | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draws edges that reach some targets, in time that grows with the edges drawn, not with those there are.
+
+    Args:
+        adjacency: the edges; hidden ones are never drawn.
+        target: [T] int64.
+        fan_out: at most this many edges per target, all of them where it has no more. Above that, `fan_out` draws with
+            replacement of which each edge counts once: every edge has the same chance, and the mean stays unbiased.
+        generator: source of the draws.
+
+    Returns:
+        [E] int64 source nodes, and [E] int64 places in `target`, ascending.
+    """
+    first = adjacency.pointer[target]
+    degree = adjacency.pointer[target + 1] - first
+    if not adjacency.hides:
+        row, place = _draw(first, degree, fan_out, generator)
+        return adjacency.edge_index[0, place], row
+    # A target with many edges is drawn for as if none were hidden; only where a hidden one comes up, and for targets
+    # with few edges, all of them are looked at. Either way each visible edge has the same chance.
+    many = (degree > max(64, 4 * fan_out)).nonzero().flatten() if fan_out is not None else degree[:0]
+    row, place = _draw(first[many], degree[many], fan_out, generator)
+    fine = torch.ones(len(many), dtype=torch.bool)
+    fine[row[~adjacency.alive(place)]] = False
+    row, place = many[row[fine[row]]], place[fine[row]]
+    rest = torch.ones(len(target), dtype=torch.bool)
+    rest[many[fine]] = False
+    looked_at = rest.nonzero().flatten()
+    run, every = runs(first[looked_at], degree[looked_at])
+    alive = adjacency.alive(every)
+    run, every = run[alive], every[alive]
+    count = torch.bincount(run, minlength=len(looked_at))
+    drawn, chosen = _draw(count.cumsum(0) - count, count, fan_out, generator)
+    row, place = torch.cat([row, looked_at[drawn]]), torch.cat([place, every[chosen]])
+    order = row.argsort(stable=True)
+    return adjacency.edge_index[0, place[order]], row[order]
+
+
+def _draw(first: Tensor, degree: Tensor, fan_out: int | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draws from runs of edges as `sample_edges` says: [T] starts and lengths -> [E] runs, ascending, and places."""
+    if fan_out is None:
+        return runs(first, degree)
+    many = (degree > fan_out).nonzero().flatten()
+    if not len(many):
+        return runs(first, degree)
+    row, place = runs(first, torch.where(degree <= fan_out, degree, 0))
+    draw = torch.rand(len(many), fan_out, generator=generator, dtype=torch.float64)  # [M, K]
+    drawn = (draw * degree[many, None]).long() + first[many, None]
+    drawn = drawn.sort(dim=1).values
+    new = torch.ones_like(drawn, dtype=torch.bool)
+    new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
+    row = torch.cat([row, many[:, None].expand_as(drawn)[new]])
+    place = torch.cat([place, drawn[new]])
+    order = row.argsort(stable=True)
+    return row[order], place[order]
+
+
+def sample_blocks(
+    block: Block,
+    plan: Sequence[Sequence[EdgeType]],
+    wanted: Mapping[str, Tensor],
+    fan_out: FanOut,
+    generator: torch.Generator,
+) -> tuple[dict[str, Tensor], list[Block]]:
+    """Draws the blocks that lead to the wanted nodes, one per step.
+
+    Args:
+        block: the whole graph (with what is hidden in this step).
+        plan: the relations of each step, see `Encoder.plan`.
+        wanted: node type -> [T] int64, no node twice.
+        fan_out: edges per target and relation.
+        generator: source of the draws.
+
+    Returns:
+        Node type -> [N] int64 sources of the first block, and the blocks; their last targets are `wanted`.
+    """
+    nodes = {t: wanted.get(t, torch.empty(0, dtype=torch.int64)) for t in block.num_targets}
+    blocks = []
+    for relations in reversed(plan):
+        count = {t: len(index) for t, index in nodes.items()}
+        edges: dict[EdgeType, tuple[Tensor, Tensor]] = {}
+        for edge_type in relations:
+            limit = fan_out.get(edge_type[1]) if isinstance(fan_out, Mapping) else fan_out
+            edges[edge_type] = sample_edges(block.adjacency[edge_type], nodes[edge_type[2]], limit, generator)
+        place = {}
+        for node_type in {t[0] for t in relations}:
+            known = nodes[node_type]
+            more = torch.zeros(block.num_targets[node_type], dtype=torch.bool)
+            for edge_type, (source, _) in edges.items():
+                if edge_type[0] == node_type:
+                    more[source] = True
+            more[known] = False
+            nodes[node_type] = torch.cat([known, more.nonzero().flatten()])
+            place[node_type] = torch.empty(len(more), dtype=torch.int64)  # of each node, where it is among these
+            place[node_type][nodes[node_type]] = torch.arange(len(nodes[node_type]))
+        adjacency = {}
+        for edge_type, (source, row) in edges.items():
+            local = torch.stack([place[edge_type[0]][source], row])
+            size = (len(nodes[edge_type[0]]), count[edge_type[2]])
+            adjacency[edge_type] = Adjacency(local, *size, in_order=True)
+        blocks.append(Block(adjacency, count))
+    return nodes, blocks[::-1]
+
+
+class NegativeSampler:
+    """Draws items in proportion to a power of their popularity among the training users.
+
+    Args:
+        popularity: [I] float32, `Training.popularity`; items that no training user chose are never drawn.
+        power: 0 draws the known items evenly, 1 in proportion to their popularity.
+    """
+
+    def __init__(self, popularity: Tensor, power: float) -> None:
+        weight = torch.where(popularity > 0, popularity.double().pow(power), 0.0)
+        self.chance = weight / weight.sum()  # [I] float64
+        self._cumulative = self.chance.cumsum(0)
+
+    @property
+    def log_chance(self) -> Tensor:
+        """[I] float32, log of the chance that one draw gives the item; -inf for one that is never drawn."""
+        return self.chance.log().float()
+
+    def draw(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Items drawn with replacement, int64 of the given size. A user's own items may be among them."""
+        point = torch.rand(size, generator=generator, dtype=torch.float64) * self._cumulative[-1]
+        return torch.searchsorted(self._cumulative, point, right=True).clamp(max=len(self._cumulative) - 1)

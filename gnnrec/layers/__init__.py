@@ -1,5 +1,0 @@
-"""Our own graph layers, one file each. Layers of torch_geometric.nn are used as they are."""
-
-from gnnrec.layers.attribute_attention import AttributeAttention
-
-__all__ = ["AttributeAttention"]

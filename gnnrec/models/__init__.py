@@ -1,0 +1,1 @@
+"""Models: graph models, and the baselines to beat."""

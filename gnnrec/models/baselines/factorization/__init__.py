@@ -1,0 +1,1 @@
+"""Matrix factorization for implicit feedback, and the vector of a user that was not factorized."""

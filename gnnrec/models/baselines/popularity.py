@@ -1,0 +1,55 @@
+"""The two models that know nothing of a user: popularity, and chance."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnrec.views import HeldOut, Training, Users
+
+
+class Popularity:
+    """Scores each item by the number of training users who chose it.
+
+    Source: no paper; the floor of every table.
+    Shapes: users B -> scores [B, I], all rows alike.
+    """
+
+    scores_unseen_users = True
+    predicts_values = False
+
+    def __init__(self) -> None:
+        self.chosen: dict[str, Any] = {}
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Takes the counts of the training users; nothing is chosen and nothing is drawn."""
+        self._popularity = train.popularity
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, the counts."""
+        return self._popularity.repeat(len(users), 1)
+
+
+class Random:
+    """Gives every item the same score; the evaluation, which breaks ties at random from the seed, makes it chance.
+
+    So a user's ranking depends neither on who else is in the batch nor on a table of users, and the model tests the
+    evaluation as well: a ranking that follows the order of the items shows up as a value above or below chance.
+
+    Source: no paper; the value of chance.
+    Shapes: users B -> scores [B, I], all zero.
+    """
+
+    scores_unseen_users = True
+    predicts_values = False
+
+    def __init__(self) -> None:
+        self.chosen: dict[str, Any] = {}
+
+    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+        """Learns how many items there are."""
+        self._num_items = train.num_items
+
+    def score(self, users: Users) -> Tensor:
+        """[B, I] float32, all zero."""
+        return torch.zeros(len(users), self._num_items)

@@ -1,0 +1,1 @@
+"""Predictions of ratings: biases, attribute values, factorization."""

@@ -1,0 +1,1 @@
+"""Layers, encoder and losses: what learns."""

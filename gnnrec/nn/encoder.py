@@ -1,0 +1,309 @@
+"""One torch_geometric layer per relation, stacked: a heterogeneous graph -> a vector per node."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric.nn import GraphConv, SAGEConv
+
+from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.block import Block
+from gnnrec.graph.build import attached_edges
+from gnnrec.views import ITEM, USER, EdgeType, Users
+
+
+class EncoderConfig(BaseModel):
+    """The encoder's shape."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layer: str = "torch_geometric.nn.SAGEConv"
+    """Class of the layers: a dotted name, or the bare name of one of `gnnrec.nn.conv`."""
+    layer_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the layer's constructor, besides in_channels and out_channels."""
+    channels: int = Field(64, ge=1)
+    """Width of every vector."""
+    layers: int = Field(3, ge=1)
+    """Steps of message passing."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of each vector's entries that is dropped after each step but the last, in training."""
+    residual: bool = True
+    """Whether each step adds its input to its output."""
+    norm: Literal["layer", "none"] = "layer"
+    """Normalisation after each step but the last."""
+    start: Literal["spectral", "random"] = "spectral"
+    """Where vectors of items, and of the values of users' attributes, start: a truncated SVD of the training
+    interactions, or small random numbers."""
+
+
+Vectors = Mapping[str, "Tensor | None"]
+"""Node type -> [N, D] float32. None stands for vectors that are all zero: users before the first step."""
+
+
+class Encoder(nn.Module):
+    """GraphSAGE on a heterogeneous graph: a learned table for items and attribute values, none for users.
+
+    Each step sums what its relations bring to a node type, adds the node's own vector (residual), and for all but the
+    last step normalises, applies ReLU and dropout. Relations whose output nobody reads are left out, and so are, in the
+    first step, the relations that begin at users, who have nothing to say before they have heard anything.
+
+    Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017, Algorithm 1;
+        one layer per relation as in Schlichtkrull et al., "Modeling Relational Data with Graph Convolutional Networks",
+        ESWC 2018. Differs: nodes of the type `user` have no input features at all; layer normalisation instead of the
+        projection to unit length.
+    Shapes: blocks over N nodes -> node type -> [T, D] float32.
+
+    Args:
+        node_counts: nodes of each type.
+        edge_types: relations of the graph.
+        config: the encoder's shape.
+        layer_class: the class that `config.layer` names.
+        outputs: node types whose vectors are read; layers exist for these only.
+    """
+
+    def __init__(
+        self,
+        node_counts: Mapping[str, int],
+        edge_types: Sequence[EdgeType],
+        config: EncoderConfig,
+        layer_class: Callable[..., nn.Module],
+        outputs: Sequence[str] = (USER, ITEM),
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.node_types = tuple(node_counts)
+        self.edge_types = tuple(edge_types)
+        width = config.channels
+        self.tables = nn.ModuleDict(
+            {_key(t): nn.Embedding(count, width) for t, count in node_counts.items() if t != USER}
+        )
+        for node_type in self.node_types:
+            if node_type != USER:
+                nn.init.normal_(self.table(node_type).weight, std=0.1)
+        plan = self.plan(outputs)
+        self.steps = nn.ModuleList(
+            nn.ModuleDict({_edge_key(t): layer_class(width, width, **config.layer_options) for t in relations})
+            for relations in plan
+        )
+        reached = [sorted({t[2] for t in relations}) for relations in plan[:-1]]
+        self.norms = nn.ModuleList(
+            nn.ModuleDict({_key(t): nn.LayerNorm(width) for t in types} if config.norm == "layer" else {})
+            for types in reached
+        )
+
+    def plan(self, outputs: Sequence[str]) -> list[list[EdgeType]]:
+        """For each step, the relations whose output is read on the way to `outputs`."""
+        needed, plan = set(outputs), []
+        for depth in reversed(range(self.config.layers)):
+            relations = [t for t in self.edge_types if t[2] in needed and not (depth == 0 and t[0] == USER)]
+            plan.append(relations)
+            needed |= {t[0] for t in relations}
+        return plan[::-1]
+
+    def start(self, nodes: Mapping[str, Tensor] | None = None) -> dict[str, Tensor | None]:
+        """The vectors before the first step, of all nodes or of the chosen ones ([N] int64 for each type)."""
+        first: dict[str, Tensor | None] = {USER: None}
+        for node_type in self.node_types:
+            if node_type != USER:
+                table = self.table(node_type)
+                first[node_type] = table.weight if nodes is None else table(nodes[node_type])
+        return first
+
+    def table(self, node_type: str) -> nn.Embedding:
+        """The learned table of a node type."""
+        table = self.tables[_key(node_type)]
+        assert isinstance(table, nn.Embedding)
+        return table
+
+    def forward(
+        self,
+        blocks: Sequence[Block],
+        nodes: Mapping[str, Tensor] | None = None,
+        outputs: Sequence[str] = (USER, ITEM),
+    ) -> Vectors:
+        """Vectors of the last block's targets.
+
+        Args:
+            blocks: one for each step.
+            nodes: node type -> [N] int64, the sources of the first block; None where they are all nodes in order.
+            outputs: node types that will be read; what no one reads is not computed.
+        """
+        x: Vectors = self.start(nodes)
+        for depth, (block, relations) in enumerate(zip(blocks, self.plan(outputs), strict=True)):
+            x = self.step(depth, x, x, block, relations)
+        return x
+
+    def states(self, block: Block) -> list[Vectors]:
+        """The vectors of all nodes before each step: what new users hear from."""
+        states: list[Vectors] = [self.start()]
+        for depth, relations in enumerate(self.plan((USER, ITEM))[:-1]):
+            states.append(self.step(depth, states[-1], states[-1], block, relations))
+        return states
+
+    def attach(self, states: Sequence[Vectors], users: Users) -> Tensor:
+        """Vectors of users who are not in the graph, from what is known of them: [B, D].
+
+        Args:
+            states: the result of `states`.
+            users: B users. Nobody hears from them, so each one's vector is its own affair.
+        """
+        counts = {t: len(x) for t, x in states[-1].items() if x is not None}
+        edges, none = attached_edges(users), (torch.empty(2, 0, dtype=torch.int64), None)
+        adjacency = {
+            t: Adjacency(edges.get(t, none)[0], counts[t[0]], len(users))
+            for t in self.edge_types  # all of them: a layer may say something of a user without edges, too
+            if t[2] == USER and t[0] in counts
+        }
+        block = Block(adjacency, {USER: len(users)})
+        x: Vectors = {USER: None}
+        for depth, known in enumerate(states):
+            relations = [t for t in adjacency if not (depth == 0 and t[0] == USER)]
+            x = self.step(depth, known, x, block, relations)
+        vectors = x[USER]
+        return torch.zeros(len(users), self.config.channels) if vectors is None else vectors
+
+    def step(
+        self, depth: int, sources: Vectors, targets: Vectors, block: Block, relations: Sequence[EdgeType]
+    ) -> dict[str, Tensor | None]:
+        """One step of message passing.
+
+        Args:
+            depth: which step, 0 the first.
+            sources: vectors that messages start from.
+            targets: vectors of the receiving nodes, which come first; more may follow.
+            block: the edges.
+            relations: the edge types to follow.
+
+        Returns:
+            Node type -> [T, D]; a type that no relation reaches keeps its vectors.
+        """
+        result: dict[str, Tensor | None] = {}
+        linear: dict[str, list[_Linear]] = {}
+        for edge_type in relations:
+            source, target = sources[edge_type[0]], targets.get(edge_type[2])
+            if source is None:
+                continue
+            target = None if target is None else target[: block.num_targets[edge_type[2]]]
+            layer = self.steps[depth][_edge_key(edge_type)]  # type: ignore[index]
+            parts = _linear(layer)
+            if parts is None:
+                message = convolve(layer, source, target, block.adjacency[edge_type])
+            else:  # what targets say to themselves is linear too: once for all relations, below
+                message = parts.heard(source, block.adjacency[edge_type])
+                linear.setdefault(edge_type[2], []).append(parts)
+            so_far = result.get(edge_type[2])
+            result[edge_type[2]] = message if so_far is None else so_far + message
+        for node_type, every in linear.items():
+            target, heard = targets.get(node_type), result[node_type]
+            assert heard is not None
+            result[node_type] = _with_own(heard, every, None if target is None else target[: len(heard)])
+        last = depth == self.config.layers - 1
+        for node_type, count in block.num_targets.items():
+            before, heard = targets.get(node_type), result.get(node_type)
+            before = None if before is None else before[:count]
+            if heard is None:
+                result[node_type] = before
+                continue
+            if self.config.residual and before is not None:
+                heard = heard + before
+            if not last:
+                if self.config.norm == "layer":
+                    heard = self.norms[depth][_key(node_type)](heard)  # type: ignore[index]
+                heard = functional.dropout(heard.relu(), self.config.dropout, self.training)
+            result[node_type] = heard
+        return result
+
+
+def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjacency: Adjacency) -> Tensor:
+    """Applies one layer to one relation: `layer((x_source, x_target), edge_index)`, by the fastest way there is.
+
+    SAGEConv and GraphConv that aggregate by mean or sum are computed as a sparse product (the same numbers, many times
+    faster on a CPU); every other layer is called as it stands.
+
+    Args:
+        layer: the layer.
+        x_source: [S, D] float32.
+        x_target: [T, D] float32; None where all zero.
+        adjacency: the edges.
+
+    Returns:
+        [T, D'] float32.
+    """
+    parts = _linear(layer, normalised=True)
+    if parts is None:
+        if x_target is None:
+            x_target = x_source.new_zeros(adjacency.num_targets, x_source.shape[1])
+        result: Tensor = layer((x_source, x_target), adjacency.visible())
+        return result
+    out = _with_own(parts.heard(x_source, adjacency), [parts], x_target)
+    return functional.normalize(out, dim=-1) if getattr(layer, "normalize", False) else out
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A layer that is a sum of two linear maps: of what targets hear, and of their own vectors.
+
+    Attributes:
+        mean: whether targets hear the mean of their sources, or the sum.
+        neighbours: the map of what is heard; its bias counts.
+        own: the map of own vectors; None where there is none.
+    """
+
+    mean: bool
+    neighbours: nn.Linear
+    own: nn.Linear | None
+
+    def heard(self, x_source: Tensor, adjacency: Adjacency) -> Tensor:
+        """[S, D] -> [T, D'], without the bias."""
+        aggregate, weight = adjacency.mean if self.mean else adjacency.sum, self.neighbours.weight.t()
+        if adjacency.num_sources < adjacency.num_targets:  # both are linear: multiply the fewer rows by the weights
+            return aggregate(x_source @ weight)
+        return aggregate(x_source) @ weight
+
+
+def _with_own(heard: Tensor, parts: Sequence[_Linear], x_target: Tensor | None) -> Tensor:
+    """[T, D'], what was heard, the biases, and what the targets' own vectors ([T, D], None: all zero) come to.
+
+    The maps of several relations are added before they are applied, so that one product serves all of them.
+    """
+    own = [part.own for part in parts if part.own is not None]
+    biases = [linear.bias for linear in (*(part.neighbours for part in parts), *own) if linear.bias is not None]
+    if own and x_target is not None:
+        heard = torch.addmm(heard, x_target, _total([linear.weight for linear in own]).t())
+    return heard + _total(biases) if biases else heard
+
+
+def _total(tensors: Sequence[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, tensors)
+
+
+def _linear(layer: nn.Module, *, normalised: bool = False) -> _Linear | None:
+    """The two maps of a layer that has no more to it, else None. A subclass may do anything: None.
+
+    Args:
+        layer: any layer.
+        normalised: whether a layer that scales its output to unit length counts too.
+    """
+    known = (type(layer) is SAGEConv and not layer.project) or type(layer) is GraphConv
+    if not known or layer.flow != "source_to_target" or str(layer.aggr) not in ("mean", "add", "sum"):
+        return None
+    if getattr(layer, "normalize", False) and not normalised:
+        return None
+    mean = str(layer.aggr) == "mean"
+    if isinstance(layer, SAGEConv):
+        return _Linear(mean, layer.lin_l, layer.lin_r if layer.root_weight else None)
+    assert isinstance(layer, GraphConv)
+    return _Linear(mean, layer.lin_rel, layer.lin_root)
+
+
+def _key(node_type: str) -> str:
+    return "type " + node_type.replace(".", "·")  # a module's name may hold no dot, nor be that of a method
+
+
+def _edge_key(edge_type: EdgeType) -> str:
+    return " ".join(edge_type).replace(".", "·")

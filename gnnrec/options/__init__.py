@@ -1,0 +1,1 @@
+"""From the words of a config to checked arguments."""

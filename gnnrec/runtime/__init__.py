@@ -1,0 +1,1 @@
+"""How a computation runs: seeds and processes."""

@@ -1,0 +1,1 @@
+"""A fitted model that answers for users it has never seen."""

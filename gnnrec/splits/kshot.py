@@ -1,0 +1,72 @@
+"""k-shot: the same held-out users and targets, with only the first k items of each support shown."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gnnrec.views import Edges, HeldOut, Users
+
+
+def reveal(held_out: HeldOut, shots: int) -> HeldOut:
+    """Shows a model the first `shots` items of each user's support; the rest of the support becomes hidden.
+
+    What is asked stays the same whatever `shots` is: the users, the target, and the items that are ranked, since a
+    hidden item stands in no list either. What k + 1 shots show holds what k shots show.
+
+    Args:
+        held_out: with a support in the order in which it is revealed.
+        shots: k, at least 0; a user with a smaller support shows all of it.
+    """
+    items = held_out.users.items
+    shown = _place(items, len(held_out.users)) < shots
+    hidden = items.take(~shown)
+    if held_out.hidden is not None:
+        hidden = _join([hidden, held_out.hidden])
+    return HeldOut(replace(held_out.users, items=items.take(shown)), held_out.target, hidden)
+
+
+def reveal_each(held_out: HeldOut, shots: Sequence[int], num_users: int) -> HeldOut:
+    """The users once for each number of shots, for choosing: a mean over them is a mean over the shots.
+
+    Args:
+        held_out: as in `reveal`.
+        shots: K numbers.
+        num_users: users of the data set. The copy for the j-th number of shots has the index of its user plus
+            j * num_users, so that no two are taken for one.
+
+    Returns:
+        K * B users, number of shots after number of shots.
+    """
+    copies = [reveal(held_out, k) for k in shots]
+    size = len(held_out.users)
+
+    def stack(edges: Sequence[Edges]) -> Edges:
+        return _join([replace(e, row=e.row + j * size) for j, e in enumerate(edges)])
+
+    users = Users(
+        index=torch.cat([held_out.users.index + j * num_users for j in range(len(copies))]),
+        items=stack([copy.users.items for copy in copies]),
+        relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
+    )
+    hidden = [copy.hidden for copy in copies if copy.hidden is not None]
+    return HeldOut(users, stack([copy.target for copy in copies]), stack(hidden))
+
+
+def _place(edges: Edges, num_users: int) -> Tensor:
+    """[E] int64, how many edges of the same user stand before each edge."""
+    order = edges.row.argsort(stable=True)
+    count = torch.bincount(edges.row, minlength=num_users)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order)) - (count.cumsum(0) - count)[edges.row[order]]
+    return place
+
+
+def _join(parts: Sequence[Edges]) -> Edges:
+    weights = [part.weight for part in parts if part.weight is not None]
+    return Edges(
+        torch.cat([part.row for part in parts]),
+        torch.cat([part.node for part in parts]),
+        torch.cat(weights) if len(weights) == len(parts) else None,
+    )

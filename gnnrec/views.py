@@ -1,0 +1,226 @@
+"""What a model may know: of the users it is asked about (Users), and of the world it is trained on (Training)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+USER = "user"
+ITEM = "item"
+EdgeType = tuple[str, str, str]
+"""(source node type, relation name, target node type), as in torch_geometric."""
+INTERACTS: EdgeType = (USER, "interacts", ITEM)
+
+
+def reverse(edge_type: EdgeType) -> EdgeType:
+    """The type of the same edges turned round.
+
+    Example:
+        >>> reverse(("user", "tag", "tag"))
+        ('tag', 'rev_tag', 'user')
+    """
+    source, name, target = edge_type
+    return (target, f"rev_{name}", source)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Edges of one kind between two node types.
+
+    A relation that touches users begins at the user (readers turn it round where needed). A relation from users to
+    users is symmetric: it holds each edge in both directions.
+
+    Attributes:
+        source: node type of row 0.
+        name: what the relation is called; also the key under which `gnnrec recommend --user` takes its values.
+        target: node type of row 1.
+        edge_index: [2, E] int64.
+        weight: [E] float32, at least 0; None where every edge counts 1.
+    """
+
+    source: str
+    name: str
+    target: str
+    edge_index: Tensor
+    weight: Tensor | None = None
+
+    @property
+    def type(self) -> EdgeType:
+        """The edge type in torch_geometric's notation."""
+        return (self.source, self.name, self.target)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges from the rows of a batch of users to nodes of one type.
+
+    Attributes:
+        row: [E] int64, place of the user in the batch.
+        node: [E] int64, index of the node: an item, an attribute value, or a row of the training users.
+        weight: [E] float32 (a rating, a count, a strength); None where every edge counts 1.
+    """
+
+    row: Tensor
+    node: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, kept: Tensor) -> "Edges":
+        """The edges chosen by a [E] bool mask or by int64 positions."""
+        return Edges(self.row[kept], self.node[kept], None if self.weight is None else self.weight[kept])
+
+
+@dataclass(frozen=True)
+class Users:
+    """All that a model learns of B users. A user is nothing but its edges.
+
+    Attributes:
+        index: [B] int64, the user's index in the data set (to tell users apart, never a feature); -1 for a user who
+            stands in no file.
+        items: edges to the items that the user is known to have chosen: the history of a training user, the support
+            of a held-out one in the order in which it is revealed. Weights are the values of the interactions.
+        relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
+            `Training.users`: an edge to a user who is not in training is not known.
+    """
+
+    index: Tensor
+    items: Edges
+    relations: Mapping[EdgeType, Edges]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: Tensor) -> "Users":
+        """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
+        place = torch.full((len(self),), -1, dtype=torch.int64)
+        place[rows] = torch.arange(len(rows))
+
+        def cut(edges: Edges) -> Edges:
+            new = place[edges.row]
+            return Edges(new, edges.node, edges.weight).take(new >= 0)
+
+        return Users(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
+
+    def history(self, num_items: int) -> Tensor:
+        """[B, I] bool, which items each user is known to have chosen. For a batch, never for all users at once."""
+        mask = torch.zeros(len(self), num_items, dtype=torch.bool)
+        mask[self.items.row, self.items.node] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Users to be evaluated: what is known of them, and what a model is asked to find.
+
+    Attributes:
+        users: what a model may see.
+        target: edges to the relevant items, with the interactions' values; never shown to a model.
+        hidden: edges to items that the users chose and that are neither shown nor asked for: they stand in no list, see
+            `gnnrec.splits.kshot`; None where there are none.
+    """
+
+    users: Users
+    target: Edges
+    hidden: Edges | None = None
+
+    def take(self, rows: Tensor) -> "HeldOut":
+        """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
+
+        def cut(edges: Edges) -> Edges:
+            return Users(self.users.index, edges, {}).take(rows).items
+
+        hidden = None if self.hidden is None else cut(self.hidden)
+        return HeldOut(self.users.take(rows), cut(self.target), hidden)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that a model is fitted on.
+
+    Attributes:
+        users: the training users with their histories and their other edges.
+        ids: node type -> ids, for every type but `user`.
+        relations: edges between nodes that are no users (item to category, skill to skill ...).
+        bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute.
+        candidates: [I] bool, the items that may be recommended (those seen in training).
+        titles: [I] names of the items for people to read; empty where there are none.
+    """
+
+    users: Users
+    ids: Mapping[str, pd.Index]
+    relations: tuple[Relation, ...]
+    bounds: Mapping[tuple[str, str], tuple[float, ...]]
+    candidates: Tensor
+    titles: tuple[str, ...] = ()
+
+    @property
+    def num_users(self) -> int:
+        """Training users, those without any interaction included."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """Items of the data set; scores have this many columns, whether or not an item is a candidate."""
+        return len(self.ids[ITEM])
+
+    @cached_property
+    def popularity(self) -> Tensor:
+        """[I] float32, how many training users chose each item. The only popularity count there is."""
+        return torch.bincount(self.users.items.node, minlength=self.num_items).float()
+
+    @cached_property
+    def reachable(self) -> dict[str, Tensor]:
+        """Node type -> [N] bool, nodes with an edge in training. Of the others, nothing is known."""
+        seen = {t: torch.zeros(len(ids), dtype=torch.bool) for t, ids in self.ids.items()}
+        seen[USER] = torch.ones(self.num_users, dtype=torch.bool)
+        seen[ITEM][self.users.items.node] = True
+        for edge_type, edges in self.users.relations.items():
+            seen[edge_type[2]][edges.node] = True
+        for relation in self.relations:
+            seen[relation.source][relation.edge_index[0]] = True
+            seen[relation.target][relation.edge_index[1]] = True
+        return seen
+
+    def hold_out(self, rows: Tensor) -> tuple["Training", HeldOut]:
+        """Takes some training users out, as if they had never been seen: for choosing within the training part.
+
+        Args:
+            rows: [B] int64, their places among the training users, no place twice.
+
+        Returns:
+            The training part without them, its bins as they were, and the users, whose histories are the target.
+        """
+        rest = torch.ones(self.num_users, dtype=torch.bool)
+        rest[rows] = False
+        place = torch.where(rest, rest.cumsum(0) - 1, -1)  # [U]
+
+        def among_rest(users: Users) -> Users:
+            edges = {
+                t: Edges(e.row, place[e.node], e.weight).take(rest[e.node]) if t[2] == USER else e
+                for t, e in users.relations.items()
+            }
+            return Users(users.index, users.items, edges)
+
+        users = among_rest(self.users.take(rest.nonzero().flatten()))
+        candidates = torch.zeros_like(self.candidates)
+        candidates[users.items.node] = True
+        train = replace(self, users=users, candidates=candidates)
+        asked = among_rest(self.users.take(rows))
+        seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in asked.relations.items()}
+        nothing = asked.items.take(torch.empty(0, dtype=torch.int64))
+        return train, HeldOut(Users(asked.index, nothing, seen), asked.items)
+
+    @property
+    def attribute_types(self) -> tuple[EdgeType, ...]:
+        """The user relations that do not lead to users: attributes, tags, skills ..."""
+        return tuple(t for t in self.users.relations if t[2] != USER)
+
+    @property
+    def user_types(self) -> tuple[EdgeType, ...]:
+        """The relations from users to users."""
+        return tuple(t for t in self.users.relations if t[2] == USER)

@@ -1,0 +1,108 @@
+"""No model changes with what held-out users choose; a model with a leak by any side way does, and is caught."""
+
+import pytest
+import torch
+
+from gnnrec.audit.noninterference import audit_interference, other_choices
+from gnnrec.audit.training import AuditError
+from gnnrec.data.synthetic import made
+from gnnrec.models import registry as models
+from gnnrec.models.baselines import Popularity
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.nn.init import decompose
+from gnnrec.splits.split import TRAIN, UnseenUsers, make_split
+from gnnrec.training.ranking import FinetuneConfig
+
+SMALL = {"encoder": EncoderConfig(channels=8), "pretrain": None, "finetune": FinetuneConfig(epochs=2, loss="bpr")}
+
+
+@pytest.fixture(scope="module")
+def split():
+    return make_split(made(seed=3, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed=0)
+
+
+def everyone(world):
+    """[I] float32, popularity among all users, held-out ones included."""
+    return torch.bincount(world.dataset.interactions.item, minlength=world.dataset.num_items).float()
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_no_model_hears_of_held_out_choices(split, name):
+    cls = getattr(models, name)
+    options = {"encoder": EncoderConfig(channels=8), "pretrain": None} if name.startswith("Graph") else {}
+    if name == "GraphRecommender":
+        options |= {"finetune": FinetuneConfig(epochs=2)}
+    assert audit_interference(lambda world: cls(**options), split, seed=1)["compared_scores"] > 0
+
+
+def test_the_other_world_differs_in_held_out_choices_alone(split):
+    world = other_choices(split)
+    one, other = split.dataset.interactions.item, world.dataset.interactions.item
+    assert torch.equal(one == other, split.edge_part == TRAIN)
+    assert torch.equal(split.train.users.items.node, world.train.users.items.node)
+    assert not torch.equal(split.validation.target.node, world.validation.target.node)
+
+
+class CountsEveryone(Popularity):
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def score(self, users):
+        return everyone(self.world).expand(len(users), -1)
+
+
+class DrawsNegativesByEveryone(GraphRecommender):
+    """The popularity that negatives are drawn by counts held-out users."""
+
+    def __init__(self, world):
+        super().__init__(**SMALL)
+        self.world = world
+
+    def fit(self, train, validation, seed):
+        train.__dict__["popularity"] = everyone(self.world)
+        super().fit(train, validation, seed)
+
+
+class StartsFromEveryone(Popularity):
+    """Item vectors from a spectrum of validation users too, where training users alone are allowed."""
+
+    def __init__(self, world):
+        super().__init__()
+        item = decompose(world.full, rank=4, seed=0).item
+        self.likeness = torch.from_numpy(item @ item.T).float()  # free of the signs of a decomposition
+
+    def score(self, users):
+        return super().score(users) + self.likeness.sum(0)
+
+
+class PeeksAtTargets(Popularity):
+    """Remembers what a held-out user will be asked for; training users are scored honestly."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.target = world.validation.target
+        self.index = world.validation.users.index
+
+    def score(self, users):
+        score = super().score(users).clone()
+        mine = torch.isin(self.index[self.target.row], users.index)
+        row = (users.index[:, None] == self.index[self.target.row[mine]]).int().argmax(0)
+        score[row, self.target.node[mine]] += 1
+        return score
+
+
+@pytest.mark.parametrize(
+    ("leak", "whom"),
+    [
+        (CountsEveryone, "training"),
+        (DrawsNegativesByEveryone, "training"),
+        (StartsFromEveryone, "training"),
+        (PeeksAtTargets, "held-out"),
+    ],
+)
+def test_a_leak_by_a_side_way_is_caught(split, leak, whom):
+    fresh = make_split(split.dataset, UnseenUsers(test=0.2, validation=0.2), seed=0)
+    with pytest.raises(AuditError, match=f"{whom} users change with what held-out users chose"):
+        audit_interference(leak, fresh, seed=1)

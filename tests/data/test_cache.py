@@ -1,0 +1,141 @@
+"""Data that was read before: the same from memory-mapped arrays, and read anew as soon as anything has changed."""
+
+import warnings
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from made_table import write_shop
+
+from gnnrec.data import READERS, load
+from gnnrec.data import cache as data_cache
+from gnnrec.data.cache import remembered
+from gnnrec.data.synthetic import made
+from gnnrec.experiment.config import read_config
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GNNREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    return tmp_path / "cache" / "read"
+
+
+def same(one, other):
+    assert one.checksum == other.checksum
+    assert (one.name, one.titles, one.skipped_rows) == (other.name, other.titles, other.skipped_rows)
+    assert list(one.ids) == list(other.ids)
+    for node_type, ids in one.ids.items():
+        assert ids.equals(other.ids[node_type])
+        assert (ids.dtype, ids.name) == (other.ids[node_type].dtype, other.ids[node_type].name)
+    assert [r.type for r in one.relations] == [r.type for r in other.relations]
+    for a, b in zip(one.numeric, other.numeric, strict=True):
+        assert (a.node_type, a.name, a.bins, a.bounds) == (b.node_type, b.name, b.bins, b.bounds)
+    for f in fields(one.interactions):
+        a, b = (getattr(data.interactions, f.name) for data in (one, other))
+        assert (a is None) == (b is None)
+        assert a is None or (a.dtype == b.dtype and torch.equal(a, b))
+
+
+def kept(folder: Path, data) -> bool:
+    """Whether edges lie in a file that is mapped into memory."""
+    address = data.relations[0].edge_index.data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        low, high = (int(end, 16) for end in line.split()[0].split("-"))
+        if low <= address < high:
+            return str(folder) in line
+    return False
+
+
+def shop(folder: Path):
+    return read_config(write_shop(folder))
+
+
+def test_what_was_kept_is_what_was_read(tmp_path, cache, monkeypatch):
+    config = shop(tmp_path)
+    first = load(config.config.data, config.folder)
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr("gnnrec.data.table.read", lambda *_: pytest.fail("read again"))
+    second = load(config.config.data, config.folder)
+    same(first, second)
+    assert [kept(tmp_path / "cache", data) for data in (first, second)] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["ml-1m", "hetrec-lastfm"])
+def test_of_real_data_too(real_files, name):
+    files = real_files(name)
+    first = remembered(name, list(files.values()), lambda: READERS[name](files))
+    second = remembered(name, list(files.values()), lambda: pytest.fail("read again"))
+    same(first, second)
+
+
+def test_a_changed_file_or_option_is_read_anew(tmp_path, cache):
+    config = shop(tmp_path)
+    first = load(config.config.data, config.folder)
+    ratings = tmp_path / "ratings.csv"
+    lines = ratings.read_text().splitlines(keepends=True)
+    ratings.write_text("".join(lines[:-1]))
+    fewer = load(config.config.data, config.folder)
+    assert len(fewer.interactions) == len(first.interactions) - 1
+    other = read_config(tmp_path / "shop.yaml", ["data.users.attributes={}"])
+    assert "gender" not in load(other.config.data, other.folder).ids
+    assert len(list(cache.iterdir())) == 3
+    positive = read_config(tmp_path / "shop.yaml", ["data.positive=null"])  # applied after reading
+    load(positive.config.data, positive.folder)
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_data_that_is_read_with_a_warning_warns_each_time(tmp_path, cache):
+    file = tmp_path / "file"
+    file.write_text("x")
+
+    def read():
+        warnings.warn("a column is empty", stacklevel=2)
+        return made(0)
+
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="a column is empty"):
+            remembered("made", [file], read)
+    assert not cache.exists()
+
+
+def test_a_broken_folder_is_read_anew(tmp_path, cache):
+    config = shop(tmp_path)
+    first = load(config.config.data, config.folder)
+    (folder,) = cache.iterdir()
+    (folder / "interactions-user.npy").write_bytes(b"")
+    same(first, load(config.config.data, config.folder))
+    same(first, load(config.config.data, config.folder))
+    assert [path.name for path in cache.iterdir()] == [folder.name]
+
+
+def test_writing_into_an_array_changes_no_file(tmp_path):
+    config = shop(tmp_path)
+    first = load(config.config.data, config.folder)
+    second = load(config.config.data, config.folder)
+    second.interactions.user[:] = 0
+    same(first, load(config.config.data, config.folder))
+
+
+def test_small_files_and_a_folder_that_cannot_be_written_keep_nothing(tmp_path, cache, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("x")
+    monkeypatch.setattr(data_cache, "LEAST_BYTES", 2)
+    remembered("made", [file], lambda: made(0))
+    assert not cache.exists()
+    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file in the folder's place")
+    assert remembered("made", [file], lambda: made(0)).checksum == made(0).checksum
+
+
+def test_a_relation_without_edges(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    data = made(0)
+    none = replace(data.relations[0], edge_index=torch.empty(2, 0, dtype=torch.int64))
+    data = replace(data, relations=(none, *data.relations[1:]))
+    remembered("made", [file], lambda: data)
+    again = remembered("made", [file], lambda: pytest.fail("read again"))
+    assert again.checksum == data.checksum

@@ -1,0 +1,208 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_table import GROUPS, write_shop
+
+from gnnrec.audit.training import AuditError
+from gnnrec.errors import ConfigError
+from gnnrec.experiment.config import read_config
+from gnnrec.experiment.results import read_result
+from gnnrec.experiment.run import load_split, run
+from gnnrec.serving.lists import load_run, recommend_to
+from gnnrec.training import tracking
+from gnnrec.training.tracking import Tracker
+
+QUICK = ["model.finetune.epochs=8", "model.pretrain.epochs=2"]
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+def test_a_made_up_shop_runs_end_to_end_from_its_config_alone(tmp_path: Path) -> None:
+    config = read_config(write_shop(tmp_path))
+    done = run(config, tmp_path / "runs" / "shop" / "0")
+    result = read_result(tmp_path / "runs" / "shop" / "0")
+    assert result == done.result
+    # Ten items of a user's group of thirty: a list that ignores the user hits with a third of its places.
+    assert result.metrics["precision@5"] > 1.3 * popularity_precision(tmp_path)  # type: ignore[operator]
+    assert set(result.checksums) == {"data", "split", "config", "evaluation"}
+    assert set(result.seconds) == {"load", "fit", "evaluate"}
+    assert result.peak_rss_mb > 0
+    assert result.users + result.users_without_target == 30  # a fifth of 150
+    per_user = pd.read_parquet(tmp_path / "runs" / "shop" / "0" / "per_user.parquet")
+    assert per_user["user"].str.startswith("u-").all()
+    assert per_user["ndcg@10"].mean() == pytest.approx(result.metrics["ndcg@10"], abs=1e-6)
+
+    served = load_run(tmp_path / "runs" / "shop" / "0")
+    rows, warnings = recommend_to(served, {"interests": ["chess", "wine"], "has": {"cooking": 3}, "age": 30}, [], 5)
+    assert not warnings
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert sum(int(row["item"].removeprefix("sku/")) % GROUPS == 1 for row in rows) >= 4  # group 1 plays chess
+    assert rows[0]["title"].startswith("Thing ")
+    best = rows[0]["item"]
+    rows, warnings = recommend_to(served, {"interests": "golf", "friend": ["u-001", "nobody"]}, [best, "sku/99"], 5)
+    assert best not in [row["item"] for row in rows]
+    assert len(warnings) == 3  # golf, nobody, sku/99
+
+
+def popularity_precision(folder: Path) -> float:
+    text = (folder / "shop.yaml").read_text()
+    model = "model: {class: Popularity}\nevaluate: {metrics: [precision], at: [5]}\n"
+    (folder / "popularity.yaml").write_text(text[: text.index("model:")] + model)
+    value = run(read_config(folder / "popularity.yaml")).result.metrics["precision@5"]
+    assert value is not None
+    return value
+
+
+def test_same_config_and_seed_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+    config = read_config(write_shop(tmp_path), QUICK)
+    first, second = run(config, tmp_path / "a" / "shop" / "0"), run(config, tmp_path / "b" / "shop" / "0")
+    assert first.result.metrics == second.result.metrics
+    assert first.result.checksums == second.result.checksums
+    pd.testing.assert_frame_equal(first.per_user, second.per_user, check_exact=True)
+    other = run(config.with_seed(1), tmp_path / "a" / "shop" / "1")
+    assert other.result.metrics != first.result.metrics
+
+
+@pytest.mark.parametrize("stopped_at", [1, 4, 9, 12, 15])
+def test_killed_and_resumed_gives_the_same_numbers_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int
+) -> None:
+    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    config = read_config(write_shop(tmp_path), QUICK)
+    whole = run(config, tmp_path / "whole" / "shop" / "0")
+    folder = tmp_path / "broken" / "shop" / "0"
+    report, reported = Tracker.epoch, iter(range(1, 1000))
+
+    def epoch(self: Tracker, *args: Any) -> None:
+        report(self, *args)
+        if next(reported) == stopped_at:
+            raise StoppedError
+
+    monkeypatch.setattr(Tracker, "epoch", epoch)
+    with pytest.raises(StoppedError):
+        run(config, folder)
+    monkeypatch.setattr(Tracker, "epoch", report)
+    with pytest.raises(ConfigError, match="not finished"):
+        read_result(folder)
+    resumed = run(config, folder)
+    assert resumed.result.metrics == whole.result.metrics
+    assert resumed.result.chosen == whole.result.chosen
+    history = [json.loads((f / "history.json").read_text()) for f in (folder, tmp_path / "whole" / "shop" / "0")]
+    assert history[0] == history[1]
+    assert not list(folder.glob("checkpoint*"))
+
+
+@pytest.mark.slow
+def test_a_real_kill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    path = write_shop(tmp_path)
+    command = [
+        sys.executable,
+        "-c",
+        "import gnnrec.training.tracking as t; t.CHECKPOINT_SECONDS = 0.0\nfrom gnnrec.cli import main; main()",
+    ]
+    arguments = [
+        "run",
+        str(path),
+        "model.finetune.epochs=400",
+        "model.finetune.patience=400",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = tmp_path / "runs" / "shop" / "0"
+    for _ in range(600):
+        if (folder / "checkpoint-choose-finetune.pt").is_file():
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (folder / "checkpoint-choose-finetune.pt").is_file()
+    assert not (folder / "result.json").exists()
+    with pytest.raises(ConfigError, match="not finished"):
+        load_run(folder)
+
+
+def test_a_finished_run_is_read_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config(write_shop(tmp_path), QUICK)
+    first = run(config, tmp_path / "runs" / "shop" / "0")
+    monkeypatch.setattr("gnnrec.experiment.run.load_split", lambda _: pytest.fail("ran again"))
+    again = run(config, tmp_path / "runs" / "shop" / "0")
+    assert again.result == first.result
+
+
+def test_the_folder_of_another_config_is_refused(tmp_path: Path) -> None:
+    path = write_shop(tmp_path)
+    run(read_config(path, QUICK), tmp_path / "runs" / "shop" / "0")
+    with pytest.raises(ConfigError, match=r"holds a finished run of another config.*choose another --out"):
+        run(read_config(path, [*QUICK, "model.encoder.channels=8"]), tmp_path / "runs" / "shop" / "0")
+
+
+def test_checkpoints_of_another_config_are_left_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_shop(tmp_path)
+    folder = tmp_path / "runs" / "shop" / "0"
+
+    def stop(self: Tracker, stage: str, *_: Any) -> None:
+        if stage == "finetune":
+            raise StoppedError
+
+    monkeypatch.setattr(Tracker, "epoch", stop)
+    with pytest.raises(StoppedError):
+        run(read_config(path, QUICK), folder)
+    monkeypatch.undo()
+    assert list(folder.glob("checkpoint*"))
+    other = read_config(path, [*QUICK, "model.encoder.channels=8"])
+    with pytest.warns(UserWarning, match="config has changed.*starts anew"):
+        resumed = run(other, folder)
+    assert resumed.result.metrics == run(other).result.metrics
+
+
+def test_the_audit_runs_before_every_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config(write_shop(tmp_path), QUICK)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AuditError("audit: planted")
+
+    monkeypatch.setattr("gnnrec.experiment.run.audit", refuse)
+    monkeypatch.setattr("gnnrec.models.gnn.GraphRecommender.fit", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(AuditError, match="planted"):
+        run(config, tmp_path / "runs" / "shop" / "0")
+
+
+def test_attributes_that_are_all_missing_are_warned_of_and_the_model_still_runs(tmp_path: Path) -> None:
+    path = write_shop(tmp_path)
+    users = pd.read_csv(tmp_path / "users.csv")
+    users[["gender", "age", "interests"]] = None
+    users.to_csv(tmp_path / "users.csv", index=False)
+    with pytest.warns(UserWarning, match="gender"):
+        result = run(read_config(path, [*QUICK, "data.relations=[]"])).result
+    assert result.metrics["ndcg@10"] is not None
+    with pytest.warns(UserWarning, match="no training user has any attribute or friend"):
+        load_split(read_config(path, ["data.relations=[]"]))
+
+
+def test_weights_and_biases_offline_writes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("WANDB_MODE", "WANDB_DIR", "WANDB_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    tracked = ["tracking.wandb={project: shop, mode: offline}", *QUICK]
+    folder = tmp_path / "runs" / "shop" / "0"
+    result = run(read_config(write_shop(tmp_path), tracked), folder).result
+    files = list((folder / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(files) == 1
+    for _ in range(100):  # wandb's own process writes the file, a moment after the run
+        content = files[0].read_bytes()
+        if b"ndcg@10" in content:
+            break
+        time.sleep(0.2)
+    assert b"choose/finetune/loss" in content
+    assert b"ndcg@10" in content
+    assert result.metrics == run(read_config(tmp_path / "shop.yaml", QUICK)).result.metrics

@@ -1,0 +1,86 @@
+"""What holds for every baseline: the contract, the docstring, typed options, and an import that costs nothing."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import gnnrec.models.baselines
+from gnnrec.options.resolve import complete_options, resolve
+from gnnrec.testing.recommender import assert_recommender
+
+NEEDS = {"ALS": "implicit", "BPR": "implicit", "LightFM": "lightfm"}
+SAME_FOR_ALL = {"learns": False, "draws": False}
+COUNTS = {"learns": True, "draws": False}
+
+CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
+    ("Popularity", {}, SAME_FOR_ALL),
+    ("Random", {}, SAME_FOR_ALL),
+    ("ItemMean", {}, SAME_FOR_ALL),
+    ("Biases", {}, SAME_FOR_ALL),
+    ("Biases", {"cold": "attributes"}, SAME_FOR_ALL),
+    ("Biases", {"informed": True}, SAME_FOR_ALL),
+    ("GlobalMean", {}, SAME_FOR_ALL),
+    ("SegmentItemMean", {"shrinkage": 5.0, "strength": 2.0}, COUNTS),
+    ("AttributeKNNRatings", {"shrinkage": 1.0, "power": 4.0}, COUNTS),
+    ("SegmentItemMean", {"shrinkage": 5.0, "strength": 2.0, "predict": "gain"}, COUNTS),
+    (
+        "SegmentItemMean",
+        {"shrinkage": 5.0, "strength": 2.0, "predict": "median"},
+        {"learns": False, "draws": True},
+    ),  # it ties
+    ("BilinearRatings", {"regularization": 3.0}, COUNTS),
+    ("BiasedMF", {}, {"learns": False, "draws": True}),
+    ("BiasedMF", {"cold": "attribute_map"}, {"learns": False, "draws": True}),  # learns: test_ratings_factorization.py
+    ("SegmentPopularity", {"shrinkage": 100.0}, COUNTS),
+    ("SegmentPopularity", {"idf": True, "normalise": "sum", "strength": 4.0, "shrinkage": 10.0}, COUNTS),
+    ("NeighbourPopularity", {}, COUNTS),
+    ("NeighbourPopularity", {"friends": 1.0, "attributes": 0.0}, COUNTS),
+    ("NeighbourPopularity", {"neighbours": 10}, COUNTS),
+    ("AttributeKNN", {"k": 20}, COUNTS),
+    ("AttributeLinear", {}, COUNTS),
+    ("AttributeLinear", {"friends": True, "normalise": "length"}, COUNTS),
+    ("AttributeLinear", {"rank": 6}, {"learns": True, "draws": True}),
+    ("ALS", {"cold": "mean"}, {"learns": False, "draws": True}),
+    ("ALS", {"cold": "none"}, {"learns": False, "draws": True}),
+    ("ALS", {"cold": "attribute_map"}, {"learns": True, "draws": True}),
+    ("BPR", {"cold": "none"}, {"learns": False, "draws": True}),
+    ("BPR", {"cold": "mean"}, {"learns": False, "draws": True}),
+    ("BPR", {"cold": "attribute_map", "friends": True}, {"learns": True, "draws": True}),
+    ("ItemKNN", {}, COUNTS),
+    ("ItemKNN", {"neighbours": 5, "shrinkage": 3.0}, COUNTS),
+    ("EASE", {"regularization": 10.0}, COUNTS),
+    ("EASE", {"regularization": 10.0, "max_items": 12}, COUNTS),
+    ("LightFM", {"epochs": 5}, {"learns": True, "draws": True}),
+    ("LightFM", {"epochs": 5, "identity": True, "friends": True}, {"learns": True, "draws": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "kind"), CASES, ids=lambda value: str(value))
+def test_every_baseline_keeps_the_contract(name: str, options: dict[str, Any], kind: dict[str, bool]) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{name} needs gnnrec[mf]")
+    assert_recommender(resolve(name, gnnrec.models.baselines), options, **kind)
+
+
+def test_every_baseline_is_among_the_cases() -> None:
+    assert {name for name, _, _ in CASES} == set(gnnrec.models.baselines.__all__)
+
+
+@pytest.mark.parametrize("name", gnnrec.models.baselines.__all__)
+def test_docstring_and_options(name: str) -> None:
+    model = resolve(name, gnnrec.models.baselines)
+    document = model.__doc__ or ""
+    assert "    Source: " in document
+    assert "    Shapes: " in document
+    for option in complete_options(model, {}):
+        assert f"        {option}: " in document, f"{option} is not explained"
+
+
+@pytest.mark.slow
+def test_importing_the_baselines_imports_no_heavy_library() -> None:
+    heavy = "('implicit', 'lightfm', 'sklearn')"
+    code = f"import sys, gnnrec.models.baselines; print([m for m in {heavy} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,227 @@
+"""The same question with more and more of the support shown."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gnnrec.data.synthetic import made
+from gnnrec.errors import ConfigError
+from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+from gnnrec.experiment.config import check_config
+from gnnrec.experiment.run import choosing_users, fit_and_evaluate
+from gnnrec.models.baselines import NeighbourPopularity, Popularity
+from gnnrec.splits.kshot import reveal, reveal_each
+from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.views import Edges, HeldOut, Users
+
+DATA = made(0, num_users=120)
+SHOTS = (0, 1, 2, 3)
+SPLIT = make_split(DATA, UnseenUsers(test=0.3, validation=0.2, support=SHOTS[-1]), 0)
+SPLIT.open_test("tests")
+NDCG = EvaluateConfig(metrics=["ndcg"], at=[3])
+
+
+def rows_and_nodes(edges: Edges) -> set[tuple[int, int]]:
+    return set(zip(edges.row.tolist(), edges.node.tolist(), strict=True))
+
+
+class LikesItsHistory:
+    """Item i + 1 for everyone who has shown item i; knows nothing of others."""
+
+    scores_unseen_users = False
+    predicts_values = False
+
+    def __init__(self):
+        self.chosen = {}
+        self.asked = []
+
+    def fit(self, train, validation, seed):
+        self.num_items = train.num_items
+
+    def score(self, users):
+        self.asked.append(len(users.items))
+        return users.history(self.num_items).roll(1, dims=1).float()
+
+
+def by_hand() -> HeldOut:
+    # User 7 reveals items 3, 1, 0 in this order and is asked for 4; user 9 reveals 2, 0, 4 and is asked for 1.
+    items = Edges(torch.tensor([0, 1, 1, 0, 1, 0]), torch.tensor([3, 2, 0, 1, 4, 0]), torch.arange(6).float())
+    return HeldOut(Users(torch.tensor([7, 9]), items, {}), Edges(torch.tensor([0, 1]), torch.tensor([4, 1])))
+
+
+def test_the_first_items_are_shown_and_the_others_hidden() -> None:
+    case = by_hand()
+    for shots, shown, hidden in (
+        (0, set(), {(0, 3), (0, 1), (0, 0), (1, 2), (1, 0), (1, 4)}),
+        (2, {(0, 3), (0, 1), (1, 2), (1, 0)}, {(0, 0), (1, 4)}),
+        (9, {(0, 3), (0, 1), (0, 0), (1, 2), (1, 0), (1, 4)}, set()),
+    ):
+        cut = reveal(case, shots)
+        assert rows_and_nodes(cut.users.items) == shown
+        assert cut.hidden is not None
+        assert rows_and_nodes(cut.hidden) == hidden
+        assert cut.target is case.target
+        assert cut.users.index.equal(case.users.index)
+    assert reveal(case, 1).users.items.weight.tolist() == [0.0, 1.0]
+    assert rows_and_nodes(reveal(reveal(case, 2), 1).hidden) == rows_and_nodes(reveal(case, 1).hidden)
+
+
+@pytest.mark.parametrize("shots", SHOTS)
+def test_what_is_revealed_is_the_support_of_a_split_with_that_support(shots: int) -> None:
+    other = make_split(DATA, UnseenUsers(test=0.3, validation=0.2, support=shots), 0)
+    other.open_test("tests")
+    for full, part in ((SPLIT.test, other.test), (SPLIT.validation, other.validation)):
+        assert rows_and_nodes(reveal(full, shots).users.items) == rows_and_nodes(part.users.items)
+        assert rows_and_nodes(full.target) <= rows_and_nodes(part.target)
+
+
+def test_the_order_of_revealing_is_not_that_of_the_items() -> None:
+    items = SPLIT.test.users.items
+    first = [items.node[items.row == row].tolist() for row in range(len(SPLIT.test.users))]
+    assert any(nodes != sorted(nodes) for nodes in first)
+
+
+def test_users_without_a_target_beyond_the_largest_support_are_left_out_for_all_shots_and_counted() -> None:
+    degree = np.bincount(DATA.interactions.user, minlength=DATA.num_users)
+    too_few = int((degree[SPLIT.test.users.index] <= SHOTS[-1]).sum())
+    config = NDCG.model_copy(update={"shots": SHOTS})
+    model = Popularity()
+    model.fit(SPLIT.full, None, 0)
+    found = evaluate(model, SPLIT.test, torch.ones(DATA.num_items, dtype=torch.bool), config, 0)
+    assert found.users_without_target == too_few
+    assert found.users + too_few == len(SPLIT.test.users)
+
+
+def test_each_number_of_shots_is_measured_as_if_it_were_alone() -> None:
+    config = EvaluateConfig(metrics=["ndcg", "mrr", "coverage"], at=[3], shots=SHOTS, batch_size=7)
+    alone = EvaluateConfig(metrics=["ndcg", "mrr", "coverage"], at=[3])
+
+    class WithHistory(LikesItsHistory):
+        scores_unseen_users = True
+
+    model = WithHistory()
+    model.fit(SPLIT.full, None, 0)
+    together = evaluate(model, SPLIT.test, SPLIT.full.candidates, config, 0)
+    assert tuple(together.metrics) == config.names
+    for k in SHOTS:
+        one = evaluate(model, reveal(SPLIT.test, k), SPLIT.full.candidates, alone, 0)
+        assert one.per_user["user"].equals(together.per_user["user"])
+        for name in alone.names:
+            assert together.metrics[f"k{k}/{name}"] == one.metrics[name]
+            if not name.startswith("coverage"):
+                assert together.per_user[f"k{k}/{name}"].equals(one.per_user[name])
+    assert len({together.metrics[f"k{k}/ndcg@3"] for k in SHOTS}) == len(SHOTS)
+
+
+def test_what_knows_nothing_of_the_support_scores_the_same_at_each_number_of_shots() -> None:
+    config = EvaluateConfig(metrics=["ndcg"], at=[10], shots=SHOTS)
+    run = fit_and_evaluate(SPLIT, Popularity, evaluate=config)
+    assert len(set(run.result.metrics.values())) == 1
+
+
+def test_hidden_items_stand_in_no_list() -> None:
+    # Everyone's order is 3, 1, 0, 4, 2. User 7 has the support 3, 1, 0: 4 comes first, shown or not. User 9 has the
+    # support 2, 0, 4: 3 comes first, its target 1 second, NDCG 1 / log2(3).
+    class Fixed(Popularity):
+        def score(self, users):
+            return torch.tensor([3.0, 4.0, 1.0, 5.0, 2.0]).repeat(len(users), 1)
+
+    everything = torch.ones(5, dtype=torch.bool)
+    config = EvaluateConfig(metrics=["ndcg", "mrr"], at=[2], shots=(0, 1, 3))
+    found = evaluate(Fixed(), by_hand(), everything, config, 0)
+    for k in (0, 1, 3):
+        assert found.per_user[f"k{k}/ndcg@2"].tolist() == pytest.approx([1, 1 / np.log2(3)])
+        assert found.per_user[f"k{k}/mrr"].tolist() == [1, 0.5]
+
+
+def test_what_is_hidden_is_part_of_the_question() -> None:
+    everything = torch.ones(5, dtype=torch.bool)
+    config = EvaluateConfig(metrics=["ndcg"], at=[2])
+    model = LikesItsHistory()
+    model.num_items = 5
+    hidden = reveal(by_hand(), 2)
+    shown = HeldOut(hidden.users, hidden.target)
+    checksums = {evaluate(model, case, everything, config, 0).checksum for case in (hidden, shown, by_hand())}
+    assert len(checksums) == 3
+
+
+def test_a_model_that_needs_items_gets_a_dash_at_no_shots_and_is_not_asked() -> None:
+    model = LikesItsHistory()
+    model.num_items = 5
+    config = EvaluateConfig(metrics=["ndcg"], at=[2], shots=(0, 1, 3))
+    found = evaluate(model, by_hand(), torch.ones(5, dtype=torch.bool), config, 0)
+    assert found.metrics["k0/ndcg@2"] is None
+    assert list(found.per_user) == ["user", "k1/ndcg@2", "k3/ndcg@2"]
+    assert found.users == 2
+    assert model.asked == [2, 6]
+    assert config.objective(found.metrics) == pytest.approx(
+        (found.metrics["k1/ndcg@2"] + found.metrics["k3/ndcg@2"]) / 2
+    )
+    nothing = evaluate(model, by_hand(), torch.ones(5, dtype=torch.bool), config.model_copy(update={"shots": (0,)}), 0)
+    assert nothing.users == 0
+    assert config.model_copy(update={"shots": (0,)}).objective(nothing.metrics) is None
+
+
+def test_a_mean_over_the_copies_is_a_mean_over_the_shots() -> None:
+    shots = (1, 3)
+    config = EvaluateConfig(metrics=["ndcg"], at=[3], shots=shots)
+
+    class Untied(LikesItsHistory):
+        def score(self, users):  # the history counts, and later items win, so that no tie hangs on who is asked
+            return super().score(users) + torch.arange(self.num_items) / 1000
+
+    model = Untied()
+    model.fit(SPLIT.train, None, 0)
+    each = evaluate(model, SPLIT.validation, SPLIT.train.candidates, config, 0)
+    copies = reveal_each(SPLIT.validation, shots, DATA.num_users)
+    assert len(copies.users.index.unique()) == len(copies.users) == 2 * len(SPLIT.validation.users)
+    assert not torch.isin(copies.users.index, SPLIT.train.users.index).any()
+    stacked = evaluate(model, copies, SPLIT.train.candidates, NDCG, 0)
+    assert stacked.users == 2 * each.users
+    assert stacked.metrics["ndcg@3"] == pytest.approx(config.objective(each.metrics), abs=1e-12)
+    assert stacked.metrics["ndcg@3"] != pytest.approx(each.metrics["k3/ndcg@3"], abs=1e-3)
+
+
+def test_copies_keep_the_other_edges_of_their_users() -> None:
+    copies = reveal_each(SPLIT.validation, (0, 2), DATA.num_users)
+    size = len(SPLIT.validation.users)
+    model = NeighbourPopularity()
+    model.fit(SPLIT.train, None, 0)
+    scores = model.score(copies.users)
+    assert scores[:size].equal(scores[size:])
+    assert scores[:size].equal(model.score(SPLIT.validation.users))
+
+
+def test_models_choose_on_every_number_of_shots() -> None:
+    seen = []
+
+    class Choosing(Popularity):
+        chooses_on_validation = True
+
+        def fit(self, train, validation, seed):
+            super().fit(train, validation, seed)
+            if validation is not None:
+                seen.append((len(validation.users), len(validation.users.items)))
+
+    fit_and_evaluate(SPLIT, Choosing, evaluate=NDCG.model_copy(update={"shots": SHOTS}))
+    sizes = [len(reveal(SPLIT.validation, k).users.items) for k in SHOTS]
+    assert seen == [(len(SHOTS) * len(SPLIT.validation.users), sum(sizes))]
+    assert choosing_users(SPLIT, NDCG) is SPLIT.validation
+
+
+def test_shots_and_support_must_agree() -> None:
+    def config(shots: list[int], support: int) -> dict:
+        return {
+            "data": {"source": "ml-100k"},
+            "split": {"kind": "unseen_users", "test": 0.2, "support": support},
+            "model": {"class": "Popularity"},
+            "evaluate": {"metrics": ["ndcg"], "at": [10], "shots": shots},
+        }
+
+    check_config(config([0, 1, 5], 5), "a.yaml", "a", Path())
+    with pytest.raises(ConfigError, match=r"^a.yaml: evaluate.shots: the last number must be .* got 5 and"):
+        check_config(config([0, 1, 5], 10), "a.yaml", "a", Path())
+    with pytest.raises(ConfigError, match=r"a.yaml: evaluate: shots must ascend, got \[5, 1\]"):
+        check_config(config([5, 1], 1), "a.yaml", "a", Path())
