@@ -29,7 +29,7 @@ from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import ITEM, USER, Edges, Training, Users
+from gnnrec.views import ITEM, USER, Edges, TrainingData, UserBatch
 
 ITEMS, CHOICES, ATTRIBUTES, VALUES = 100_000, 20, 8, 100
 
@@ -56,7 +56,7 @@ class Watch(Tracker):
         self.seconds = time.perf_counter() - self.begin
 
 
-def made(num_users: int) -> Training:
+def made(num_users: int) -> TrainingData:
     """Users with popular and less popular items (a power law), and an even value of each attribute."""
     random = np.random.default_rng(0)
     user = np.repeat(np.arange(num_users), CHOICES)
@@ -73,7 +73,7 @@ def made(num_users: int) -> Training:
     candidates = torch.zeros(ITEMS, dtype=torch.bool)
     candidates[node] = True
     ids = {ITEM: pd.RangeIndex(ITEMS), **{t[2]: pd.RangeIndex(VALUES) for t in relations}}
-    return Training(Users(everyone, Edges(row, node), relations), ids, (), {}, candidates)
+    return TrainingData(UserBatch(everyone, Edges(row, node), relations), ids, (), {}, candidates)
 
 
 def one(num_users: int, threads: int) -> dict[str, float]:
@@ -86,7 +86,7 @@ def one(num_users: int, threads: int) -> dict[str, float]:
         finetune=FinetuneConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
         shares={},
         regularization=1.0,
-        fan_out=5,
+        num_neighbors=5,
     )
     watch = model.tracker = Watch()
     start = time.perf_counter()

@@ -35,7 +35,7 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.training.ranking import FinetuneConfig, _steps
-from gnnrec.views import USER, Training
+from gnnrec.views import USER, TrainingData
 
 PROCESSES = 2
 
@@ -48,12 +48,12 @@ class Trainer:
     """
 
     def __init__(self, case: str) -> None:
-        make, layers, fan_out, config = CASES[case]
+        make, layers, num_neighbors, config = CASES[case]
         train = make()
         model = GraphRecommender(encoder=EncoderConfig(layers=layers), pretrain=None)
         model.build(train, 0)
         member = model._members[0]
-        sampled = fan_out is not None
+        sampled = num_neighbors is not None
         alone = distributed.count() == 1
         shard = Shard.whole(member.part.block) if alone else own_shard(member.part.graph, sampled=sampled)
         self.parameters = list(member.ranker.parameters())
@@ -63,7 +63,7 @@ class Trainer:
 
         def losses() -> Iterator[Tensor]:
             while True:
-                yield from _steps(member.ranker, shard, train, config, fan_out, generator)
+                yield from _steps(member.ranker, shard, train, config, num_neighbors, generator)
 
         self.losses = losses()
 
@@ -88,7 +88,7 @@ def work(case: str, rank: int, store: str, orders: list[Any], done: Any) -> None
         done.put(time.process_time() - start)
 
 
-def many_users() -> Training:
+def many_users() -> TrainingData:
     """Made data with ten users for each item: 20,000 users, 2,000 items, 20 draws of an item per user; no friends."""
     data = made(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
     train = make_split(data, UnseenUsers(test=0.1, validation=0.1), 0).train
@@ -96,7 +96,7 @@ def many_users() -> Training:
     return replace(train, users=replace(train.users, relations=alone))
 
 
-CASES: Mapping[str, tuple[Callable[[], Training], int, int | None, FinetuneConfig]] = {
+CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, FinetuneConfig]] = {
     "ml-1m": (lambda: movielens().train, 3, None, FinetuneConfig()),
     "many users": (many_users, 3, None, FinetuneConfig(graph_users=100_000)),  # all of them, as several processes do
     "many users, sampled": (many_users, 2, 10, FinetuneConfig(loss="sampled_softmax", batch_users=2048)),

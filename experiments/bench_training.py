@@ -49,9 +49,9 @@ def ours(graph: HeteroData, batch: int, *, sampled: bool) -> Callable[[], Tensor
         user, item = edges[:, asked]
         drawn = torch.randint(count[ITEM], (len(asked),), generator=generator)
         wanted = {USER: user, ITEM: torch.cat([item, drawn])}
-        fan_out = FAN_OUT if sampled else None
+        num_neighbors = FAN_OUT if sampled else None
         hidden = block.hide(INTERACTS, kept)
-        x = vectors(encoder, hidden, wanted, fan_out=fan_out, sampled=sampled, generator=generator)
+        x = vectors(encoder, hidden, wanted, num_neighbors=num_neighbors, sampled=sampled, generator=generator)
         score = (torch.cat([x[USER], x[USER]]) * x[ITEM]).sum(-1)
         return _learn(score, optimizer)
 

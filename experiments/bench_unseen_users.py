@@ -20,14 +20,16 @@ from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.serving.lists import Served, recommend_to
 from gnnrec.training.ranking import FinetuneConfig
-from gnnrec.views import USER, Training
+from gnnrec.views import USER, TrainingData
 
 BATCH = 2048
 ALONE = "encoder alone"
 PATHS: dict[str, dict[int, dict[str, float]]] = {ALONE: {}, "with regression": {0: {"regression": 0.3}}}
 
 
-def latency(model: GraphRecommender, train: Training, user_ids: pd.Index, times: int) -> dict[str, dict[str, float]]:
+def latency(
+    model: GraphRecommender, train: TrainingData, user_ids: pd.Index, times: int
+) -> dict[str, dict[str, float]]:
     """Milliseconds of one user: medians and the 99th percentile of wall-clock time and of processor time."""
     served = Served(model, train, user_ids)
     profiles = [{"age": 18 + i % 50, "gender": "FM"[i % 2], "occupation": "artist"} for i in range(times)]

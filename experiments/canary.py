@@ -8,7 +8,7 @@ import torch
 from gnnrec.audit.training import AuditError, audit, audit_graph
 from gnnrec.graph.build import build_graph
 from gnnrec.splits.split import TRAIN, Split
-from gnnrec.views import INTERACTS, USER, Edges, Training
+from gnnrec.views import INTERACTS, USER, Edges, TrainingData
 
 Leak = Callable[[Split], None]
 """Plants one leak into what a model is given, and audits that."""
@@ -82,7 +82,7 @@ def _held_out_edge(split: Split) -> tuple[int, int]:
     return int(raw.user[edge]), int(raw.item[edge])
 
 
-def _with_edge(train: Training, row: int, item: int) -> Training:
+def _with_edge(train: TrainingData, row: int, item: int) -> TrainingData:
     edges = train.users.items
     weight = None if edges.weight is None else torch.cat([edges.weight, edges.weight[:1]])
     more = Edges(torch.cat([edges.row, torch.tensor([row])]), torch.cat([edges.node, torch.tensor([item])]), weight)

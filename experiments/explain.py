@@ -10,7 +10,7 @@ import pandas as pd
 
 from gnnrec.serving.lists import Served, load_run, recommend_to
 from gnnrec.serving.profile import encode
-from gnnrec.views import ITEM, USER, Users
+from gnnrec.views import ITEM, USER, UserBatch
 
 ITEMS, THROUGH = 5, 2
 """Items at the end of the ways, and training users on the way to each."""
@@ -46,7 +46,7 @@ def explain(run: Path, profile: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ways(served: Served, user: Users, items: list[str]) -> "nx.Graph[str]":
+def _ways(served: Served, user: UserBatch, items: list[str]) -> "nx.Graph[str]":
     train = served.train
     place = dict(zip(train.ids[ITEM].get_indexer(pd.Index(items)).tolist(), items, strict=True))
     history = {node: train.users.items.row[train.users.items.node == node].numpy() for node in place}

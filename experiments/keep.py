@@ -10,7 +10,7 @@ from experiments.comparisons import Rows, comparisons, is_control
 from experiments.explain import explain
 from experiments.groups import gains_by_group
 from experiments.protocols import Protocol
-from gnnrec.audit.test_access import read_openings
+from gnnrec.audit.test_access import read_test_accesses
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.paired import rows_of
@@ -84,7 +84,7 @@ def _traced(run: dict[str, Any]) -> dict[str, Any]:
 
 def _openings(runs: Path) -> dict[str, Any]:
     """How often test parts were opened, and over how many different splits and configs."""
-    openings = read_openings([runs])
+    openings = read_test_accesses([runs])
     return {
         "times": len(openings),
         "splits": len({opening.split_checksum for opening in openings}),

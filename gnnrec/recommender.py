@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 @runtime_checkable
@@ -33,11 +33,11 @@ class Recommender(Protocol):
     keeps checkpoints.
     """
 
-    scores_unseen_users: bool
-    predicts_values: bool
+    supports_cold_users: bool
+    predicts_ratings: bool
     chosen: dict[str, Any]
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Learns from `train`. With `validation`, also fills `chosen`; without, follows its options to the letter.
 
         Args:
@@ -47,7 +47,7 @@ class Recommender(Protocol):
         """
         ...
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """Scores every item for each user; a user's scores depend on that user alone, not on who else is asked about.
 
         Args:

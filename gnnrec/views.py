@@ -76,7 +76,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Users:
+class UserBatch:
     """All that a model learns of B users. A user is nothing but its edges.
 
     Attributes:
@@ -85,7 +85,7 @@ class Users:
         items: edges to the items that the user is known to have chosen: the history of a training user, the support
             of a held-out one in the order in which it is revealed. Weights are the values of the interactions.
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
-            `Training.users`: an edge to a user who is not in training is not known.
+            `TrainingData.users`: an edge to a user who is not in training is not known.
     """
 
     index: Tensor
@@ -95,7 +95,7 @@ class Users:
     def __len__(self) -> int:
         return len(self.index)
 
-    def take(self, rows: Tensor) -> "Users":
+    def take(self, rows: Tensor) -> "UserBatch":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
         place = torch.full((len(self),), -1, dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
@@ -104,7 +104,7 @@ class Users:
             new = place[edges.row]
             return Edges(new, edges.node, edges.weight).take(new >= 0)
 
-        return Users(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
+        return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
 
     def history(self, num_items: int) -> Tensor:
         """[B, I] bool, which items each user is known to have chosen. For a batch, never for all users at once."""
@@ -114,7 +114,7 @@ class Users:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class TestSet:
     """Users to be evaluated: what is known of them, and what a model is asked to find.
 
     Attributes:
@@ -124,22 +124,22 @@ class HeldOut:
             `gnnrec.splits.kshot`; None where there are none.
     """
 
-    users: Users
+    users: UserBatch
     target: Edges
     hidden: Edges | None = None
 
-    def take(self, rows: Tensor) -> "HeldOut":
+    def take(self, rows: Tensor) -> "TestSet":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
 
         def cut(edges: Edges) -> Edges:
-            return Users(self.users.index, edges, {}).take(rows).items
+            return UserBatch(self.users.index, edges, {}).take(rows).items
 
         hidden = None if self.hidden is None else cut(self.hidden)
-        return HeldOut(self.users.take(rows), cut(self.target), hidden)
+        return TestSet(self.users.take(rows), cut(self.target), hidden)
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingData:
     """Everything that a model is fitted on.
 
     Attributes:
@@ -151,7 +151,7 @@ class Training:
         titles: [I] names of the items for people to read; empty where there are none.
     """
 
-    users: Users
+    users: UserBatch
     ids: Mapping[str, pd.Index]
     relations: tuple[Relation, ...]
     bounds: Mapping[tuple[str, str], tuple[float, ...]]
@@ -186,7 +186,7 @@ class Training:
             seen[relation.target][relation.edge_index[1]] = True
         return seen
 
-    def hold_out(self, rows: Tensor) -> tuple["Training", HeldOut]:
+    def hold_out(self, rows: Tensor) -> tuple["TrainingData", TestSet]:
         """Takes some training users out, as if they had never been seen: for choosing within the training part.
 
         Args:
@@ -199,12 +199,12 @@ class Training:
         rest[rows] = False
         place = torch.where(rest, rest.cumsum(0) - 1, -1)  # [U]
 
-        def among_rest(users: Users) -> Users:
+        def among_rest(users: UserBatch) -> UserBatch:
             edges = {
                 t: Edges(e.row, place[e.node], e.weight).take(rest[e.node]) if t[2] == USER else e
                 for t, e in users.relations.items()
             }
-            return Users(users.index, users.items, edges)
+            return UserBatch(users.index, users.items, edges)
 
         users = among_rest(self.users.take(rest.nonzero().flatten()))
         candidates = torch.zeros_like(self.candidates)
@@ -213,7 +213,7 @@ class Training:
         asked = among_rest(self.users.take(rows))
         seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in asked.relations.items()}
         nothing = asked.items.take(torch.empty(0, dtype=torch.int64))
-        return train, HeldOut(Users(asked.index, nothing, seen), asked.items)
+        return train, TestSet(UserBatch(asked.index, nothing, seen), asked.items)
 
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:

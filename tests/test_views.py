@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gnnrec.data.synthetic import made
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, HeldOut, Relation, Training, Users
+from gnnrec.views import Edges, Relation, TestSet, TrainingData, UserBatch
 
 TAG, FRIEND, WISH = ("user", "tag", "tag"), ("user", "friend", "user"), ("user", "wish", "item")
 
@@ -19,7 +19,7 @@ def edges(*pairs, weight=None):
 
 
 def some_users():
-    return Users(
+    return UserBatch(
         torch.tensor([7, 3, 9]),
         edges((0, 1), (2, 0), (0, 2), weight=torch.tensor([5.0, 4.0, 3.0])),
         {TAG: edges((1, 0), (2, 0), (2, 1)), FRIEND: edges((0, 4))},
@@ -57,13 +57,13 @@ class TestUsers:
 
 def training():
     # Items 0 and 1 are chosen, 2 has a category, 3 is wished for, 4 has nothing. Tag 2 and category 1 are nobody's.
-    users = Users(
+    users = UserBatch(
         torch.tensor([5, 6]),
         edges((0, 0), (1, 0), (1, 1)),
         {TAG: edges((0, 1), (1, 0)), WISH: edges((0, 3)), FRIEND: edges((0, 1), (1, 0))},
     )
     ids = {"item": pd.Index(list("abcde")), "tag": pd.Index(list("xyz")), "category": pd.Index(["k", "l"])}
-    return Training(
+    return TrainingData(
         users,
         ids,
         (Relation("item", "of", "category", torch.tensor([[2], [0]])),),
@@ -156,16 +156,16 @@ class TestHoldOut:
 
     def test_a_value_that_only_they_have_is_not_known_of_them(self):
         tag = edges((0, 0), (1, 1), (2, 1))
-        users = Users(torch.arange(3), edges((0, 0), (1, 0), (2, 1)), {TAG: tag})
+        users = UserBatch(torch.arange(3), edges((0, 0), (1, 0), (2, 1)), {TAG: tag})
         ids = {"item": pd.Index(["i", "j"]), "tag": pd.Index(["rare", "common"])}
-        _, asked = Training(users, ids, (), {}, torch.ones(2, dtype=torch.bool)).hold_out(torch.tensor([0, 1]))
+        _, asked = TrainingData(users, ids, (), {}, torch.ones(2, dtype=torch.bool)).hold_out(torch.tensor([0, 1]))
         assert as_pairs(asked.users.relations[TAG]) == [(1, 1)]
 
 
 def test_held_out_users_can_be_taken_with_all_that_is_theirs():
-    held_out = HeldOut(some_users(), edges((0, 3), (2, 4), (1, 5)), edges((2, 2)))
+    held_out = TestSet(some_users(), edges((0, 3), (2, 4), (1, 5)), edges((2, 2)))
     taken = held_out.take(torch.tensor([2, 0]))
     assert taken.users.index.tolist() == [9, 7]
     assert as_pairs(taken.target) == [(1, 3), (0, 4)]
     assert as_pairs(taken.hidden) == [(0, 2)]
-    assert HeldOut(some_users(), edges((0, 3))).take(torch.tensor([0])).hidden is None
+    assert TestSet(some_users(), edges((0, 3))).take(torch.tensor([0])).hidden is None

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from gnnrec.audit.training import AuditError
 from gnnrec.data.dataset import Dataset
 from gnnrec.splits.split import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT, Split
-from gnnrec.views import ITEM, USER, Edges, EdgeType, HeldOut, Training
+from gnnrec.views import ITEM, USER, Edges, EdgeType, TestSet, TrainingData
 
 Indices = NDArray[np.int64]
 GIVEN_AWAY = 0.5
 """A relation from users to items that holds more than this share of what is asked for gives the answer away."""
 
 
-def audit_held_out(split: Split, held_out: HeldOut, train: Training, part: int) -> dict[str, Any]:
+def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: int) -> dict[str, Any]:
     """Checks, before an evaluation, what is known and what is asked of held-out users.
 
     Args:
@@ -91,7 +91,7 @@ def _check_pairs(data: Dataset, pairs: Indices, fine: NDArray[np.bool_], what: s
 
 
 def _check_relation(
-    data: Dataset, edge_type: EdgeType, edges: Edges, index: Indices, friend: Indices, train: Training
+    data: Dataset, edge_type: EdgeType, edges: Edges, index: Indices, friend: Indices, train: TrainingData
 ) -> None:
     """A held-out user's edges are its own, and lead to no user outside training."""
     row, node = index[edges.row.numpy()], edges.node.numpy()
@@ -105,7 +105,7 @@ def _check_relation(
     _check(data, row, wrong, f"have an edge of {edge_type[1]!r} that is not theirs in the data")
 
 
-def _raw(data: Dataset, edge_type: EdgeType, train: Training) -> tuple[Indices, Indices]:
+def _raw(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices]:
     for relation in data.relations:
         if relation.type == edge_type:
             return relation.edge_index[0].numpy(), relation.edge_index[1].numpy()

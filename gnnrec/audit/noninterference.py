@@ -35,7 +35,7 @@ def audit_interference(make: Callable[[Split], Recommender], split: Split, seed:
     for world in (split, other_choices(split)):
         model = make(world)
         model.fit(world.train, None, seed)
-        asked = [world.train.users, world.validation.users] if model.scores_unseen_users else [world.train.users]
+        asked = [world.train.users, world.validation.users] if model.supports_cold_users else [world.train.users]
         scores.append([model.score(users) for users in asked])
     for users, one, other in zip(("training", "held-out"), *scores, strict=False):
         differ = (one != other).any(1)

@@ -13,7 +13,7 @@ from gnnrec.errors import ConfigError
 OPENINGS = "openings.jsonl"
 
 
-class Opening(BaseModel):
+class TestAccess(BaseModel):
     """One look at a test part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,7 +32,7 @@ class Opening(BaseModel):
     """After which choice."""
 
 
-def record_opening(folder: Path, opening: Opening) -> None:
+def record_test_access(folder: Path, opening: TestAccess) -> None:
     """Adds a line to a folder's openings; several processes may do so at once.
 
     Args:
@@ -48,7 +48,7 @@ def record_opening(folder: Path, opening: Opening) -> None:
         os.close(file)
 
 
-def read_openings(folders: Iterable[Path]) -> list[Opening]:
+def read_test_accesses(folders: Iterable[Path]) -> list[TestAccess]:
     """All openings that were recorded in folders, oldest first.
 
     Args:
@@ -60,7 +60,7 @@ def read_openings(folders: Iterable[Path]) -> list[Opening]:
     Raises:
         ConfigError: there is no such folder, or a line that cannot be read.
     """
-    found: dict[Path, list[Opening]] = {}
+    found: dict[Path, list[TestAccess]] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder; give the --out of `gnnrec run`, or a folder that holds some")
@@ -69,16 +69,16 @@ def read_openings(folders: Iterable[Path]) -> list[Opening]:
     return sorted((o for openings in found.values() for o in openings), key=lambda o: (o.time, o.config, o.seed))
 
 
-def times_opened(openings: Iterable[Opening]) -> dict[str, int]:
+def times_opened(openings: Iterable[TestAccess]) -> dict[str, int]:
     """How often each test part was opened: checksum of the split -> number."""
     return dict(Counter(opening.split_checksum for opening in openings))
 
 
-def _read(path: Path) -> list[Opening]:
+def _read(path: Path) -> list[TestAccess]:
     openings = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            openings.append(Opening.model_validate_json(line))
+            openings.append(TestAccess.model_validate_json(line))
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise ConfigError(f"{path}: line {number}: is no opening ({reason}); mend or delete the line") from error

@@ -15,7 +15,7 @@ from torch_geometric.data import HeteroData
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import InputError
 from gnnrec.splits.split import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT, Split
-from gnnrec.views import ITEM, USER, EdgeType, Training
+from gnnrec.views import ITEM, USER, EdgeType, TrainingData
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -50,7 +50,7 @@ class _Allowed:
 
 
 def audit(
-    split: Split, train: Training, tables: Mapping[str, int] | None = None, final: bool | None = None
+    split: Split, train: TrainingData, tables: Mapping[str, int] | None = None, final: bool | None = None
 ) -> dict[str, Any]:
     """Checks, before a fit, that what a model is fitted on holds nothing of a held-out user.
 
@@ -96,7 +96,7 @@ def audit(
     }
 
 
-def audit_graph(graph: HeteroData, split: Split, train: Training, final: bool | None = None) -> dict[str, Any]:
+def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: bool | None = None) -> dict[str, Any]:
     """Checks that a training graph holds the training users' edges and no other.
 
     Args:
@@ -136,7 +136,7 @@ def audit_graph(graph: HeteroData, split: Split, train: Training, final: bool | 
     return {" ".join(edge_type): int(graph[edge_type].edge_index.shape[1]) for edge_type in graph.edge_types}
 
 
-def _allowed(split: Split, train: Training, final: bool) -> _Allowed:
+def _allowed(split: Split, train: TrainingData, final: bool) -> _Allowed:
     held_out = [TEST, TEST_SUPPORT, UNUSED] + ([] if final else [VALIDATION, VALIDATION_SUPPORT])
     user = ~np.isin(split.user_part.numpy(), held_out)
     edge = ~np.isin(split.edge_part.numpy(), held_out) & user[split.dataset.interactions.user.numpy()]
@@ -190,7 +190,7 @@ def _outside(key: Indices, allowed: Indices) -> Indices:
 
 
 def _check_relation(
-    allowed: _Allowed, edge_type: EdgeType, row: Tensor, node: Tensor, train: Training, where: str
+    allowed: _Allowed, edge_type: EdgeType, row: Tensor, node: Tensor, train: TrainingData, where: str
 ) -> None:
     """Every edge of a user is an edge of that same user in the raw data, and leads to no held-out user."""
     name = f"{where}: relation {edge_type[1]!r}"
@@ -204,7 +204,7 @@ def _check_relation(
         raise AuditError(f"audit: {name}: {len(wrong)} edges are not those of their users in the data, e.g. of {user}")
 
 
-def _raw_edges(data: Dataset, edge_type: EdgeType, train: Training) -> tuple[Indices, Indices]:
+def _raw_edges(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices]:
     for relation in data.relations:
         if relation.type == edge_type:
             return relation.edge_index[0].numpy(), relation.edge_index[1].numpy()
@@ -215,7 +215,7 @@ def _raw_edges(data: Dataset, edge_type: EdgeType, train: Training) -> tuple[Ind
     raise AuditError(f"audit: training has a relation {edge_type} that is not in the data")
 
 
-def _check_popularity(allowed: _Allowed, train: Training) -> None:
+def _check_popularity(allowed: _Allowed, train: TrainingData) -> None:
     _check_count(allowed, train.popularity.numpy(), "the popularity count")
     wrong = np.flatnonzero(train.candidates.numpy() & (allowed.popularity == 0))
     if len(wrong):
@@ -234,7 +234,7 @@ def _check_count(allowed: _Allowed, count: NDArray[Any], what: str) -> None:
         )
 
 
-def _check_bounds(allowed: _Allowed, train: Training) -> None:
+def _check_bounds(allowed: _Allowed, train: TrainingData) -> None:
     """Quantiles of the training users' numbers; of items, which are all known, of every item's."""
     for numeric in allowed.data.numeric:
         found = train.bounds.get((numeric.node_type, numeric.name), ())
@@ -254,7 +254,7 @@ def _check_bounds(allowed: _Allowed, train: Training) -> None:
             )
 
 
-def _check_tables(allowed: _Allowed, train: Training, tables: Mapping[str, int]) -> None:
+def _check_tables(allowed: _Allowed, train: TrainingData, tables: Mapping[str, int]) -> None:
     for node_type, rows in tables.items():
         known = len(train.ids.get(node_type, ()))
         if rows and (node_type == USER or (rows != known and rows in (train.num_users, allowed.data.num_users))):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gnnrec.data import table
-from gnnrec.data.cache import remembered
+from gnnrec.data.cache import cached
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import heater, lastfm, movielens, renttherunway, tafeng
@@ -40,10 +40,10 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
     """
     if isinstance(config, TableData):
         what = config.model_dump_json(exclude={"positive"})
-        dataset = remembered(what, config.files(base), lambda: table.read(config, base))
+        dataset = cached(what, config.files(base), lambda: table.read(config, base))
     else:
         reader, files = READERS[config.source], fetch(config.source)
-        dataset = remembered(config.source, list(files.values()), lambda: reader(files))
+        dataset = cached(config.source, list(files.values()), lambda: reader(files))
         dataset = _only(dataset, config.use, source_named(config.source).not_default)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value)
 

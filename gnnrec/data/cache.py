@@ -27,7 +27,7 @@ HEADER = 128
 """Bytes before the numbers in a file of numpy; a file without more cannot be mapped."""
 
 
-def remembered(what: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dataset:
+def cached(what: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dataset:
     """What `read` gives, from the folder of an earlier reading where there is one.
 
     A folder is named by a checksum of the files' contents, of `what`, of the readers' code and of pandas' version, so

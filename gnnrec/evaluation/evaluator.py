@@ -17,7 +17,7 @@ from gnnrec.evaluation.ranking import first_rank, tie_key, top
 from gnnrec.recommender import Recommender
 from gnnrec.runtime import distributed
 from gnnrec.splits.kshot import reveal
-from gnnrec.views import Edges, HeldOut, Users
+from gnnrec.views import Edges, TestSet, UserBatch
 
 Metric = Literal["ndcg", "recall", "precision", "map", "hit", "mrr", "coverage", "rated_ndcg", "rmse", "mae"]
 
@@ -145,13 +145,13 @@ class _Asked:
         candidates: [I] bool, the items that are ranked.
     """
 
-    target: Users
-    kept_out: Users
+    target: UserBatch
+    kept_out: UserBatch
     candidates: Tensor
 
 
 def evaluate(
-    model: Recommender, held_out: HeldOut, candidates: Tensor, config: EvaluateConfig, seed: int
+    model: Recommender, held_out: TestSet, candidates: Tensor, config: EvaluateConfig, seed: int
 ) -> Evaluation:
     """Ranks every candidate for each held-out user, its support left out, and compares with its target.
 
@@ -184,7 +184,7 @@ def evaluate(
     """
     first = config.metrics[0]
     of_values, of_ratings = first in OF_VALUES, first in (*OF_RATED, *OF_VALUES)
-    if of_values and not model.predicts_values:
+    if of_values and not model.predicts_ratings:
         raise ConfigError(
             f"evaluate.metrics: {first} needs predicted values, but {type(model).__name__} only ranks; "
             "use a rating model (for example Biases), or ranking metrics such as ndcg"
@@ -201,8 +201,8 @@ def evaluate(
             "make the held-out part larger, or the support smaller"
         )
     asked = _Asked(
-        target=Users(held_out.users.index, target, {}).take(rows),
-        kept_out=Users(held_out.users.index, _kept_out(held_out), {}).take(rows),
+        target=UserBatch(held_out.users.index, target, {}).take(rows),
+        kept_out=UserBatch(held_out.users.index, _kept_out(held_out), {}).take(rows),
         candidates=candidates,
     )
     measure = _of_values if of_values else _of_rated if of_ratings else _of_lists
@@ -211,7 +211,7 @@ def evaluate(
     shown = [held_out] if config.shots is None else [reveal(held_out, k) for k in config.shots]
     known = [each.users.take(rows) for each in shown]
     for shot, users in zip(config.prefixes, known, strict=True):
-        if model.scores_unseen_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
+        if model.supports_cold_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
             found, mean = measure(model, users, asked, config, seed)
             values |= {shot + name: value for name, value in found.items()}
             means |= {shot + name: value for name, value in mean.items()}
@@ -225,13 +225,13 @@ def evaluate(
     )
 
 
-def _kept_out(held_out: HeldOut) -> Edges:
+def _kept_out(held_out: TestSet) -> Edges:
     """What is not ranked for its user: the support, shown or hidden."""
     both = [e for e in (held_out.users.items, held_out.hidden) if e is not None]
     return Edges(torch.cat([e.row for e in both]), torch.cat([e.node for e in both]))
 
 
-def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
+def _findable(held_out: TestSet, candidates: Tensor) -> Edges:
     """The target without the items that cannot be recommended: no candidate, or in the support."""
 
     def pair(edges: Edges) -> Tensor:
@@ -241,7 +241,7 @@ def _findable(held_out: HeldOut, candidates: Tensor) -> Edges:
     return held_out.target.take(candidates[held_out.target.node] & ~known)
 
 
-def _checksum(asked: _Asked, known: Sequence[Users]) -> str:
+def _checksum(asked: _Asked, known: Sequence[UserBatch]) -> str:
     candidates, kept_out = asked.candidates, asked.kept_out.items
     digest = hashlib.sha256(asked.target.index.numpy().tobytes() + candidates.numpy().tobytes())
     hidden = [kept_out] if len(kept_out) > len(known[-1].items) else []
@@ -253,7 +253,7 @@ def _checksum(asked: _Asked, known: Sequence[Users]) -> str:
     return digest.hexdigest()
 
 
-def _scores(model: Recommender, users: Users, num_items: int) -> Tensor:
+def _scores(model: Recommender, users: UserBatch, num_items: int) -> Tensor:
     with torch.no_grad():
         scores = model.score(users)
     name = type(model).__name__
@@ -269,7 +269,7 @@ def _scores(model: Recommender, users: Users, num_items: int) -> Tensor:
 
 
 def _of_lists(
-    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
+    model: Recommender, users: UserBatch, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
     num_items = len(asked.candidates)
@@ -299,7 +299,7 @@ def _of_lists(
 
 
 def _of_rated(
-    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
+    model: Recommender, users: UserBatch, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
     longest = max(config.at)
 
@@ -341,7 +341,7 @@ def _in_order(gain: Tensor, score: Tensor, tie_break: Tensor, row: Tensor, num_u
 
 
 def _of_values(
-    model: Recommender, users: Users, asked: _Asked, config: EvaluateConfig, seed: int
+    model: Recommender, users: UserBatch, asked: _Asked, config: EvaluateConfig, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float | None]]:
 
     def summed(rows: Tensor) -> Tensor:

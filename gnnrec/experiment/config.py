@@ -231,7 +231,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
             f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphRecommender by "
             f"several, got {config.trainer.devices}"
         )
-    if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_values:
+    if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_ratings:
         raise ConfigError(
             f"{where}: evaluate.metrics: {config.evaluate.metrics[0]} needs predicted values, but "
             f"{type(model).__name__} only ranks; use a rating model (e.g. Biases), or ranking metrics such as ndcg"

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from gnnrec.audit.held_out import audit_held_out
-from gnnrec.audit.test_access import Opening, record_opening
+from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
@@ -27,7 +27,7 @@ from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
 from gnnrec.splits.split import TEST, VALIDATION, Split, make_split
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import USER, HeldOut, Training
+from gnnrec.views import USER, TestSet, TrainingData
 
 MODEL = "model.pt"
 UNFINISHED = "unfinished.sha256"
@@ -68,7 +68,7 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
 
         def opening(why: str) -> None:
             if folder is not None:
-                record_opening(folder.resolve().parents[1], _opening(config, split, checksum, why))
+                record_test_access(folder.resolve().parents[1], _opening(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
         experiment = _experiment(config.model, split, measured, seed, tracker, seconds, opening)
@@ -206,15 +206,15 @@ def load_split(config: NamedConfig) -> Split:
     return split
 
 
-def choosing_users(split: Split, measured: EvaluateConfig) -> HeldOut:
+def choosing_users(split: Split, measured: EvaluateConfig) -> TestSet:
     """The users that a model chooses on: the validation users, with shots once for each number of them."""
     if measured.shots is None:
         return split.validation
     return reveal_each(split.validation, measured.shots, split.dataset.num_users)
 
 
-def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> Opening:
-    return Opening(
+def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> TestAccess:
+    return TestAccess(
         config=f"{config.folder.name}/{config.name}",
         seed=config.config.seed,
         split_checksum=split.checksum,
@@ -224,7 +224,7 @@ def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> Open
 
 
 def audited_fit(
-    model: Any, split: Split, train: Training, validation: HeldOut | None, tracker: Tracker, seed: int
+    model: Any, split: Split, train: TrainingData, validation: TestSet | None, tracker: Tracker, seed: int
 ) -> dict[str, Any]:
     """Proves that nothing of a held-out user is in what the model is about to see, then fits it.
 

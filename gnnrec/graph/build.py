@@ -7,10 +7,10 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from gnnrec.errors import DataError
-from gnnrec.views import INTERACTS, USER, Edges, EdgeType, Training, Users, reverse
+from gnnrec.views import INTERACTS, USER, Edges, EdgeType, TrainingData, UserBatch, reverse
 
 
-def build_graph(train: Training) -> HeteroData:
+def build_graph(train: TrainingData) -> HeteroData:
     """Builds the heterogeneous graph of the training users.
 
     Node types are `user` (no features and no table: `num_nodes` only), `item`, and one for each attribute or further
@@ -38,7 +38,7 @@ def build_graph(train: Training) -> HeteroData:
     return graph
 
 
-def attached_edges(users: Users) -> dict[EdgeType, tuple[Tensor, Tensor | None]]:
+def attached_edges(users: UserBatch) -> dict[EdgeType, tuple[Tensor, Tensor | None]]:
     """The edges that carry messages to B new users; none leads away from them, so nobody else's vector changes.
 
     Args:
@@ -54,7 +54,7 @@ def attached_edges(users: Users) -> dict[EdgeType, tuple[Tensor, Tensor | None]]
     return result
 
 
-def attach(graph: HeteroData, users: Users) -> HeteroData:
+def attach(graph: HeteroData, users: UserBatch) -> HeteroData:
     """The graph with B users appended to the training users, as `attached_edges` says. For inspection and tests.
 
     Returns:

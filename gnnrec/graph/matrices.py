@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.errors import ConfigError
 from gnnrec.options.search_space import Choice, SearchSpace
-from gnnrec.views import Edges, EdgeType, Training, Users
+from gnnrec.views import Edges, EdgeType, TrainingData, UserBatch
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
@@ -47,7 +47,7 @@ class UserFeatures:
 
     def __init__(
         self,
-        train: Training,
+        train: TrainingData,
         *,
         attributes: Sequence[str] | None = None,
         friends: bool = False,
@@ -72,7 +72,7 @@ class UserFeatures:
             users_with_value = np.bincount(self._edges(train.users)[1], minlength=self.width)
             self._column_weight = np.log(train.num_users / np.maximum(users_with_value, 1))
 
-    def __call__(self, users: Users) -> Matrix:
+    def __call__(self, users: UserBatch) -> Matrix:
         """[B, A] float64, one row per user; a user of whom nothing is known has an empty row."""
         row, column, weight = self._edges(users)
         if self._column_weight is not None:
@@ -83,7 +83,7 @@ class UserFeatures:
         size = abs(matrix).sum(axis=1) if self._normalise == "sum" else np.sqrt((matrix * matrix).sum(axis=1))
         return _scaled_rows(matrix, size)
 
-    def _edges(self, users: Users) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _edges(self, users: UserBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         row, column, weight = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
         for edge_type, start in self._start.items():
             edges = users.relations.get(edge_type)
@@ -106,14 +106,14 @@ def _scaled_rows(matrix: Matrix, size: np.ndarray) -> Matrix:
     return sparse.csr_array(matrix.multiply(1 / np.where(size > 0, size, 1)[:, None]))
 
 
-def histories(users: Users, num_items: int, edge_weights: EdgeWeights = "ignore") -> Matrix:
+def histories(users: UserBatch, num_items: int, edge_weights: EdgeWeights = "ignore") -> Matrix:
     """[B, I] float64, the items that each user is known to have chosen, each counting what `edge_weights` says."""
     items = users.items
     weight = _weights(items, edge_weights)
     return sparse.csr_array((weight, (items.row.numpy(), items.node.numpy())), shape=(len(users), num_items))
 
 
-def links(users: Users, train: Training) -> Matrix:
+def links(users: UserBatch, train: TrainingData) -> Matrix:
     """[B, U] float64, how many edges lead from each user to each training user, over all user-user relations."""
     known = [users.relations[t] for t in train.user_types if t in users.relations]
     row = np.concatenate([np.empty(0, np.int64), *(edges.row.numpy() for edges in known)])
@@ -121,7 +121,7 @@ def links(users: Users, train: Training) -> Matrix:
     return sparse.csr_array((np.ones(len(row)), (row, node)), shape=(len(users), train.num_users))
 
 
-def training_rows(users: Users, train: Training) -> np.ndarray:
+def training_rows(users: UserBatch, train: TrainingData) -> np.ndarray:
     """[B] int64, the row of each user among the training users, -1 for a user who is not among them."""
     known, wanted = train.users.index.numpy(), users.index.numpy()
     if len(known) == 0:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, Training, Users
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TrainingData, UserBatch
 
 MOST = 16
 """Columns of users, or of items, that an encoder takes as relations of their own."""
@@ -14,7 +14,7 @@ OF_USERS, OF_ITEMS = "user attributes", "item attributes"
 """Node types that more columns are folded into; each is also the name of its relation."""
 
 
-class Folding:
+class AttributeMerge:
     """How the attribute columns of one training part are folded: each value becomes a value of one common attribute.
 
     An encoder has a layer per relation and step. That is right for a few columns, whose layers may differ; with
@@ -26,7 +26,7 @@ class Folding:
         train: the training part; nothing is learned from it but which columns there are.
     """
 
-    def __init__(self, train: Training) -> None:
+    def __init__(self, train: TrainingData) -> None:
         of_users = [t for t in train.users.relations if t[2] not in (USER, ITEM)]
         of_items = [r.type for r in train.relations if r.source == ITEM and r.target not in (USER, ITEM)]
         ends = [t for relation in train.relations for t in (relation.source, relation.target)]
@@ -40,7 +40,7 @@ class Folding:
         """Whether anything is folded."""
         return bool(self._user_types or self._item_types)
 
-    def training(self, train: Training) -> Training:
+    def training(self, train: TrainingData) -> TrainingData:
         """The training part with folded columns; the same object where nothing is folded."""
         if not self.needed:
             return train
@@ -55,7 +55,7 @@ class Folding:
             relations.append(Relation(ITEM, OF_ITEMS, OF_ITEMS, torch.stack([edges.row, edges.node]), edges.weight))
         return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations))
 
-    def users(self, users: Users) -> Users:
+    def users(self, users: UserBatch) -> UserBatch:
         """Users with folded columns; users who are folded already stay as they are."""
         if not self._user_types or not any(t in users.relations for t in self._user_types):
             return users
@@ -63,7 +63,7 @@ class Folding:
         folded = self._edges(users.relations, self._user_types)
         return replace(users, relations={**kept, (USER, OF_USERS, OF_USERS): folded})
 
-    def unfolded(self, tables: Mapping[str, int]) -> dict[str, int]:
+    def unmerged(self, tables: Mapping[str, int]) -> dict[str, int]:
         """Rows of learned tables by node type, those of folded columns under the columns' own types."""
         own = {t: rows for t, rows in tables.items() if t not in (OF_USERS, OF_ITEMS) or t in self._sizes}
         return own | {t: self._sizes[t] for t in self._folded}
@@ -72,7 +72,7 @@ class Folding:
     def _folded(self) -> list[str]:
         return [t[2] for t in (*self._user_types, *self._item_types)]
 
-    def _ids(self, train: Training, types: Sequence[EdgeType]) -> Any:
+    def _ids(self, train: TrainingData, types: Sequence[EdgeType]) -> Any:
         """A pandas index of the merged values, each with its column before it."""
         first, *others = (f"{t[2]}=" + train.ids[t[2]].astype(str) for t in types)
         return first.append(others)

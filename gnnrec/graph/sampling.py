@@ -9,20 +9,20 @@ from gnnrec.graph.adjacency import Adjacency, runs
 from gnnrec.graph.block import Block
 from gnnrec.views import EdgeType
 
-FanOut = int | Mapping[str, int] | None
+NumNeighbors = int | Mapping[str, int] | None
 """Edges drawn per target and relation: one number, one per relation name (the others are taken whole), or None: all."""
 
 
 def sample_edges(
-    adjacency: Adjacency, target: Tensor, fan_out: int | None, generator: torch.Generator
+    adjacency: Adjacency, target: Tensor, num_neighbors: int | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draws edges that reach some targets, in time that grows with the edges drawn, not with those there are.
 
     Args:
         adjacency: the edges; hidden ones are never drawn.
         target: [T] int64.
-        fan_out: at most this many edges per target, all of them where it has no more. Above that, `fan_out` draws with
-            replacement of which each edge counts once: every edge has the same chance, and the mean stays unbiased.
+        num_neighbors: at most this many edges per target, all of them where it has no more. Above that, so many draws
+            with replacement, of which each edge counts once: each has the same chance, and the mean stays unbiased.
         generator: source of the draws.
 
     Returns:
@@ -31,12 +31,12 @@ def sample_edges(
     first = adjacency.pointer[target]
     degree = adjacency.pointer[target + 1] - first
     if not adjacency.hides:
-        row, place = _draw(first, degree, fan_out, generator)
+        row, place = _draw(first, degree, num_neighbors, generator)
         return adjacency.edge_index[0, place], row
     # A target with many edges is drawn for as if none were hidden; only where a hidden one comes up, and for targets
     # with few edges, all of them are looked at. Either way each visible edge has the same chance.
-    many = (degree > max(64, 4 * fan_out)).nonzero().flatten() if fan_out is not None else degree[:0]
-    row, place = _draw(first[many], degree[many], fan_out, generator)
+    many = (degree > max(64, 4 * num_neighbors)).nonzero().flatten() if num_neighbors is not None else degree[:0]
+    row, place = _draw(first[many], degree[many], num_neighbors, generator)
     fine = torch.ones(len(many), dtype=torch.bool)
     fine[row[~adjacency.alive(place)]] = False
     row, place = many[row[fine[row]]], place[fine[row]]
@@ -47,21 +47,23 @@ def sample_edges(
     alive = adjacency.alive(every)
     run, every = run[alive], every[alive]
     count = torch.bincount(run, minlength=len(looked_at))
-    drawn, chosen = _draw(count.cumsum(0) - count, count, fan_out, generator)
+    drawn, chosen = _draw(count.cumsum(0) - count, count, num_neighbors, generator)
     row, place = torch.cat([row, looked_at[drawn]]), torch.cat([place, every[chosen]])
     order = row.argsort(stable=True)
     return adjacency.edge_index[0, place[order]], row[order]
 
 
-def _draw(first: Tensor, degree: Tensor, fan_out: int | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _draw(
+    first: Tensor, degree: Tensor, num_neighbors: int | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Draws from runs of edges as `sample_edges` says: [T] starts and lengths -> [E] runs, ascending, and places."""
-    if fan_out is None:
+    if num_neighbors is None:
         return runs(first, degree)
-    many = (degree > fan_out).nonzero().flatten()
+    many = (degree > num_neighbors).nonzero().flatten()
     if not len(many):
         return runs(first, degree)
-    row, place = runs(first, torch.where(degree <= fan_out, degree, 0))
-    draw = torch.rand(len(many), fan_out, generator=generator, dtype=torch.float64)  # [M, K]
+    row, place = runs(first, torch.where(degree <= num_neighbors, degree, 0))
+    draw = torch.rand(len(many), num_neighbors, generator=generator, dtype=torch.float64)  # [M, K]
     drawn = (draw * degree[many, None]).long() + first[many, None]
     drawn = drawn.sort(dim=1).values
     new = torch.ones_like(drawn, dtype=torch.bool)
@@ -76,7 +78,7 @@ def sample_blocks(
     block: Block,
     plan: Sequence[Sequence[EdgeType]],
     wanted: Mapping[str, Tensor],
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> tuple[dict[str, Tensor], list[Block]]:
     """Draws the blocks that lead to the wanted nodes, one per step.
@@ -85,7 +87,7 @@ def sample_blocks(
         block: the whole graph (with what is hidden in this step).
         plan: the relations of each step, see `Encoder.plan`.
         wanted: node type -> [T] int64, no node twice.
-        fan_out: edges per target and relation.
+        num_neighbors: edges per target and relation.
         generator: source of the draws.
 
     Returns:
@@ -97,7 +99,7 @@ def sample_blocks(
         count = {t: len(index) for t, index in nodes.items()}
         edges: dict[EdgeType, tuple[Tensor, Tensor]] = {}
         for edge_type in relations:
-            limit = fan_out.get(edge_type[1]) if isinstance(fan_out, Mapping) else fan_out
+            limit = num_neighbors.get(edge_type[1]) if isinstance(num_neighbors, Mapping) else num_neighbors
             edges[edge_type] = sample_edges(block.adjacency[edge_type], nodes[edge_type[2]], limit, generator)
         place = {}
         for node_type in {t[0] for t in relations}:
@@ -123,7 +125,7 @@ class NegativeSampler:
     """Draws items in proportion to a power of their popularity among the training users.
 
     Args:
-        popularity: [I] float32, `Training.popularity`; items that no training user chose are never drawn.
+        popularity: [I] float32, `TrainingData.popularity`; items that no training user chose are never drawn.
         power: 0 draws the known items evenly, 1 in proportion to their popularity.
     """
 

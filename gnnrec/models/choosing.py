@@ -10,23 +10,23 @@ from gnnrec.models.copying import STAGES, Scored, choose_shares, mix
 from gnnrec.models.denoising import PENALTIES, path_name
 from gnnrec.models.member import REGRESSION, Member, by_stage
 from gnnrec.recommender import Recommender
-from gnnrec.views import HeldOut
+from gnnrec.views import TestSet
 
 REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
 MEASURE = EvaluateConfig(metrics=["ndcg"], at=[10])
 
 
-def measured(members: Sequence[Member], held_out: Sequence[HeldOut], seed: int) -> dict[str, float]:
+def measured(members: Sequence[Member], held_out: Sequence[TestSet], seed: int) -> dict[str, float]:
     """NDCG@10 of the encoders alone, after their weights have changed; see `_pooled`."""
     for member in members:
-        member.remember()
+        member.precompute()
     alone = [Scored(a.users, m.score(a.users, {})) for m, a in zip(members, held_out, strict=True)]
     values = _pooled(alone, members, held_out, seed)
     return {"ndcg@10": float(values.mean())}
 
 
 def _pooled(
-    models: Sequence[Recommender], members: Sequence[Member], held_out: Sequence[HeldOut], seed: int
+    models: Sequence[Recommender], members: Sequence[Member], held_out: Sequence[TestSet], seed: int
 ) -> np.ndarray:
     """[U] NDCG@10 of the held-out users of all cuts, each scored by the model that was trained without them."""
     values = [
@@ -37,7 +37,7 @@ def _pooled(
 
 
 def choose_paths(
-    members: Sequence[Member], held_out: Sequence[HeldOut], regularization: float | Literal["choose"], seed: int
+    members: Sequence[Member], held_out: Sequence[TestSet], regularization: float | Literal["choose"], seed: int
 ) -> dict[str, Any]:
     """Picks the shares of the paths beside the encoder, and the regularization of the regression.
 
@@ -70,7 +70,7 @@ def choose_paths(
 
 
 def _shares(
-    members: Sequence[Member], held_out: Sequence[HeldOut], paths: Sequence[str], least: int, seed: int
+    members: Sequence[Member], held_out: Sequence[TestSet], paths: Sequence[str], least: int, seed: int
 ) -> dict[str, float]:
     """The shares for users at one stage: with `least` known items, and fewer than at the next stage."""
     at_stage = []
@@ -93,7 +93,7 @@ def _shares(
     return dict(zip(paths, choose_shares(len(paths), measure), strict=True))
 
 
-def _best_denoising(at_stage: Sequence[tuple[Member, HeldOut]], least: int, seed: int) -> str:
+def _best_denoising(at_stage: Sequence[tuple[Member, TestSet]], least: int, seed: int) -> str:
     """The name of the regression from known items whose penalty is best by itself for users at one stage."""
     members, held_out = [member for member, _ in at_stage], [asked for _, asked in at_stage]
     value: dict[str, float] = {}

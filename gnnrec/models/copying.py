@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.graph.block import Block
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, HeldOut, Training, Users, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TestSet, TrainingData, UserBatch, reverse
 
 SIMILAR = "similar_items"
 """The path that `similar_items` computes."""
@@ -21,7 +21,7 @@ NOTHING = torch.empty(0, dtype=torch.int64)
 
 
 @torch.no_grad()
-def neighbour_choices(block: Block, users: Users, paths: Sequence[EdgeType]) -> Tensor:
+def neighbour_choices(block: Block, users: UserBatch, paths: Sequence[EdgeType]) -> Tensor:
     """For each path to neighbours, how often they chose each item.
 
     A relation between users leads to neighbours at once. Any other leads to those who share a node: each of the user's
@@ -45,7 +45,7 @@ def neighbour_choices(block: Block, users: Users, paths: Sequence[EdgeType]) -> 
 
 
 @torch.no_grad()
-def similar_items(block: Block, users: Users) -> Tensor:
+def similar_items(block: Block, users: UserBatch) -> Tensor:
     """How similar each item is to those that a user is known to have chosen: the sum of the cosines.
 
     Source: Deshpande, Karypis, "Item-Based Top-N Recommendation Algorithms", ACM TOIS 22 (2004), section 4.1, with all
@@ -151,17 +151,17 @@ class Scored:
         score: [B, I], their scores.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
 
-    def __init__(self, users: Users, score: Tensor) -> None:
+    def __init__(self, users: UserBatch, score: Tensor) -> None:
         self.chosen: dict[str, Any] = {}
         self._row = {int(index): row for row, index in enumerate(users.index)}
         self._score = score
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """There is nothing to fit."""
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B', I] float32 for some of the users."""
         return self._score[torch.tensor([self._row[int(index)] for index in users.index], dtype=torch.int64)]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import Matrix, UserFeatures, histories
 from gnnrec.runtime import seeds
-from gnnrec.views import Training, Users
+from gnnrec.views import TrainingData, UserBatch
 
 DENOISING = "denoising"
 """The path that `DenoisingRegression` computes; its penalty stands behind an @, as in `denoising@4`."""
@@ -73,7 +73,7 @@ class DenoisingRegression:
         seed: draws users where there are more than `MOST_USERS`.
     """
 
-    def __init__(self, train: Training, shown: int, penalty: float, seed: int = 0) -> None:
+    def __init__(self, train: TrainingData, shown: int, penalty: float, seed: int = 0) -> None:
         self._num_items = train.num_items
         self._features = UserFeatures(train, friends=True, edge_weights="log", idf=True, normalise="length")
         history, side = histories(train.users, train.num_items), self._features(train.users)
@@ -96,7 +96,7 @@ class DenoisingRegression:
         gram[np.diag_indices_from(gram)] += 1
         self._factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
 
-    def __call__(self, users: Users) -> Tensor:
+    def __call__(self, users: UserBatch) -> Tensor:
         """[B, I] float32, at least 0: how strongly each item is expected."""
         known = sparse.csr_array(sparse.hstack([histories(users, self._num_items), self._features(users)]))
         asked = self._scaled(known)  # [B, A]

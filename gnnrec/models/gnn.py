@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 import gnnrec.nn.conv
 from gnnrec.errors import ConfigError
 from gnnrec.graph.build import build_graph
-from gnnrec.graph.sampling import FanOut
+from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard, own_shard
 from gnnrec.models.choosing import choose_paths, measured
 from gnnrec.models.member import REGRESSION, Member, Part, Shares, tables
@@ -19,12 +19,12 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import check_layer_options, resolve
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Uniform
 from gnnrec.runtime import distributed, seeds
-from gnnrec.splits.folds import cuts_for_choosing
+from gnnrec.splits.folds import selection_folds
 from gnnrec.training.pretrain import PretrainConfig, pretrain
 from gnnrec.training.ranking import FinetuneConfig, finetune
 from gnnrec.training.tracking import Tracker
 from gnnrec.training.transfer import take_weights
-from gnnrec.views import ITEM, USER, HeldOut, Training, Users
+from gnnrec.views import ITEM, USER, TestSet, TrainingData, UserBatch
 
 
 class GraphRecommender:
@@ -48,14 +48,14 @@ class GraphRecommender:
         choose_on: held-out users that a choice is made on, at least; where there are fewer validation users (and
             nothing of their histories is known), training users are held out in turn too, in at most 8 cuts in all.
         members: encoders that are trained from different weights in the final fit, and averaged.
-        fan_out: edges drawn per target and relation in training (one number, or one per relation name); None
+        num_neighbors: edges drawn per target and relation in training (one number, or one per relation name); None
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
         pretrained: a `model.pt` or `pretrained.pt` of another run, whose weights to start from: layers by relation, the
             vectors of items and attribute values by their ids.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     chooses_on_validation = True
     trains_in_processes = True
     search_space: ClassVar[SearchSpace] = {
@@ -65,7 +65,7 @@ class GraphRecommender:
         "pretrain.learning_rate": Log(1e-3, 0.02),
         "finetune.learning_rate": Log(1e-3, 0.02),
         "finetune.weight_decay": Log(1e-3, 1),
-        "finetune.cold_share": Uniform(0.3, 1),
+        "finetune.history_dropout": Uniform(0.3, 1),
     }
 
     def __init__(
@@ -78,7 +78,7 @@ class GraphRecommender:
         regularization: float | Literal["choose"] = "choose",
         choose_on: int = 300,
         members: int = 1,
-        fan_out: int | dict[str, int] | None = None,
+        num_neighbors: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
     ) -> None:
         try:
@@ -103,7 +103,7 @@ class GraphRecommender:
         self.members = members
         self.shares = shares
         self.regularization = regularization
-        self.fan_out: FanOut = fan_out
+        self.num_neighbors: NumNeighbors = num_neighbors
         self.pretrained = pretrained
         self.tracker = Tracker()
         self.chosen: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class GraphRecommender:
         """Node type -> rows of its learned table, for the audit."""
         return tables(self._members[0])
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Pretrains and fine-tunes; see `Recommender.fit`.
 
         Chosen on the validation users are the epochs of both stages, and how much the paths beside the encoder say.
@@ -126,7 +126,7 @@ class GraphRecommender:
         Raises:
             TrainingError: a loss is not a number.
         """
-        cuts = [] if validation is None else cuts_for_choosing(train, validation, self.choose_on, seed)
+        cuts = [] if validation is None else selection_folds(train, validation, self.choose_on, seed)
         with torch.random.fork_rng():
             if cuts:
                 parts = [Part.of(cut, self.encoder_config.channels, seed) for cut, _ in cuts]
@@ -147,7 +147,7 @@ class GraphRecommender:
                 [member.part.train for member in self._members],
                 self.finetune_config,
                 measure=(lambda: measured(self._members, held_out, seed)) if cuts else None,
-                fan_out=self.fan_out,
+                num_neighbors=self.num_neighbors,
                 seed=seed,
                 tracker=self.tracker,
             )
@@ -161,11 +161,11 @@ class GraphRecommender:
                 self.chosen |= {**chosen, "shares": by_name}
             self._members = self._members[:1]
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
         return torch.stack([member.score(users, self._shares) for member in self._members]).mean(0)
 
-    def embed(self, users: Users) -> Tensor:
+    def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
         return self._members[0].embed(users)
 
@@ -175,7 +175,7 @@ class GraphRecommender:
             return None
         return torch.cat([member.item_vectors() for member in self._members], dim=1)
 
-    def query(self, users: Users) -> Tensor:
+    def query(self, users: UserBatch) -> Tensor:
         """[B, Q] float32, what `item_vectors` is asked with."""
         return torch.cat([member.query(users) for member in self._members], dim=1) / len(self._members)
 
@@ -184,14 +184,14 @@ class GraphRecommender:
         ids = {t: list(ids) for t, ids in self._members[0].part.train.ids.items()}
         return {"weights": [member.ranker.state_dict() for member in self._members], "ids": ids}
 
-    def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, train: TrainingData, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
         self.build(train, seed=0)
         for member, weights in zip(self._members, state["weights"], strict=True):
             member.ranker.load_state_dict(weights)
         self._remember()
 
-    def build(self, train: Training, seed: int) -> HeteroData:
+    def build(self, train: TrainingData, seed: int) -> HeteroData:
         """Builds graph and encoder, without any training; `fit` begins with it. Returns the graph, for the audit."""
         part = Part.of(train, self.encoder_config.channels, seed)
         seeds_of_members = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
@@ -216,7 +216,7 @@ class GraphRecommender:
         """What this process trains on; of one process, all."""
         if distributed.count() == 1:
             return Shard.whole(part.block)
-        return own_shard(part.graph, sampled=self.fan_out is not None)
+        return own_shard(part.graph, sampled=self.num_neighbors is not None)
 
     def _pretrain(self, shards: Sequence[Shard], *, choose: bool, seed: int) -> dict[str, int]:
         """Pretrains each member; returns the epochs of the first one, if there are any."""
@@ -232,7 +232,7 @@ class GraphRecommender:
                     member.part.edges,
                     self.pretrain_config,
                     choose=choose,
-                    fan_out=self.fan_out,
+                    num_neighbors=self.num_neighbors,
                     seed=seed,
                     tracker=self.tracker,
                 )
@@ -242,4 +242,4 @@ class GraphRecommender:
 
     def _remember(self) -> None:
         for member in self._members:
-            member.remember()
+            member.precompute()

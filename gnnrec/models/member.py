@@ -14,7 +14,7 @@ from torch_geometric.data import HeteroData
 from gnnrec.errors import ConfigError
 from gnnrec.graph.block import Block, whole_graph
 from gnnrec.graph.build import build_graph, node_counts
-from gnnrec.graph.merge import Folding
+from gnnrec.graph.merge import AttributeMerge
 from gnnrec.models.copying import SIMILAR, STAGES, mix, neighbour_choices, similar_items
 from gnnrec.models.denoising import DENOISING, DenoisingRegression, penalty_of
 from gnnrec.models.spectral_regression import SpectralRegression
@@ -22,7 +22,7 @@ from gnnrec.nn.encoder import Encoder, EncoderConfig, Vectors
 from gnnrec.nn.init import Spectrum, attribute_vectors, decompose, start_vectors
 from gnnrec.runtime import seeds
 from gnnrec.training.ranking import ItemRanker
-from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, Training, Users
+from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
 
 REGRESSION = "regression"
 """The path that `gnnrec.nn.init` computes."""
@@ -31,7 +31,7 @@ Shares: TypeAlias = Mapping[int, Mapping[str, float]]
 """From so many known items on -> path -> its share."""
 
 
-def by_stage(users: Users, stages: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+def by_stage(users: UserBatch, stages: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
     """Users by how many of their items are known: the least number of each stage, and the rows of its users.
 
     Args:
@@ -58,17 +58,17 @@ class Part:
         seed: of these.
     """
 
-    train: Training
-    folding: Folding
+    train: TrainingData
+    folding: AttributeMerge
     graph: HeteroData
     block: Block
     rank: int
     seed: int
 
     @classmethod
-    def of(cls, train: Training, rank: int, seed: int) -> "Part":
+    def of(cls, train: TrainingData, rank: int, seed: int) -> "Part":
         """Builds all that an encoder needs, from the training users and nothing else."""
-        folding = Folding(train)
+        folding = AttributeMerge(train)
         folded = folding.training(train)
         graph = build_graph(folded)
         return cls(folded, folding, graph, whole_graph(graph), rank, seed)
@@ -129,7 +129,7 @@ class Member:
         self._regression = SpectralRegression(self.part.train, self.part.spectrum, regularization)
 
     @torch.no_grad()
-    def remember(self) -> None:
+    def precompute(self) -> None:
         """Computes what an unseen user hears from: once, whenever the weights have changed."""
         self.ranker.eval()
         encoder = self.ranker.encoder
@@ -139,7 +139,7 @@ class Member:
         self._items = last
 
     @torch.no_grad()
-    def embed(self, users: Users) -> Tensor:
+    def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them."""
         return self.ranker.encoder.attach(self._states, self.part.folding.users(users))
 
@@ -149,12 +149,12 @@ class Member:
         return torch.cat([self._items, (self.ranker.bias + self.ranker.unseen)[:, None]], dim=1)
 
     @torch.no_grad()
-    def query(self, users: Users) -> Tensor:
+    def query(self, users: UserBatch) -> Tensor:
         """[B, D + 1] float32 whose inner products with `item_vectors` are the encoder's scores."""
         return torch.nn.functional.pad(self.ranker.gain * self.embed(users), (0, 1), value=1.0)
 
     @torch.no_grad()
-    def score(self, users: Users, shares: Shares) -> Tensor:
+    def score(self, users: UserBatch, shares: Shares) -> Tensor:
         """[B, I] float32: the encoder's scores, mixed with the paths that have a share."""
         score = self.ranker.score(self.embed(users), self._items)
         for least, rows in by_stage(users, list(shares)):
@@ -164,7 +164,7 @@ class Member:
                 score[rows] = mix(score[rows], choices, tuple(used.values()))
         return score
 
-    def choices(self, users: Users, paths: Sequence[str], least: int = 0) -> Tensor:
+    def choices(self, users: UserBatch, paths: Sequence[str], least: int = 0) -> Tensor:
         """[K, B, I], what each path expects of each user; `least` of their items are known of all of them."""
         users = self.part.folding.users(users)
         if not paths:
@@ -212,4 +212,4 @@ def tables(member: Member) -> dict[str, int]:
     """Node type -> rows of the learned table, for the audit."""
     encoder = member.ranker.encoder
     rows = {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
-    return member.part.folding.unfolded(rows)
+    return member.part.folding.unmerged(rows)

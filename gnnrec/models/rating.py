@@ -20,11 +20,11 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import check_layer_options, resolve
 from gnnrec.options.search_space import Choice, Log, SearchSpace, Uniform
 from gnnrec.runtime import seeds
-from gnnrec.splits.folds import cuts_for_choosing
+from gnnrec.splits.folds import selection_folds
 from gnnrec.training.pretrain import PretrainConfig, pretrain
 from gnnrec.training.rating import RatingFinetuneConfig, finetune_ratings
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import ITEM, USER, HeldOut, Training, Users
+from gnnrec.views import ITEM, USER, TestSet, TrainingData, UserBatch
 
 PATHS = ("encoder", "effects")
 
@@ -54,8 +54,8 @@ class GraphRatingRecommender:
         rater_shrinkage: see `item_values`; at least 0, or None.
         effect_shrinkage: ratings without effect that are added to each pair of attribute value and item; above 0.
         opinions: whether ratings carry messages, too, from and to the encoder's users; otherwise they are only what it
-            predicts, and a user's known ratings move nothing but its bias. With it, `finetune.cold_share` should be
-            below 1, and for users without any rating it did not pay (ML-100K).
+            predicts, and a user's known ratings move nothing but its bias. With it, `finetune.history_dropout` should
+            be below 1, and for users without any rating it did not pay (ML-100K).
         choose_on: users to choose on, at least; where there are fewer validation users, training users are held out in
             turn as well, each time with an encoder of its own. 0 chooses on the validation users alone.
         members: encoders, drawn and trained apart, whose predictions are averaged in the final fit; at least 1.
@@ -64,8 +64,8 @@ class GraphRatingRecommender:
             users, and rounds to the nearest value where there are none.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
         "encoder.channels": Choice((16, 32, 64)),
@@ -138,7 +138,7 @@ class GraphRatingRecommender:
         """Node type -> rows of its learned table, for the audit."""
         return self._members[0].tables
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Fits biases and effects, pretrains and trains the encoder; see `Recommender.fit`.
 
         Chosen on the held-out users are the epochs of both stages, the shares of encoder and effects, and the cut
@@ -151,7 +151,7 @@ class GraphRatingRecommender:
         self._point = point = Point.of(self.predict, train, self.cut_points, validation)
         cuts = []
         if validation is not None:
-            cuts = cuts_for_choosing(point.learned(train), point.asked(validation), self.choose_on, seed)
+            cuts = selection_folds(point.learned(train), point.asked(validation), self.choose_on, seed)
         held_out = [asked for _, asked in cuts]
         with torch.random.fork_rng():
             if cuts:
@@ -169,7 +169,7 @@ class GraphRatingRecommender:
                 tracker=self.tracker,
             )
         for member in self._members:
-            member.remember()
+            member.precompute()
         if cuts:
             if self.shares == "choose":
                 self._shares = chosen["shares"] = self._choose_shares(held_out)
@@ -179,12 +179,12 @@ class GraphRatingRecommender:
             self.chosen = chosen
             self._members = self._members[:1]
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """Predicts every rating: [B, I] float32, within the range of the training values."""
         means = self._means(self._members, self._point.known(users))
         return torch.from_numpy(self._point.read(means)).float()
 
-    def embed(self, users: Users) -> Tensor:
+    def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of several members, the first one's."""
         return self._members[0].embed(self._point.known(users))
 
@@ -196,16 +196,16 @@ class GraphRatingRecommender:
             "cut_points": list(self._point.cuts),
         }
 
-    def load_state_dict(self, train: Training, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, train: TrainingData, state: Mapping[str, Any]) -> None:
         """Takes the weights of a finished run; `train` must be what that run was fitted on."""
         self.build(train, seed=0)
         self._shares = dict(state["shares"])
         self._point = replace(self._point, cuts=tuple(state.get("cut_points", self._point.cuts)))  # not in older runs
         for member, weights in zip(self._members, state["weights"], strict=True):
             member.rater.load_state_dict(weights)
-            member.remember()
+            member.precompute()
 
-    def build(self, train: Training, seed: int) -> HeteroData:
+    def build(self, train: TrainingData, seed: int) -> HeteroData:
         """Fits what has a closed form, builds graph and encoders without training; returns the graph, for the audit."""
         self._point = Point.of(self.predict, train, self.cut_points)
         train = self._point.learned(train)
@@ -213,12 +213,12 @@ class GraphRatingRecommender:
         self._members = [self._member(train, s) for s in seeds_of_members]
         return self._members[0].graph
 
-    def _member(self, train: Training, seed: int) -> RatingMember:
+    def _member(self, train: TrainingData, seed: int) -> RatingMember:
         shrinkages = Shrinkages(self.user_shrinkage, self.item_shrinkage, self.rater_shrinkage, self.effect_shrinkage)
         outputs = None if self.pretrain_config is not None else (USER, ITEM)
         return RatingMember(train, shrinkages, self.encoder_config, self.layer_class, outputs, self.opinions, seed)
 
-    def _means(self, members: Sequence[RatingMember], users: Users) -> np.ndarray:
+    def _means(self, members: Sequence[RatingMember], users: UserBatch) -> np.ndarray:
         """[B, I] float64, the predicted means, within the range of the training values."""
         encoded = torch.stack([member.encoded(users) for member in members]).mean(0)
         added = self._shares["encoder"] * encoded + self._shares["effects"] * members[0].effects(users)
@@ -238,7 +238,7 @@ class GraphRatingRecommender:
                     member.edges,
                     self.pretrain_config,
                     choose=choose,
-                    fan_out=None,
+                    num_neighbors=None,
                     seed=seed,
                     tracker=self.tracker,
                 )
@@ -246,18 +246,18 @@ class GraphRatingRecommender:
         self.tracker.prefix = prefix
         return {"pretrain.epochs": epochs[0]}
 
-    def _measured(self, held_out: list[HeldOut]) -> dict[str, float]:
+    def _measured(self, held_out: list[TestSet]) -> dict[str, float]:
         """Minus the mean error of the held-out ratings, biases and encoder together, after weights have changed."""
         errors = []
         for member, asked in zip(self._members, held_out, strict=True):
-            member.remember()
+            member.precompute()
             errors.append(_left(member, asked) - _at_target(member.encoded(asked.users), asked))
         error = torch.cat(errors)
         if self.finetune_config.loss == "squared":
             return {"minus squared error": -float(error.square().mean())}
         return {"minus absolute error": -float(error.abs().mean())}
 
-    def _choose_shares(self, held_out: list[HeldOut]) -> dict[str, float]:
+    def _choose_shares(self, held_out: list[TestSet]) -> dict[str, float]:
         """Least squares without negative shares, each user's own mean left out: it is no path's to explain."""
         rows = []
         for member, asked in zip(self._members, held_out, strict=True):
@@ -271,7 +271,7 @@ class GraphRatingRecommender:
         shares, _ = nnls(np.stack(columns, axis=1), left)
         return {name: round(float(share), 3) for name, share in zip(PATHS, shares, strict=True)}
 
-    def _choose_cut_points(self, held_out: list[HeldOut]) -> list[float]:
+    def _choose_cut_points(self, held_out: list[TestSet]) -> list[float]:
         """The cuts with the least absolute error, of the held-out ratings of all cuts together."""
         pairs = [
             predicted_and_rated(functools.partial(self._means, [member]), asked)
@@ -281,12 +281,12 @@ class GraphRatingRecommender:
         return median_cuts(predicted, rated, self._point.values)
 
 
-def _at_target(values: Tensor, held_out: HeldOut) -> Tensor:
+def _at_target(values: Tensor, held_out: TestSet) -> Tensor:
     """[E] float64, the values ([B, I]) of the ratings to find."""
     return values[held_out.target.row, held_out.target.node].double()
 
 
-def _left(member: RatingMember, held_out: HeldOut) -> Tensor:
+def _left(member: RatingMember, held_out: TestSet) -> Tensor:
     """[E] float64, what biases leave of the ratings to find."""
     assert held_out.target.weight is not None
     return held_out.target.weight - _at_target(member.base(held_out.users), held_out)

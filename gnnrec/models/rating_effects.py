@@ -8,7 +8,7 @@ from scipy import sparse
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import Matrix
 from gnnrec.runtime import seeds
-from gnnrec.views import ITEM, Edges, Training
+from gnnrec.views import ITEM, Edges, TrainingData
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Ratings:
         return sparse.csr_array((entries, (self.user, self.item)), shape=self.shape)
 
 
-def ratings_of(train: Training) -> Ratings:
+def ratings_of(train: TrainingData) -> Ratings:
     """The training interactions with their values.
 
     Raises:
@@ -137,7 +137,7 @@ def known_user_bias(items: Edges, item_value: np.ndarray, expected: np.ndarray, 
     return np.asarray(expected + shrunk_mean(row, residual, len(expected), shrinkage))
 
 
-def item_features(train: Training) -> Matrix:
+def item_features(train: TrainingData) -> Matrix:
     """[I, G] float64, 1 for each attribute value of each item; G is 0 where items have no attributes."""
     rows, columns, width = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
     for relation in train.relations:
@@ -151,7 +151,7 @@ def item_features(train: Training) -> Matrix:
 
 
 def expected_item_bias(
-    train: Training, ratings: Ratings, biases: FittedBiases, regularization: float = 10.0, confidence: float = 3.0
+    train: TrainingData, ratings: Ratings, biases: FittedBiases, regularization: float = 10.0, confidence: float = 3.0
 ) -> np.ndarray:
     """[I] float64, the bias to expect of an item from how often it was rated and from its attributes.
 

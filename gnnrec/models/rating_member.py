@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.matrices import UserFeatures
-from gnnrec.graph.merge import Folding
+from gnnrec.graph.merge import AttributeMerge
 from gnnrec.models.rating_effects import (
     expected_item_bias,
     fit_biases,
@@ -24,7 +24,7 @@ from gnnrec.models.rating_effects import (
 from gnnrec.nn.encoder import Encoder, EncoderConfig, Vectors
 from gnnrec.runtime import seeds
 from gnnrec.training.rating import DISLIKES, LIKES, ItemRater, by_opinion, with_opinions
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Training, Users, reverse
+from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData, UserBatch, reverse
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RatingMember:
 
     def __init__(
         self,
-        train: Training,
+        train: TrainingData,
         shrinkages: Shrinkages,
         config: EncoderConfig,
         layer_class: Callable[..., nn.Module],
@@ -72,7 +72,7 @@ class RatingMember:
         left = torch.from_numpy(residual).float()
         self.residuals = Edges(train.users.items.row, train.users.items.node, left)
         self.graph: HeteroData = build_graph(train)
-        self._folding = Folding(train)
+        self._folding = AttributeMerge(train)
         folded = self._folding.training(train)
         parted = by_opinion(build_graph(folded), left > 0)
         names = (LIKES, DISLIKES, *folded.users.relations, *(relation.type for relation in folded.relations))
@@ -96,9 +96,9 @@ class RatingMember:
         """Node type -> rows of its learned table."""
         encoder = self.rater.encoder
         rows = {t: encoder.table(t).num_embeddings for t in encoder.node_types if t != USER}
-        return self._folding.unfolded(rows)
+        return self._folding.unmerged(rows)
 
-    def remember(self) -> None:
+    def precompute(self) -> None:
         """Computes what an unseen user hears from: after training, and whenever weights have changed."""
         self.rater.eval()
         encoder = self.rater.encoder
@@ -108,20 +108,20 @@ class RatingMember:
         assert last is not None
         self._items = last
 
-    def base(self, users: Users) -> Tensor:
+    def base(self, users: UserBatch) -> Tensor:
         """[B, I] float64, value of the item and bias of the user."""
         return torch.from_numpy(self._item_value + self._bias(users)[:, None])
 
-    def encoded(self, users: Users) -> Tensor:
+    def encoded(self, users: UserBatch) -> Tensor:
         """[B, I] float32, what the encoder adds."""
         with torch.no_grad():
             return self.rater.score(self.embed(users), self._items)
 
-    def effects(self, users: Users) -> Tensor:
+    def effects(self, users: UserBatch) -> Tensor:
         """[B, I] float64, what the users with the same attribute values add."""
         return torch.from_numpy((self._features(users) @ self._effects).toarray())
 
-    def embed(self, users: Users) -> Tensor:
+    def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32."""
         items = users.items
         expected = self._item_value[items.node.numpy()] + self._bias(users)[items.row.numpy()]
@@ -131,6 +131,6 @@ class RatingMember:
         with torch.no_grad():
             return self.rater.encoder.attach(self._states, with_opinions(self._folding.users(users), liked))
 
-    def _bias(self, users: Users) -> np.ndarray:
+    def _bias(self, users: UserBatch) -> np.ndarray:
         """[B] biases of the users against the mean user's."""
         return known_user_bias(users.items, self._item_value, np.zeros(len(users)), self._user_shrinkage)

@@ -11,7 +11,7 @@ from torch import Tensor
 from gnnrec.errors import ConfigError
 from gnnrec.models.rating_effects import ratings_of
 from gnnrec.runtime import seeds
-from gnnrec.views import Edges, HeldOut, Training, Users
+from gnnrec.views import Edges, TestSet, TrainingData, UserBatch
 
 Predict = Literal["mean", "median", "gain"]
 FOLDS, BATCH = 5, 1_000
@@ -46,9 +46,9 @@ class Point:
     def of(
         cls,
         predict: Predict,
-        train: Training,
+        train: TrainingData,
         cuts: Sequence[float] | None = None,
-        held_out: HeldOut | None = None,
+        held_out: TestSet | None = None,
     ) -> "Point":
         """The point of ratings like those in training; without cuts, predictions are rounded to the nearest value.
 
@@ -74,15 +74,15 @@ class Point:
         middle = (values[1:] + values[:-1]) / 2
         return cls(predict, tuple(values.tolist()), tuple((middle if cuts is None else np.asarray(cuts)).tolist()))
 
-    def learned(self, train: Training) -> Training:
+    def learned(self, train: TrainingData) -> TrainingData:
         """What the model of means is fitted to."""
         return train if self.predict != "gain" else replace(train, users=self.known(train.users))
 
-    def known(self, users: Users) -> Users:
+    def known(self, users: UserBatch) -> UserBatch:
         """What the model of means may know of users."""
         return users if self.predict != "gain" else replace(users, items=self._spaced(users.items))
 
-    def asked(self, held_out: HeldOut) -> HeldOut:
+    def asked(self, held_out: TestSet) -> TestSet:
         """Held-out users to choose on."""
         if self.predict != "gain":
             return held_out
@@ -162,7 +162,11 @@ def median_cuts(predicted: np.ndarray, rating: np.ndarray, values: Sequence[floa
 
 
 def fit_point(
-    predict: Predict, fit: Callable[[Training], None], means: Callable[[Users], np.ndarray], train: Training, seed: int
+    predict: Predict,
+    fit: Callable[[TrainingData], None],
+    means: Callable[[UserBatch], np.ndarray],
+    train: TrainingData,
+    seed: int,
 ) -> Point:
     """Fits a model of means, and finds how its predictions are to be read.
 
@@ -195,7 +199,7 @@ def fit_point(
     return point
 
 
-def predicted_and_rated(means: Callable[[Users], np.ndarray], held_out: HeldOut) -> np.ndarray:
+def predicted_and_rated(means: Callable[[UserBatch], np.ndarray], held_out: TestSet) -> np.ndarray:
     """[2, E] float64, what is predicted of the ratings to find, and what they are.
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.nn.init import Spectrum
-from gnnrec.views import Training, Users
+from gnnrec.views import TrainingData, UserBatch
 
 
 class SpectralRegression:
@@ -31,12 +31,12 @@ class SpectralRegression:
         ConfigError: more than 8,000 training users and as many attribute values, see `RidgeMap`.
     """
 
-    def __init__(self, train: Training, spectrum: Spectrum, regularization: float) -> None:
+    def __init__(self, train: TrainingData, spectrum: Spectrum, regularization: float) -> None:
         self._features = UserFeatures(train, friends=True, edge_weights="log", idf=True, normalise="length")
         self._map = RidgeMap(self._features(train.users), spectrum.user, regularization)
         self._items = torch.from_numpy(spectrum.item * spectrum.by_item[:, None]).float()  # [I, R]
 
-    def __call__(self, users: Users) -> Tensor:
+    def __call__(self, users: UserBatch) -> Tensor:
         """[B, I] float32, at least 0: how strongly each item is expected."""
         place = torch.from_numpy(self._map(self._features(users))).float()  # [B, R]
         return (place @ self._items.t()).clamp(min=0)

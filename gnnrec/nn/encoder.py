@@ -14,7 +14,7 @@ from torch_geometric.nn import GraphConv, SAGEConv
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block
 from gnnrec.graph.build import attached_edges
-from gnnrec.views import ITEM, USER, EdgeType, Users
+from gnnrec.views import ITEM, USER, EdgeType, UserBatch
 
 
 class EncoderConfig(BaseModel):
@@ -145,7 +145,7 @@ class Encoder(nn.Module):
             states.append(self.step(depth, states[-1], states[-1], block, relations))
         return states
 
-    def attach(self, states: Sequence[Vectors], users: Users) -> Tensor:
+    def attach(self, states: Sequence[Vectors], users: UserBatch) -> Tensor:
         """Vectors of users who are not in the graph, from what is known of them: [B, D].
 
         Args:

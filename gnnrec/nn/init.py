@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import histories
 from gnnrec.runtime import seeds
-from gnnrec.views import ITEM, Training
+from gnnrec.views import ITEM, TrainingData
 
 ITEM_POWER = 0.25
 SHRINKAGE = 10.0
@@ -39,7 +39,7 @@ class Spectrum:
     by_item: np.ndarray
 
 
-def decompose(train: Training, rank: int, seed: int) -> Spectrum:
+def decompose(train: TrainingData, rank: int, seed: int) -> Spectrum:
     """Takes the histories of the training users apart; nobody else's choices count.
 
     Args:
@@ -67,7 +67,7 @@ def start_vectors(spectrum: Spectrum, channels: int) -> Tensor:
     return torch.nn.functional.pad(torch.from_numpy(vectors).float(), (0, channels - vectors.shape[1]))
 
 
-def attribute_vectors(train: Training, spectrum: Spectrum, channels: int) -> dict[str, Tensor]:
+def attribute_vectors(train: TrainingData, spectrum: Spectrum, channels: int) -> dict[str, Tensor]:
     """Vectors for the values of users' attributes to start from: where the users who have a value stand, on average.
 
     A user stands where its history puts it among the singular vectors, against the mean user; `SHRINKAGE` users who

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.graph.block import Block
-from gnnrec.graph.sampling import FanOut, sample_blocks
+from gnnrec.graph.sampling import NumNeighbors, sample_blocks
 from gnnrec.nn.encoder import Encoder, Vectors
 from gnnrec.views import USER
 
@@ -16,7 +16,7 @@ def vectors(
     block: Block,
     wanted: Mapping[str, Tensor],
     *,
-    fan_out: FanOut | None = None,
+    num_neighbors: NumNeighbors | None = None,
     sampled: bool = False,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def vectors(
         encoder: the encoder.
         block: the whole graph, with what is hidden in this step.
         wanted: node type -> [n] int64; a node may stand there more than once.
-        fan_out: edges drawn per target and relation, for sampled propagation; None takes all of them.
+        num_neighbors: edges drawn per target and relation, for sampled propagation; None takes all of them.
         sampled: whether to follow only the edges that lead to the wanted nodes. Pays where the graph is large and the
             batch is small.
         generator: source of the draws, needed with a fan-out.
@@ -39,7 +39,7 @@ def vectors(
         return _whole(encoder, block, wanted)
     once = {t: index.unique(return_inverse=True) for t, index in wanted.items()}
     distinct = {t: nodes for t, (nodes, _) in once.items()}
-    nodes, blocks = sample_blocks(block, encoder.plan(outputs), distinct, fan_out, generator or torch.Generator())
+    nodes, blocks = sample_blocks(block, encoder.plan(outputs), distinct, num_neighbors, generator or torch.Generator())
     some = encoder(blocks, nodes, outputs)
     return {t: _rows(_present(some[t], len(distinct[t]), encoder), place) for t, (_, place) in once.items()}
 

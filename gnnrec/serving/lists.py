@@ -16,7 +16,7 @@ from gnnrec.experiment.run import MODEL, load_split
 from gnnrec.recommender import Recommender
 from gnnrec.serving.profile import encode
 from gnnrec.serving.topk import Index
-from gnnrec.views import ITEM, USER, Training, Users
+from gnnrec.views import ITEM, USER, TrainingData, UserBatch
 
 RECALL_AT, RECALL_OF = 10, 100
 """Length of the lists, and number of users, that an index is compared with exact search on."""
@@ -27,7 +27,7 @@ class Served:
     """A fitted model and what it was fitted on."""
 
     model: Recommender
-    train: Training
+    train: TrainingData
     user_ids: pd.Index
     index: "ItemIndex | None" = None
 
@@ -70,7 +70,7 @@ def load_run(folder: Path) -> Served:
     return Served(model, split.full, split.dataset.ids[USER], index)
 
 
-def item_index(model: Recommender, train: Training, index_from: int) -> ItemIndex | None:
+def item_index(model: Recommender, train: TrainingData, index_from: int) -> ItemIndex | None:
     """An index of the ranked items, where there are so many of them and the model's scores are inner products.
 
     Args:
@@ -87,7 +87,7 @@ def item_index(model: Recommender, train: Training, index_from: int) -> ItemInde
         return None
     index = Index(vectors[items])
     some = train.users.take(torch.linspace(0, train.num_users - 1, min(RECALL_OF, train.num_users)).long())
-    as_new = Users(some.index, some.items.take(torch.empty(0, dtype=torch.int64)), some.relations)
+    as_new = UserBatch(some.index, some.items.take(torch.empty(0, dtype=torch.int64)), some.relations)
     return ItemIndex(index, items, index.recall(model.query(as_new), RECALL_AT))  # type: ignore[attr-defined]
 
 
@@ -123,7 +123,7 @@ def recommend_to(
     ], warnings
 
 
-def _every(served: Served, user: Users) -> tuple[Tensor, Tensor]:
+def _every(served: Served, user: UserBatch) -> tuple[Tensor, Tensor]:
     """Scores and indices of all items that may be recommended."""
     eligible = served.train.candidates.clone()
     eligible[user.items.node] = False
@@ -131,7 +131,7 @@ def _every(served: Served, user: Users) -> tuple[Tensor, Tensor]:
     return served.model.score(user)[0, item], item
 
 
-def _nearest(model: Any, index: ItemIndex, user: Users, number: int) -> tuple[Tensor, Tensor]:
+def _nearest(model: Any, index: ItemIndex, user: UserBatch, number: int) -> tuple[Tensor, Tensor]:
     """Scores and indices of the items that the index finds, those that the user knows left out."""
     score, place = index.index(model.query(user), number + len(user.items))
     item = index.items[place[0].clamp(min=0)]

@@ -12,7 +12,7 @@ import torch
 
 from gnnrec.errors import InputError
 from gnnrec.splits.bins import bin_number
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Training, Users
+from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -35,8 +35,8 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def encode(
-    train: Training, user_ids: pd.Index, profile: Mapping[str, Any], items: Sequence[str] = ()
-) -> tuple[Users, list[str]]:
+    train: TrainingData, user_ids: pd.Index, profile: Mapping[str, Any], items: Sequence[str] = ()
+) -> tuple[UserBatch, list[str]]:
     """One new user as edges to what the training knows.
 
     Args:
@@ -77,7 +77,7 @@ def encode(
         warnings.append(f"unknown item {name!r} is ignored; items are named by the ids of the data")
     chosen = torch.from_numpy(item[item >= 0]).long().unique()
     value = None if train.users.items.weight is None else train.users.items.weight.mean().expand(len(chosen)).clone()
-    return Users(torch.tensor([-1]), Edges(torch.zeros_like(chosen), chosen, value), edges), warnings
+    return UserBatch(torch.tensor([-1]), Edges(torch.zeros_like(chosen), chosen, value), edges), warnings
 
 
 def _weights(name: str, values: Any, warnings: list[str]) -> dict[str, float]:
@@ -95,7 +95,7 @@ def _weights(name: str, values: Any, warnings: list[str]) -> dict[str, float]:
 
 
 def _nodes(
-    train: Training, user_ids: pd.Index, edge_type: EdgeType, values: Mapping[str, float], warnings: list[str]
+    train: TrainingData, user_ids: pd.Index, edge_type: EdgeType, values: Mapping[str, float], warnings: list[str]
 ) -> tuple[list[int], list[float]]:
     """Indices and weights of the nodes that values name; a value that training has not seen is warned of."""
     name, target = edge_type[1:]

@@ -3,13 +3,15 @@
 import torch
 
 from gnnrec.runtime import seeds
-from gnnrec.views import HeldOut, Training
+from gnnrec.views import TestSet, TrainingData
 
 MOST_CUTS = 8
 MOST_USERS = 2_000
 
 
-def cuts_for_choosing(train: Training, validation: HeldOut, enough: int, seed: int) -> list[tuple[Training, HeldOut]]:
+def selection_folds(
+    train: TrainingData, validation: TestSet, enough: int, seed: int
+) -> list[tuple[TrainingData, TestSet]]:
     """Training users held out in turn, as many at a time as there are validation users, until there are enough.
 
     Where something is known of the validation users' histories, a further cut would have to reveal as much of its

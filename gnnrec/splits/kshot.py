@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gnnrec.views import Edges, HeldOut, Users
+from gnnrec.views import Edges, TestSet, UserBatch
 
 
-def reveal(held_out: HeldOut, shots: int) -> HeldOut:
+def reveal(held_out: TestSet, shots: int) -> TestSet:
     """Shows a model the first `shots` items of each user's support; the rest of the support becomes hidden.
 
     What is asked stays the same whatever `shots` is: the users, the target, and the items that are ranked, since a
@@ -24,10 +24,10 @@ def reveal(held_out: HeldOut, shots: int) -> HeldOut:
     hidden = items.take(~shown)
     if held_out.hidden is not None:
         hidden = _join([hidden, held_out.hidden])
-    return HeldOut(replace(held_out.users, items=items.take(shown)), held_out.target, hidden)
+    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.target, hidden)
 
 
-def reveal_each(held_out: HeldOut, shots: Sequence[int], num_users: int) -> HeldOut:
+def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> TestSet:
     """The users once for each number of shots, for choosing: a mean over them is a mean over the shots.
 
     Args:
@@ -45,13 +45,13 @@ def reveal_each(held_out: HeldOut, shots: Sequence[int], num_users: int) -> Held
     def stack(edges: Sequence[Edges]) -> Edges:
         return _join([replace(e, row=e.row + j * size) for j, e in enumerate(edges)])
 
-    users = Users(
+    users = UserBatch(
         index=torch.cat([held_out.users.index + j * num_users for j in range(len(copies))]),
         items=stack([copy.users.items for copy in copies]),
         relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
     )
     hidden = [copy.hidden for copy in copies if copy.hidden is not None]
-    return HeldOut(users, stack([copy.target for copy in copies]), stack(hidden))
+    return TestSet(users, stack([copy.target for copy in copies]), stack(hidden))
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:

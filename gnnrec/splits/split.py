@@ -17,7 +17,7 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
 from gnnrec.runtime import seeds
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
-from gnnrec.views import USER, Edges, EdgeType, HeldOut, Relation, Training, Users
+from gnnrec.views import USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SUPPORT, TEST_SUPPORT = 3, 4
@@ -145,22 +145,22 @@ class Split:
         return (edge_part == part) | (edge_part == (VALIDATION_SUPPORT if part == VALIDATION else TEST_SUPPORT))
 
     @cached_property
-    def train(self) -> Training:
+    def train(self) -> TrainingData:
         """Training users only: what a model is fitted on while its settings are chosen."""
         return self._training((TRAIN,), (TRAIN,))
 
     @cached_property
-    def full(self) -> Training:
+    def full(self) -> TrainingData:
         """Training and validation users: what a model is fitted on once its settings are chosen."""
         return self._training((TRAIN, VALIDATION), (TRAIN, VALIDATION, VALIDATION_SUPPORT))
 
     @cached_property
-    def validation(self) -> HeldOut:
+    def validation(self) -> TestSet:
         """Validation users, as seen from `train`."""
         return self._held_out(VALIDATION, self.train)
 
     @cached_property
-    def test(self) -> HeldOut:
+    def test(self) -> TestSet:
         """Test users, as seen from `full`.
 
         Raises:
@@ -182,7 +182,7 @@ class Split:
             digest.update(b"" if part is None else part.numpy().tobytes())
         return digest.hexdigest()
 
-    def _training(self, user_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> Training:
+    def _training(self, user_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> TrainingData:
         data = self.dataset
         index = torch.isin(self.user_part, torch.tensor(user_parts)).nonzero().flatten()
         bounds = {
@@ -198,7 +198,7 @@ class Split:
         users = _known(data, relations, index, index, chosen)
         candidates = torch.zeros(data.num_items, dtype=torch.bool)
         candidates[users.items.node] = True
-        return Training(
+        return TrainingData(
             users=users,
             ids={t: ids[t] for t in ids if t != USER},
             relations=tuple(r for r in relations if r.source != USER),
@@ -207,7 +207,7 @@ class Split:
             titles=data.titles,
         )
 
-    def _held_out(self, part: int, train: Training) -> HeldOut:
+    def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
         relations, _ = _binned(data, train.bounds)
         asked = self.edge_part == part
@@ -225,9 +225,9 @@ class Split:
         items = users.items
         if new and self.reveal_order is not None:
             items = items.take(self.reveal_order[support].argsort(stable=True))
-        return HeldOut(Users(users.index, items, seen), target)
+        return TestSet(UserBatch(users.index, items, seen), target)
 
-    def candidates(self, part: int, train: Training) -> Tensor:
+    def candidates(self, part: int, train: TrainingData) -> Tensor:
         """[I] bool, the items to rank: those seen in training, or with `unseen_items` those held out."""
         held_out = self.item_part == part
         if held_out.any():
@@ -266,7 +266,7 @@ def value_type(node_type: str, attribute: str, taken: Mapping[str, pd.Index]) ->
     return attribute if attribute not in taken else f"{node_type}_{attribute}"
 
 
-def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Tensor, chosen: Tensor) -> Users:
+def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Tensor, chosen: Tensor) -> UserBatch:
     """What is known of the users `index`: edges to users of `friends` and to other nodes; the interactions `chosen`."""
     place = _places(index, data.num_users)
     friend = _places(friends, data.num_users)
@@ -279,7 +279,7 @@ def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Ten
             edges[relation.type] = Edges(row, node, relation.weight).take((row >= 0) & (node >= 0))
     row = place[data.interactions.user]
     items = Edges(row, data.interactions.item, data.interactions.value).take(chosen & (row >= 0))
-    return Users(index, items, edges)
+    return UserBatch(index, items, edges)
 
 
 def make_split(dataset: Dataset, config: UnseenUsers | FromFile | UnseenItems | WarmInteractions, seed: int) -> Split:

@@ -18,7 +18,7 @@ from gnnrec.recommender import Recommender
 from gnnrec.runtime import seeds
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.testing.layer import Check
-from gnnrec.views import USER, Edges, HeldOut, Training, Users
+from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch
 
 _GROUPS = 4
 _ENOUGH = 0.5
@@ -103,7 +103,7 @@ class _Trial:
     model: Recommender
 
     def __init__(
-        self, make: Callable[[Mapping[str, Any]], Recommender], train: Training, validation: HeldOut, seed: int
+        self, make: Callable[[Mapping[str, Any]], Recommender], train: TrainingData, validation: TestSet, seed: int
     ) -> None:
         self.make = make
         self.train = train
@@ -112,13 +112,16 @@ class _Trial:
         self.seed = seed
 
     def fit(
-        self, train: Training | None = None, validation: HeldOut | None = None, chosen: Mapping[str, Any] | None = None
+        self,
+        train: TrainingData | None = None,
+        validation: TestSet | None = None,
+        chosen: Mapping[str, Any] | None = None,
     ) -> Recommender:
         model = self.make(chosen or {})
         model.fit(copy.deepcopy(train or self.train), copy.deepcopy(validation), self.seed)
         return model
 
-    def score(self, users: Users | None = None, model: Recommender | None = None) -> Tensor:
+    def score(self, users: UserBatch | None = None, model: Recommender | None = None) -> Tensor:
         with torch.no_grad():
             return (model or self.model).score(copy.deepcopy(users or self.users)).clone()
 
@@ -126,9 +129,9 @@ class _Trial:
 def _members(trial: _Trial) -> str:
     model = trial.make({})
     if not isinstance(model, Recommender):
-        wanted = ("scores_unseen_users", "predicts_values", "chosen", "fit", "score")
+        wanted = ("supports_cold_users", "predicts_ratings", "chosen", "fit", "score")
         return f"has no {', '.join(name for name in wanted if not hasattr(model, name))}"
-    for name, kind in (("scores_unseen_users", bool), ("predicts_values", bool), ("chosen", dict)):
+    for name, kind in (("supports_cold_users", bool), ("predicts_ratings", bool), ("chosen", dict)):
         if not isinstance(getattr(model, name), kind):
             return f"{name} must be a {kind.__name__}, it is {getattr(model, name)!r}"
     return ""
@@ -166,7 +169,7 @@ def _no_edges(trial: _Trial) -> str:
     return _wrong(trial.score(_bare(trial.users, 1)), 1, trial.train.num_items)
 
 
-def _bare(users: Users, number: int) -> Users:
+def _bare(users: UserBatch, number: int) -> UserBatch:
     """Users who stand in no file and of whom nothing is known."""
     none = torch.empty(0, dtype=torch.int64)
 
@@ -174,7 +177,7 @@ def _bare(users: Users, number: int) -> Users:
         return Edges(none, none, None if edges.weight is None else torch.empty(0))
 
     relations = {edge_type: empty(edges) for edge_type, edges in users.relations.items()}
-    return Users(torch.full((number,), -1), empty(users.items), relations)
+    return UserBatch(torch.full((number,), -1), empty(users.items), relations)
 
 
 def _history(trial: _Trial) -> str:
@@ -207,7 +210,7 @@ def _order_of_edges(trial: _Trial) -> str:
     def turned(edges: Edges) -> Edges:
         return edges.take(torch.arange(len(edges)).flip(0))
 
-    other = Users(users.index, turned(users.items), {t: turned(e) for t, e in users.relations.items()})
+    other = UserBatch(users.index, turned(users.items), {t: turned(e) for t, e in users.relations.items()})
     message = _differ(trial.score(), trial.score(other))
     return message and f"scores depend on the order of a user's edges: {message}"
 
@@ -243,7 +246,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif is_dataclass(value):
         for field in fields(value):
             yield from _tensors(getattr(value, field.name))
-        if isinstance(value, Training):
+        if isinstance(value, TrainingData):
             yield value.popularity
     elif isinstance(value, Mapping):
         for key in value:
@@ -292,7 +295,7 @@ def _chosen(trial: _Trial) -> str:
 
 
 def _learns(trial: _Trial) -> str:
-    if not trial.model.scores_unseen_users:
+    if not trial.model.supports_cold_users:
         return ""
     users, candidates = trial.users, trial.train.candidates
     eligible = candidates.expand(len(users), -1)
@@ -310,7 +313,7 @@ def _renamed(trial: _Trial) -> str:
     order = torch.randperm(trial.train.num_users, generator=seeds.generator(trial.seed, "renamed"))
     place = order.argsort()  # old row -> new row
 
-    def moved(users: Users) -> Users:
+    def moved(users: UserBatch) -> UserBatch:
         relations = {t: replace(e, node=place[e.node]) if t[2] == USER else e for t, e in users.relations.items()}
         return replace(users, relations=relations)
 

@@ -25,7 +25,7 @@ class LoopConfig(BaseModel):
     """Step size of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay of AdamW."""
-    averaging: float = Field(0.0, ge=0, lt=1)
+    ema_decay: float = Field(0.0, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     evaluate_every: int = Field(2, ge=1)
     """Epochs between two looks at the validation part."""
@@ -73,7 +73,7 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     generator = seeds.generator(seed, stage)
     torch.manual_seed(seeds.integer(seed, f"{stage}/dropout"))
-    average = _Average(parameters, config.averaging)
+    average = _Average(parameters, config.ema_decay)
     state: dict[str, Any] = {"epoch": 0, "best_epoch": 0, "best_value": None, "best": None, "done": False}
     saved = distributed.from_first(lambda: tracker.load(stage))
     complete = saved is not None and saved["done"]

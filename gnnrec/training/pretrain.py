@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnrec.errors import ConfigError
-from gnnrec.graph.sampling import FanOut
+from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
 from gnnrec.nn.encoder import Encoder
@@ -28,13 +28,13 @@ class PretrainConfig(LoopConfig):
     """Passes over the edges; with validation users, at most this many."""
     learning_rate: float = Field(0.005, gt=0)
     """Step size of AdamW."""
-    averaging: float = Field(0.97, ge=0, lt=1)
+    ema_decay: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     negatives: int = Field(5, ge=1)
     """Drawn targets per true edge."""
     asked: float = Field(0.2, gt=0, le=1)
     """Share of each relation's edges that one step asks for; these pass no message in that step."""
-    cold_share: float = Field(0.3, ge=0, le=1)
+    history_dropout: float = Field(0.3, ge=0, le=1)
     """Share of the users who lose all their interaction edges in a step, so that attributes must do."""
 
 
@@ -67,7 +67,7 @@ def pretrain(
     config: PretrainConfig,
     *,
     choose: bool,
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     seed: int,
     tracker: Tracker,
 ) -> int:
@@ -85,7 +85,7 @@ def pretrain(
         config: settings.
         choose: holds some edges out of training and messages, and keeps the state with the best MRR on them; else
             trains for exactly `config.epochs`.
-        fan_out: edges drawn per target and relation in each step; None propagates over the whole graph.
+        num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         seed: the run's seed.
         tracker: where to report.
 
@@ -116,10 +116,10 @@ def pretrain(
                 if mates[i] is not None:
                     kept[mates[i][asked[i]]] = False  # type: ignore[index]
                 if edge_type == INTERACTS:
-                    cold = torch.rand(shard.num_users, generator=generator) < config.cold_share
+                    cold = torch.rand(shard.num_users, generator=generator) < config.history_dropout
                     kept &= ~cold[edges[edge_type][0]]
                 hidden = hidden.hide(edge_type, kept)
-            yield _step(model, hidden, edge_types, edges, asked, reached, config, loss, fan_out, generator)
+            yield _step(model, hidden, edge_types, edges, asked, reached, config, loss, num_neighbors, generator)
 
     seen = shard
     for i, edge_type in enumerate(edge_types):
@@ -138,7 +138,7 @@ def _step(
     reached: list[Tensor],
     config: PretrainConfig,
     loss: Callable[[Tensor, Tensor], Tensor],
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> Tensor:
     """The loss of one step, the mean over relations; of several processes, this one's summand of it."""
@@ -154,7 +154,7 @@ def _step(
         wanted.setdefault(edge_type[0], []).append(source)
         wanted.setdefault(edge_type[2], []).append(targets)
     x = _vectors(
-        model.encoder, shard, {t: torch.cat(parts) for t, parts in wanted.items()}, edge_types, fan_out, generator
+        model.encoder, shard, {t: torch.cat(parts) for t, parts in wanted.items()}, edge_types, num_neighbors, generator
     )
     pieces = {t: iter(x[t].split([len(part) for part in parts])) for t, parts in wanted.items()}
     total, count = torch.zeros(()), sum(len(positions) > 0 for positions in asked)
@@ -182,16 +182,16 @@ def _vectors(
     shard: Shard,
     wanted: dict[str, Tensor],
     edge_types: tuple[EdgeType, ...],
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """The vectors of wanted nodes, in the shard's numbers; where a relation reaches users, those of other processes."""
     fetched = not shard.alone and any(t[2] == USER for t in edge_types)
     own = {**wanted, USER: torch.arange(shard.size)} if fetched else wanted
-    sampled = fan_out is not None
+    sampled = num_neighbors is not None
     if sampled and generator is not None:
         generator = distributed.own_generator(generator)
-    x = vectors(encoder, shard.block, own, fan_out=fan_out, sampled=sampled, generator=generator)
+    x = vectors(encoder, shard.block, own, num_neighbors=num_neighbors, sampled=sampled, generator=generator)
     return {**x, USER: shard.everyone(x[USER])[wanted[USER]]} if fetched else x
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gnnrec.graph.adjacency import runs
 from gnnrec.graph.block import Block
-from gnnrec.graph.sampling import FanOut, NegativeSampler
+from gnnrec.graph.sampling import NegativeSampler, NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
 from gnnrec.nn.encoder import Encoder
@@ -18,7 +18,7 @@ from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig, train
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import INTERACTS, ITEM, USER, Training, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
 
 
 class FinetuneConfig(LoopConfig):
@@ -32,7 +32,7 @@ class FinetuneConfig(LoopConfig):
     """Step size of AdamW."""
     weight_decay: float = Field(0.1, ge=0)
     """Decoupled weight decay of AdamW."""
-    averaging: float = Field(0.97, ge=0, lt=1)
+    ema_decay: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     batch_users: int = Field(256, ge=1)
     """Users asked about in one step, at least."""
@@ -42,7 +42,7 @@ class FinetuneConfig(LoopConfig):
     graph_users: int = Field(16_384, ge=1)
     """Most users of the graph that one epoch trains on: where there are more, each epoch draws so many of them, learns
     in the graph of them alone, and asks about each of them once. Not with several processes or a fan-out."""
-    cold_share: float = Field(0.7, ge=0, le=1)
+    history_dropout: float = Field(0.7, ge=0, le=1)
     """Share of the asked users who show none of their interactions; the others show a random part."""
     negatives: int = Field(100, ge=1)
     """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""
@@ -63,7 +63,7 @@ class ItemRanker(nn.Module):
 
     Args:
         encoder: the encoder.
-        popularity: [I] float32, `Training.popularity`.
+        popularity: [I] float32, `TrainingData.popularity`.
     """
 
     def __init__(self, encoder: Encoder, popularity: Tensor) -> None:
@@ -88,11 +88,11 @@ class ItemRanker(nn.Module):
 def finetune(
     rankers: Sequence[ItemRanker],
     shards: Sequence[Shard],
-    parts: Sequence[Training],
+    parts: Sequence[TrainingData],
     config: FinetuneConfig,
     *,
     measure: Callable[[], dict[str, float]] | None,
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     seed: int,
     tracker: Tracker,
 ) -> int:
@@ -110,7 +110,7 @@ def finetune(
         parts: the training users of each, those of other processes too.
         config: settings.
         measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
-        fan_out: edges drawn per target and relation in each step; None propagates over the whole graph.
+        num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         seed: the run's seed.
         tracker: where to report.
 
@@ -125,7 +125,7 @@ def finetune(
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
         each = [
-            _steps(ranker, shard, part, config, fan_out, generator)
+            _steps(ranker, shard, part, config, num_neighbors, generator)
             for ranker, shard, part in zip(rankers, shards, parts, strict=True)
         ]
         for step in itertools.zip_longest(*each):
@@ -141,9 +141,9 @@ def finetune(
 def _steps(
     ranker: ItemRanker,
     shard: Shard,
-    part: Training,
+    part: TrainingData,
     config: FinetuneConfig,
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
     """One epoch of one encoder: the loss of each batch of users, or of several processes this one's summand of it.
@@ -151,18 +151,18 @@ def _steps(
     All processes draw the same for all users of a batch, and each goes on with its own users.
     """
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users)  # [U]
-    if shard.alone and fan_out is None and part.num_users > config.graph_users:
+    if shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values
         shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
     order = active[torch.randperm(len(active), generator=generator)]
-    at_least = 0 if fan_out is not None else -(-len(order) // config.most_steps)
+    at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
     for batch in order.split(max(config.batch_users, at_least)):
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
-        shown = _shown(count, config.cold_share, generator)
+        shown = _shown(count, config.history_dropout, generator)
         hidden = _order(row, generator) >= shown[row]
         row, place = row[hidden], place[hidden]
         asked = len(row)
@@ -181,26 +181,26 @@ def _steps(
         block = shard.block.hide(INTERACTS, kept).silence(silent)
         if config.loss == "softmax":
             wanted = {USER: users, ITEM: torch.arange(part.num_items)}
-            x = _vectors(ranker, block, wanted, fan_out, generator)
+            x = _vectors(ranker, block, wanted, num_neighbors, generator)
             loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item)
         else:
-            loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, fan_out, generator)
+            loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, num_neighbors, generator)
         yield loss * (len(row) / asked)  # the mean over all edges asked for, as a sum over the processes
 
 
-def _shown(count: Tensor, cold_share: float, generator: torch.Generator) -> Tensor:
+def _shown(count: Tensor, history_dropout: float, generator: torch.Generator) -> Tensor:
     """How many of its interactions each user shows: none, or from 1 up, small numbers as often as large ones.
 
     Args:
         count: [B] int64, interactions of each user, at least 1.
-        cold_share: chance to show none.
+        history_dropout: chance to show none.
         generator: source of the draws.
 
     Returns:
         [B] int64, less than `count`; on a logarithmic scale as good as uniform, so that users with one, two or five
         first items are met in training however long the histories are.
     """
-    cold = torch.rand(len(count), generator=generator) < cold_share
+    cold = torch.rand(len(count), generator=generator) < history_dropout
     drawn = (torch.rand(len(count), generator=generator) * count.log()).exp().long()  # from 1 to count
     return torch.where(cold, 0, drawn).clamp(max=count - 1)
 
@@ -215,11 +215,11 @@ def _order(row: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _vectors(
-    ranker: ItemRanker, block: Block, wanted: dict[str, Tensor], fan_out: FanOut, generator: torch.Generator
+    ranker: ItemRanker, block: Block, wanted: dict[str, Tensor], num_neighbors: NumNeighbors, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    sampled = fan_out is not None
+    sampled = num_neighbors is not None
     own = distributed.own_generator(generator) if sampled else None
-    return vectors(ranker.encoder, block, wanted, fan_out=fan_out, sampled=sampled, generator=own)
+    return vectors(ranker.encoder, block, wanted, num_neighbors=num_neighbors, sampled=sampled, generator=own)
 
 
 def _sampled_loss(
@@ -231,7 +231,7 @@ def _sampled_loss(
     mine: Tensor,
     config: FinetuneConfig,
     sampler: NegativeSampler,
-    fan_out: FanOut,
+    num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> Tensor:
     """The loss of one batch against drawn items.
@@ -245,12 +245,12 @@ def _sampled_loss(
         mine: [P'] bool, which ones of the hidden interactions in all processes these are; for all, items are drawn.
         config: settings.
         sampler: of the drawn items.
-        fan_out: see `finetune`.
+        num_neighbors: see `finetune`.
         generator: source of the draws.
     """
     if config.loss == "sampled_softmax":
         drawn = sampler.draw((config.negatives,), generator)
-        x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn])}, fan_out, generator)
+        x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn])}, num_neighbors, generator)
         if not len(item):
             return _nothing(x)
         true, false = x[ITEM][: len(item)], x[ITEM][len(item) :]
@@ -258,7 +258,7 @@ def _sampled_loss(
         negative = ranker.score_pairs(x[USER][:, None], false, drawn)  # [B, K]
         return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn], row)
     drawn = sampler.draw((len(mine), config.negatives), generator)[mine]  # [P, K]
-    x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, fan_out, generator)
+    x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, num_neighbors, generator)
     if not len(item):
         return _nothing(x)
     true, false = x[ITEM][: len(item)], x[ITEM][len(item) :].view(*drawn.shape, -1)

@@ -14,7 +14,7 @@ from gnnrec.graph.block import Block
 from gnnrec.nn.encoder import Encoder
 from gnnrec.training.loop import LoopConfig, train
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, Users, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, UserBatch, reverse
 
 LIKES: EdgeType = (USER, "likes", ITEM)
 DISLIKES: EdgeType = (USER, "dislikes", ITEM)
@@ -31,13 +31,13 @@ class RatingFinetuneConfig(LoopConfig):
     """Error of each rating; the same error is looked at on the validation users."""
     epochs: int = Field(60, ge=0)
     """Passes over the training users; with validation users, at most this many."""
-    averaging: float = Field(0.97, ge=0, lt=1)
+    ema_decay: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     weight_decay: float = Field(0.1, ge=0)
     """Decoupled weight decay of AdamW."""
     batch_users: int = Field(128, ge=1)
     """Users asked about in one step, at least; an epoch takes 40 steps at most."""
-    cold_share: float = Field(1.0, ge=0, le=1)
+    history_dropout: float = Field(1.0, ge=0, le=1)
     """Share of the asked users who show none of their ratings; the others show a random part."""
     quiet: float = Field(0.2, ge=0)
     """Weight of the squared prediction for a pair of user and item, rated or not, against the error of one rating: as
@@ -86,7 +86,7 @@ def by_opinion(graph: HeteroData, liked: Tensor) -> HeteroData:
     return parted
 
 
-def with_opinions(users: Users, liked: Tensor) -> Users:
+def with_opinions(users: UserBatch, liked: Tensor) -> UserBatch:
     """The users with their known items in the relations of `by_opinion` ([E] bool), for `Encoder.attach`."""
 
     def bare(chosen: Tensor) -> Edges:
@@ -146,7 +146,7 @@ def _steps(
     order = active[torch.randperm(len(active), generator=generator)]
     for users in order.split(max(config.batch_users, -(-len(order) // MOST_STEPS))):
         part = torch.rand(len(users), generator=generator)
-        part[torch.rand(len(users), generator=generator) < config.cold_share] = 1.0
+        part[torch.rand(len(users), generator=generator) < config.history_dropout] = 1.0
         share, place = torch.zeros(num_users), torch.full((num_users,), -1)
         share[users], place[users] = part, torch.arange(len(users))
         hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]

@@ -11,7 +11,7 @@ from gnnrec.data.synthetic import made
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
 from gnnrec.splits.split import TEST, VALIDATION, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
-from gnnrec.views import ITEM, USER, Edges, HeldOut, Relation
+from gnnrec.views import ITEM, USER, Edges, Relation, TestSet
 
 FRIEND = (USER, "friend", USER)
 KINDS = {
@@ -86,7 +86,7 @@ def test_a_support_that_the_protocol_does_not_allow():
     split = opened(KINDS["unseen_users"])
     target = split.test.target
     shown = torch.arange(len(target)) < 5
-    leaked = HeldOut(replace(split.test.users, items=target.take(shown)), target.take(~shown))
+    leaked = TestSet(replace(split.test.users, items=target.take(shown)), target.take(~shown))
     caught("5 interactions are shown to the model, but are no support", split, leaked, split.full, TEST)
 
 
@@ -98,7 +98,7 @@ def test_targets_hidden_from_the_lists(asked):
 def test_a_question_about_a_training_interaction(asked):
     split, held_out, train, part = asked
     support = held_out.users.items
-    leaked = HeldOut(replace(held_out.users, items=support.take(torch.empty(0, dtype=torch.int64))), support)
+    leaked = TestSet(replace(held_out.users, items=support.take(torch.empty(0, dtype=torch.int64))), support)
     caught("are asked for, but are not held out", split, leaked, train, part)
 
 

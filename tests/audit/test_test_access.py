@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from made_table import write_shop
 
-from gnnrec.audit.test_access import Opening, read_openings, record_opening, times_opened
+from gnnrec.audit.test_access import TestAccess, read_test_accesses, record_test_access, times_opened
 from gnnrec.errors import ConfigError
 from gnnrec.experiment import run as run_module
 from gnnrec.experiment.config import read_config
@@ -14,8 +14,8 @@ from gnnrec.experiment.run import run
 from gnnrec.splits.split import Split
 
 
-def made(config: str, split: str, day: int) -> Opening:
-    return Opening(
+def made(config: str, split: str, day: int) -> TestAccess:
+    return TestAccess(
         time=f"2025-01-{day:02d}T12:00:00Z",  # type: ignore[arg-type]
         config=config,
         seed=0,
@@ -35,44 +35,44 @@ def test_openings_of_several_folders_in_order_of_time_and_counted_by_split(tmp_p
     for name, openings in {"a": [made("a/x", "1", 3), made("a/y", "2", 1)], "b": [made("b/x", "1", 2)]}.items():
         (tmp_path / name).mkdir()
         for opening in openings:
-            record_opening(tmp_path / name, opening)
+            record_test_access(tmp_path / name, opening)
     expected = ["a/y", "b/x", "a/x"]
-    assert [o.config for o in read_openings([tmp_path])] == expected
-    assert [o.config for o in read_openings([tmp_path / "b", tmp_path / "a", tmp_path])] == expected  # each once
-    assert times_opened(read_openings([tmp_path])) == {"1": 2, "2": 1}
+    assert [o.config for o in read_test_accesses([tmp_path])] == expected
+    assert [o.config for o in read_test_accesses([tmp_path / "b", tmp_path / "a", tmp_path])] == expected  # each once
+    assert times_opened(read_test_accesses([tmp_path])) == {"1": 2, "2": 1}
 
 
 def test_nothing_opened_and_what_cannot_be_read(tmp_path: Path) -> None:
-    assert read_openings([tmp_path]) == []
+    assert read_test_accesses([tmp_path]) == []
     with pytest.raises(ConfigError, match="no such folder"):
-        read_openings([tmp_path / "none"])
-    record_opening(tmp_path, made("a/x", "1", 1))
+        read_test_accesses([tmp_path / "none"])
+    record_test_access(tmp_path, made("a/x", "1", 1))
     with (tmp_path / "openings.jsonl").open("a") as file:
         file.write('{"time": 3\n')
     with pytest.raises(ConfigError, match=r"openings\.jsonl: line 2"):
-        read_openings([tmp_path])
+        read_test_accesses([tmp_path])
 
 
 def test_a_run_records_its_opening_once_and_a_finished_one_opens_nothing(tmp_path: Path) -> None:
     config = read_config(popularity(tmp_path))
     result = run(config, tmp_path / "runs" / "shop" / "0").result
     run(config, tmp_path / "runs" / "shop" / "0")
-    (opening,) = read_openings([tmp_path / "runs"])
+    (opening,) = read_test_accesses([tmp_path / "runs"])
     assert opening.config == f"{tmp_path.name}/shop"
     assert opening.split_checksum == result.checksums["split"]
     assert opening.config_checksum == result.checksums["config"]
     assert opening.time.tzinfo == timezone.utc
     run(config.with_seed(1), tmp_path / "runs" / "shop" / "1")
-    assert [o.seed for o in read_openings([tmp_path / "runs"])] == [0, 1]
+    assert [o.seed for o in read_test_accesses([tmp_path / "runs"])] == [0, 1]
     lines = (tmp_path / "runs" / "openings.jsonl").read_text().splitlines()
-    assert all(set(json.loads(line)) == set(Opening.model_fields) for line in lines)
+    assert all(set(json.loads(line)) == set(TestAccess.model_fields) for line in lines)
 
 
 def test_the_line_is_there_before_the_seal_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed while it evaluates has seen the test part, and that is on record."""
 
     def stop(self: Split, why: str) -> None:
-        assert len(read_openings([tmp_path / "runs"])) == 1
+        assert len(read_test_accesses([tmp_path / "runs"])) == 1
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Split, "open_test", stop)
@@ -87,4 +87,4 @@ def test_a_failed_fit_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(run_module, "audited_fit", stop)
     with pytest.raises(KeyboardInterrupt):
         run(read_config(popularity(tmp_path)), tmp_path / "runs" / "shop" / "0")
-    assert read_openings([tmp_path / "runs"]) == []
+    assert read_test_accesses([tmp_path / "runs"]) == []

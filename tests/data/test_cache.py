@@ -10,7 +10,7 @@ from made_table import write_shop
 
 from gnnrec.data import READERS, load
 from gnnrec.data import cache as data_cache
-from gnnrec.data.cache import remembered
+from gnnrec.data.cache import cached
 from gnnrec.data.synthetic import made
 from gnnrec.experiment.config import read_config
 
@@ -65,8 +65,8 @@ def test_what_was_kept_is_what_was_read(tmp_path, cache, monkeypatch):
 @pytest.mark.parametrize("name", ["ml-1m", "hetrec-lastfm"])
 def test_of_real_data_too(real_files, name):
     files = real_files(name)
-    first = remembered(name, list(files.values()), lambda: READERS[name](files))
-    second = remembered(name, list(files.values()), lambda: pytest.fail("read again"))
+    first = cached(name, list(files.values()), lambda: READERS[name](files))
+    second = cached(name, list(files.values()), lambda: pytest.fail("read again"))
     same(first, second)
 
 
@@ -96,7 +96,7 @@ def test_data_that_is_read_with_a_warning_warns_each_time(tmp_path, cache):
 
     for _ in range(2):
         with pytest.warns(UserWarning, match="a column is empty"):
-            remembered("made", [file], read)
+            cached("made", [file], read)
     assert not cache.exists()
 
 
@@ -122,12 +122,12 @@ def test_small_files_and_a_folder_that_cannot_be_written_keep_nothing(tmp_path, 
     file = tmp_path / "file"
     file.write_text("x")
     monkeypatch.setattr(data_cache, "LEAST_BYTES", 2)
-    remembered("made", [file], lambda: made(0))
+    cached("made", [file], lambda: made(0))
     assert not cache.exists()
     monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
     cache.parent.mkdir(parents=True)
     cache.write_text("a file in the folder's place")
-    assert remembered("made", [file], lambda: made(0)).checksum == made(0).checksum
+    assert cached("made", [file], lambda: made(0)).checksum == made(0).checksum
 
 
 def test_a_relation_without_edges(tmp_path):
@@ -136,6 +136,6 @@ def test_a_relation_without_edges(tmp_path):
     data = made(0)
     none = replace(data.relations[0], edge_index=torch.empty(2, 0, dtype=torch.int64))
     data = replace(data, relations=(none, *data.relations[1:]))
-    remembered("made", [file], lambda: data)
-    again = remembered("made", [file], lambda: pytest.fail("read again"))
+    cached("made", [file], lambda: data)
+    again = cached("made", [file], lambda: pytest.fail("read again"))
     assert again.checksum == data.checksum

@@ -16,15 +16,15 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.ranking import first_rank, tie_key, top
 from gnnrec.models.baselines.popularity import Popularity
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, HeldOut, Users
+from gnnrec.views import Edges, TestSet, UserBatch
 
 
 class Fixed:
     """A model whose scores are looked up: row of the table = index of the user."""
 
-    def __init__(self, table, *, scores_unseen_users=True, predicts_values=False):
+    def __init__(self, table, *, supports_cold_users=True, predicts_ratings=False):
         self.table, self.batches = table, []
-        self.scores_unseen_users, self.predicts_values, self.chosen = scores_unseen_users, predicts_values, {}
+        self.supports_cold_users, self.predicts_ratings, self.chosen = supports_cold_users, predicts_ratings, {}
 
     def fit(self, train, validation, seed):
         raise AssertionError("evaluation must not fit")
@@ -42,7 +42,7 @@ def edges(pairs, weight=None):
 def held_out(target, support=(), users=None, weight=None):
     """Users 0 to U - 1 with (user, item) pairs to find and (user, item) pairs that are known."""
     users = 1 + max(user for user, _ in target) if users is None else users
-    return HeldOut(Users(torch.arange(users), edges(list(support)), {}), edges(list(target), weight))
+    return TestSet(UserBatch(torch.arange(users), edges(list(support)), {}), edges(list(target), weight))
 
 
 def everything(items):
@@ -199,7 +199,7 @@ def test_first_rank_agrees_with_the_list():
 
 
 def test_a_model_that_cannot_score_unseen_users_gets_no_number():
-    model = Fixed(torch.zeros(2, 3), scores_unseen_users=False)
+    model = Fixed(torch.zeros(2, 3), supports_cold_users=False)
     config = EvaluateConfig(metrics=["ndcg", "coverage"], at=[1])
     unseen = evaluate(model, held_out([(0, 0), (1, 1)], support=[(0, 2)]), everything(3), config, seed=0)
     assert unseen.metrics == {"ndcg@1": None, "coverage@1": None}
@@ -210,7 +210,7 @@ def test_a_model_that_cannot_score_unseen_users_gets_no_number():
 
 def test_rating_errors_are_over_every_rating():
     # User 0: predictions 3, 3 of 5, 2 -> errors -2, 1. User 1: prediction 1 of 1, of an item that is no candidate.
-    model = Fixed(torch.tensor([[3.0, 3, 0], [0, 0, 1]]), predicts_values=True)
+    model = Fixed(torch.tensor([[3.0, 3, 0], [0, 0, 1]]), predicts_ratings=True)
     case = held_out([(0, 0), (0, 1), (1, 2)], weight=[5.0, 2.0, 1.0])
     config = EvaluateConfig(metrics=["rmse", "mae"], batch_size=1)
     result = evaluate(model, case, torch.tensor([True, True, False]), config, seed=0)
@@ -234,7 +234,7 @@ def slow_rated_ndcg(ranked, ratings, k):
 def test_rated_ndcg_equals_the_slow_evaluation(seed):
     scores, case, _ = random_case(seed, levels=3)
     rating = np.random.default_rng(seed).integers(0, 6, len(case.target.row))
-    case = HeldOut(case.users, Edges(case.target.row, case.target.node, torch.from_numpy(rating).float()))
+    case = TestSet(case.users, Edges(case.target.row, case.target.node, torch.from_numpy(rating).float()))
     config = EvaluateConfig(metrics=["rated_ndcg"], at=[1, 3, 10], batch_size=5)
     result = evaluate(Fixed(scores), case, torch.zeros(25, dtype=torch.bool), config, seed)
     expected = {}
@@ -296,7 +296,7 @@ def test_scores_that_cannot_be_ranked(model, error, message):
     ("model", "case", "metric", "message"),
     [
         (Fixed(torch.zeros(1, 2)), held_out([(0, 0)], weight=[1.0]), "rmse", "Fixed only ranks"),
-        (Fixed(torch.zeros(1, 2), predicts_values=True), held_out([(0, 0)]), "mae", "interactions have no value"),
+        (Fixed(torch.zeros(1, 2), predicts_ratings=True), held_out([(0, 0)]), "mae", "interactions have no value"),
         (Fixed(torch.zeros(1, 2)), held_out([(0, 0)]), "rated_ndcg", "interactions have no value"),
         (Fixed(torch.zeros(1, 2)), held_out([(0, 0)], weight=[99.0]), "rated_ndcg", "between 0 and 50"),
         (Fixed(torch.zeros(2, 2)), held_out([], users=2), "ndcg", "none of 2 held-out users"),

@@ -8,7 +8,7 @@ from gnnrec.data.synthetic import made
 from gnnrec.errors import DataError
 from gnnrec.graph.build import attach, attached_edges, build_graph, node_counts
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, Users, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, UserBatch, reverse
 
 FRIEND = (USER, "friend", USER)
 SKILL = (USER, "has", "skill")
@@ -128,6 +128,6 @@ def test_attach_appends_users_and_leaves_the_graph_alone(split):
 def test_a_user_of_whom_nothing_is_known_can_be_attached(split):
     nothing = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
     graph = build_graph(split.train)
-    larger = attach(graph, Users(torch.tensor([-1]), nothing, {}))
+    larger = attach(graph, UserBatch(torch.tensor([-1]), nothing, {}))
     assert larger[USER].num_nodes == 43
     assert larger.num_edges == graph.num_edges

@@ -7,7 +7,7 @@ import torch
 
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures, as_csr_matrix, histories, links, training_rows
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 TAG, CITY, FRIEND = ("user", "tag", "tag"), ("user", "city", "city"), ("user", "friend", "user")
 
@@ -19,7 +19,7 @@ def edges(*pairs: tuple[int, int], weight: list[float] | None = None) -> Edges:
 
 # Four training users. User 0 gave tag 0 once and tag 2 three times and lives in city 1; user 1 gave tag 0 once and
 # lives in city 0; user 2 gave tag 0 and 1 once; of user 3 nothing is known. Users 0 and 2 are friends.
-USERS = Users(
+USERS = UserBatch(
     torch.tensor([10, 11, 12, 13]),
     edges((0, 0), (0, 1), (1, 1), weight=[5.0, 3.0, 1.0]),
     {
@@ -28,7 +28,7 @@ USERS = Users(
         FRIEND: edges((0, 2), (2, 0)),
     },
 )
-TRAIN = Training(
+TRAIN = TrainingData(
     USERS,
     {"item": pd.Index(["a", "b", "c"]), "tag": pd.Index(["x", "y", "z"]), "city": pd.Index(["p", "q"])},
     (),
@@ -89,7 +89,7 @@ def test_rows_are_divided_by_their_sum_or_length_and_an_empty_row_stays() -> Non
 
 
 def test_a_batch_of_other_users_is_laid_out_in_the_columns_of_the_training_data() -> None:
-    stranger = Users(torch.tensor([-1]), edges(), {TAG: edges((0, 2), weight=[3.0])})  # no city, no friends at all
+    stranger = UserBatch(torch.tensor([-1]), edges(), {TAG: edges((0, 2), weight=[3.0])})  # no city, no friends at all
     assert UserFeatures(TRAIN, friends=True)(stranger).toarray().tolist() == [[0, 0, 1, 0, 0, 0, 0, 0, 0]]
 
 
@@ -97,7 +97,7 @@ def test_histories_links_and_rows() -> None:
     assert histories(USERS, 3).toarray().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert histories(USERS, 3, "keep").toarray()[0].tolist() == [5, 3, 0]
     assert links(USERS, TRAIN).toarray().tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    asked = Users(torch.tensor([12, -1, 99, 10]), edges(), {})
+    asked = UserBatch(torch.tensor([12, -1, 99, 10]), edges(), {})
     assert training_rows(asked, TRAIN).tolist() == [2, -1, -1, 0]
 
 

@@ -12,7 +12,7 @@ from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.synthetic import made
 from gnnrec.graph import merge as folding
-from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, Folding
+from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
 from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.rating import GraphRatingRecommender
 from gnnrec.nn.encoder import EncoderConfig
@@ -54,16 +54,16 @@ def split_of(data: Dataset) -> Split:
 
 def test_few_columns_stay_as_they_are() -> None:
     train = split_of(wide(3, 3)).train
-    fold = Folding(train)
+    fold = AttributeMerge(train)
     assert not fold.needed
     assert fold.training(train) is train
     assert fold.users(train.users) is train.users
-    assert fold.unfolded({"club": 4}) == {"club": 4}
+    assert fold.unmerged({"club": 4}) == {"club": 4}
 
 
 def test_every_edge_is_there_once_under_the_name_of_its_value() -> None:
     train = split_of(wide()).train
-    folded = Folding(train).training(train)
+    folded = AttributeMerge(train).training(train)
     assert [t for t in folded.users.relations if t[2] != USER] == [(USER, OF_USERS, OF_USERS)]
     assert [relation.type for relation in folded.relations] == [(ITEM, OF_ITEMS, OF_ITEMS)]
     assert (USER, "friend", USER) in folded.users.relations
@@ -86,7 +86,7 @@ def test_every_edge_is_there_once_under_the_name_of_its_value() -> None:
 
 def test_users_are_folded_once() -> None:
     split = split_of(wide())
-    fold = Folding(split.train)
+    fold = AttributeMerge(split.train)
     once = fold.users(split.validation.users)
     assert set(once.relations) == {(USER, "friend", USER), (USER, OF_USERS, OF_USERS)}
     assert fold.users(once) is once
@@ -96,7 +96,7 @@ def test_a_column_whose_values_something_else_touches_is_left_alone() -> None:
     data = wide()
     shared = Relation(ITEM, "worn by", "user column 0", torch.tensor([[0, 1], [0, 2]]))
     train = split_of(replace(data, relations=(*data.relations, shared))).train
-    folded = Folding(train).training(train)
+    folded = AttributeMerge(train).training(train)
     assert (USER, "user column 0", "user column 0") in folded.users.relations
     assert (ITEM, "worn by", "user column 0") in [relation.type for relation in folded.relations]
 

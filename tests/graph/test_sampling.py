@@ -45,8 +45,8 @@ def drawn_sets(source, row):
 
 
 @pytest.mark.parametrize("hide", [False, True])
-@pytest.mark.parametrize("fan_out", [None, 1, 3, 6])
-def test_drawn_edges_are_true_visible_distinct_and_not_too_many(hide, fan_out):
+@pytest.mark.parametrize("num_neighbors", [None, 1, 3, 6])
+def test_drawn_edges_are_true_visible_distinct_and_not_too_many(hide, num_neighbors):
     edge_index, adjacency = random_relation()
     kept = torch.rand(edge_index.shape[1], generator=generator(5)) < 0.7 if hide else None
     if kept is not None:
@@ -54,16 +54,16 @@ def test_drawn_edges_are_true_visible_distinct_and_not_too_many(hide, fan_out):
     true = neighbours(edge_index, kept)
     target = torch.tensor([6, 0, 3, 5])
     for seed in range(20):
-        source, row = sample_edges(adjacency, target, fan_out, generator(seed))
+        source, row = sample_edges(adjacency, target, num_neighbors, generator(seed))
         assert row.tolist() == sorted(row.tolist())
         drawn = drawn_sets(source, row)
         for place, node in enumerate(target.tolist()):
             assert len(drawn[place]) == len(set(drawn[place]))
             assert set(drawn[place]) <= true[node]
-            if fan_out is None or len(true[node]) <= fan_out:
+            if num_neighbors is None or len(true[node]) <= num_neighbors:
                 assert set(drawn[place]) == true[node]
             else:
-                assert 1 <= len(drawn[place]) <= fan_out
+                assert 1 <= len(drawn[place]) <= num_neighbors
 
 
 @pytest.mark.parametrize("hidden", [0, 6])
@@ -129,11 +129,11 @@ def small():
     return whole_graph(graph), encoder.plan(("user", "item"))
 
 
-@pytest.mark.parametrize("fan_out", [None, 2, {"interacts": 1, "rev_interacts": 2}])
-def test_blocks_hold_true_edges_and_begin_with_their_targets(small, fan_out):
+@pytest.mark.parametrize("num_neighbors", [None, 2, {"interacts": 1, "rev_interacts": 2}])
+def test_blocks_hold_true_edges_and_begin_with_their_targets(small, num_neighbors):
     whole, plan = small
     wanted = {"user": torch.tensor([7, 3]), "item": torch.tensor([0, 11, 5])}
-    nodes, blocks = sample_blocks(whole, plan, wanted, fan_out, generator())
+    nodes, blocks = sample_blocks(whole, plan, wanted, num_neighbors, generator())
     assert len(blocks) == 2
     assert blocks[-1].num_targets == {t: len(wanted.get(t, ())) for t in whole.num_targets}
     for node_type, index in nodes.items():
@@ -148,7 +148,7 @@ def test_blocks_hold_true_edges_and_begin_with_their_targets(small, fan_out):
             found = list(zip(s.tolist(), t.tolist(), strict=True))
             assert set(found) <= true
             assert len(set(found)) == len(found)
-            limit = fan_out.get(name) if isinstance(fan_out, dict) else fan_out
+            limit = num_neighbors.get(name) if isinstance(num_neighbors, dict) else num_neighbors
             reached = set(nodes[target][: adjacency.num_targets].tolist())
             assert set(t.tolist()) <= reached
             if limit is None:  # a relation that the mapping does not name is taken whole

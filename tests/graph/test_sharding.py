@@ -105,7 +105,7 @@ def test_losses_and_gradients_add_up_to_those_of_one_process(
     split = made_split()
     _, member = member_of(split)
     assert member.part.folding.needed == (most == 0)
-    config = FinetuneConfig(loss=loss, batch_users=7, negatives=5, cold_share=0.5)
+    config = FinetuneConfig(loss=loss, batch_users=7, negatives=5, history_dropout=0.5)
 
     def work() -> list[Tensor]:
         generator, found = torch.Generator().manual_seed(3), []
@@ -173,7 +173,7 @@ def test_drawn_edges_lead_to_own_users_and_the_processes_stay_in_step(tmp_path: 
     alone = {t: e for t, e in with_friends.items() if t != FRIEND}
     object.__setattr__(split.train.users, "relations", alone)
     object.__setattr__(split.validation.users, "relations", {t: split.validation.users.relations[t] for t in alone})
-    first, second = in_two(tmp_path, lambda: fitted(split, fan_out=4, dropout=0.2))
+    first, second = in_two(tmp_path, lambda: fitted(split, num_neighbors=4, dropout=0.2))
     assert first[0] == second[0]
     assert torch.equal(first[2], second[2])
     curve = [record["ndcg@10"] for record in first[0] if "ndcg@10" in record]
@@ -204,7 +204,7 @@ def test_what_would_be_wrong_is_refused(tmp_path: Path) -> None:
 def test_evaluation_that_is_dealt_out_gives_the_same_numbers(tmp_path: Path, metrics: Any) -> None:
     split = made_split()
     model, member = member_of(split)
-    member.remember()
+    member.precompute()
     config = EvaluateConfig(metrics=metrics, at=[5], batch_size=4)
 
     def work() -> Any:

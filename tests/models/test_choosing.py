@@ -14,7 +14,7 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.split import Split, UnseenUsers, make_split
 from gnnrec.training.ranking import FinetuneConfig
-from gnnrec.views import HeldOut, Training
+from gnnrec.views import TestSet, TrainingData
 
 SMALL = EncoderConfig(channels=8, layers=2)
 
@@ -24,11 +24,11 @@ def made_split(shuffled: bool = False) -> Split:
     return make_split(shuffle_attributes(data, 0) if shuffled else data, UnseenUsers(test=0.2, validation=0.2), 0)
 
 
-def cuts(split: Split) -> list[tuple[Training, HeldOut]]:
+def cuts(split: Split) -> list[tuple[TrainingData, TestSet]]:
     return [(split.train, split.validation), split.train.hold_out(torch.arange(20))]
 
 
-def untrained(parts: list[tuple[Training, HeldOut]]) -> list[Member]:
+def untrained(parts: list[tuple[TrainingData, TestSet]]) -> list[Member]:
     layer = GraphRecommender(encoder=SMALL).layer_class
     return [Member(Part.of(train, 8, 0), SMALL, layer, ("user", "item"), 0) for train, _ in parts]
 
@@ -40,7 +40,7 @@ def test_every_held_out_user_counts_the_same_whichever_cut_it_is_in() -> None:
     together = measured(members, held_out, 0)["ndcg@10"]
 
     class Alone:
-        scores_unseen_users, predicts_values = True, False
+        supports_cold_users, predicts_ratings = True, False
 
         def __init__(self, member: Member) -> None:
             self.score = lambda users: member.score(users, {})
@@ -58,7 +58,7 @@ def test_paths_get_a_share_where_they_help_and_none_where_nothing_is_to_be_known
         parts = cuts(made_split(shuffled))
         members = untrained(parts)
         for member in members:
-            member.remember()
+            member.precompute()
         chosen[shuffled] = choose_paths(members, [asked for _, asked in parts], "choose", 0)
     assert list(chosen[False]["shares"]) == [0]
     assert sum(chosen[False]["shares"][0].values()) >= 0.5
@@ -69,7 +69,7 @@ def test_with_known_items_the_penalty_that_is_best_by_itself_is_mixed() -> None:
     data = made(0, num_users=160, num_items=40)
     split = make_split(data, UnseenUsers(test=0.2, validation=0.3, support=2), 0)
     [member] = untrained([(split.train, split.validation)])
-    member.remember()
+    member.precompute()
     shares = choose_paths([member], [split.validation], "choose", 0)["shares"]
     assert list(shares) == [2]
     config = EvaluateConfig(metrics=["ndcg"], at=[10])

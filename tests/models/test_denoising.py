@@ -11,10 +11,10 @@ from gnnrec.data.synthetic import made
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRegression, penalty_of
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 
-def small() -> tuple[Training, Users]:
+def small() -> tuple[TrainingData, UserBatch]:
     """Training users with at most four of the first six items, so that all ways to hide them can be listed."""
     split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
     users = split.train.users
@@ -27,7 +27,7 @@ def small() -> tuple[Training, Users]:
     return replace(split.train, users=replace(users, items=items.take(few))), split.validation.users
 
 
-def by_enumeration(train: Training, asked: Users, shown: int, penalty: float) -> np.ndarray:
+def by_enumeration(train: TrainingData, asked: UserBatch, shown: int, penalty: float) -> np.ndarray:
     """[B, I], from the least squares problem with a row for each user and way to hide, weighted by its chance."""
     features = UserFeatures(train, friends=True, edge_weights="log", idf=True, normalise="length")
     history = train.users.history(train.num_items).double().numpy()
@@ -84,7 +84,7 @@ def test_of_too_many_users_some_are_drawn_by_the_seed(monkeypatch: pytest.Monkey
 def test_of_a_user_of_whom_nothing_is_known_it_expects_about_what_is_popular() -> None:
     split = make_split(made(0), UnseenUsers(test=0.2), 0)
     none = torch.empty(0, dtype=torch.int64)
-    nobody = Users(torch.tensor([-1]), Edges(none, none), {})
+    nobody = UserBatch(torch.tensor([-1]), Edges(none, none), {})
     expected = DenoisingRegression(split.train, 1, 1e6)(nobody)[0]  # items say nothing at such a penalty
     popular = split.train.popularity / split.train.num_users
     assert float(torch.corrcoef(torch.stack([expected, popular]))[0, 1]) > 0.8
@@ -95,8 +95,8 @@ def test_a_known_item_raises_the_items_of_the_users_who_chose_it() -> None:
     row = torch.arange(20).repeat_interleave(2)
     node = torch.tensor([0, 1] * 10 + [2, 3] * 10)
     split = make_split(made(0), UnseenUsers(test=0.2), 0)
-    train = replace(split.train, users=Users(torch.arange(20), Edges(row, node), {}))
-    asked = Users(torch.tensor([-1]), Edges(torch.tensor([0]), torch.tensor([0])), {})
+    train = replace(split.train, users=UserBatch(torch.arange(20), Edges(row, node), {}))
+    asked = UserBatch(torch.tensor([-1]), Edges(torch.tensor([0]), torch.tensor([0])), {})
     expected = DenoisingRegression(train, 1, 0.25)(asked)[0]
     assert expected[1] > 0.7
     assert expected[2:4].max() < 0.3

@@ -17,7 +17,7 @@ from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig, _drawn, _mates, _others, ogb_evaluator
 from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import Edges, Users
+from gnnrec.views import Edges, UserBatch
 
 GROUPS = 4
 SMALL = EncoderConfig(channels=16)
@@ -75,7 +75,7 @@ def test_other_layers_work_unchanged(layer: str, options: dict[str, Any]) -> Non
 def test_sampled_propagation_learns_as_well() -> None:
     split = made_split()
     finetune = FinetuneConfig(epochs=60, batch_users=64, learning_rate=0.02)
-    model = GraphRecommender(encoder=SMALL, pretrain=PretrainConfig(epochs=3), finetune=finetune, fan_out=5)
+    model = GraphRecommender(encoder=SMALL, pretrain=PretrainConfig(epochs=3), finetune=finetune, num_neighbors=5)
     model.fit(split.train, split.validation, 0)
     assert share_in_group(model, split) > 0.8
 
@@ -244,7 +244,7 @@ def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
     model = GraphRecommender(encoder=SMALL, pretrain=None, finetune=finetune)
     model.fit(split.train, None, 0)
     row, item = torch.arange(2).repeat_interleave(3), torch.tensor([1, 5, 9, 2, 6, 10])  # groups 1, 1, 1 and 2, 2, 2
-    top = model.score(Users(torch.tensor([-1, -1]), Edges(row, item, torch.full((6,), 4.0)), {})).topk(5).indices
+    top = model.score(UserBatch(torch.tensor([-1, -1]), Edges(row, item, torch.full((6,), 4.0)), {})).topk(5).indices
     assert (top[0] % GROUPS == 1).float().mean() > 0.7
     assert (top[1] % GROUPS == 2).float().mean() > 0.7
 

@@ -11,13 +11,13 @@ from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.member import Member, Part, by_stage
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Users
+from gnnrec.views import Edges, UserBatch
 
 
-def known(*counts: int) -> Users:
+def known(*counts: int) -> UserBatch:
     row = torch.tensor([user for user, count in enumerate(counts) for _ in range(count)], dtype=torch.int64)
     place = torch.tensor([item for count in counts for item in range(count)], dtype=torch.int64)
-    return Users(torch.arange(len(counts)), Edges(row, place), {})
+    return UserBatch(torch.arange(len(counts)), Edges(row, place), {})
 
 
 def test_users_stand_at_the_highest_stage_that_they_reach() -> None:
@@ -32,9 +32,9 @@ def test_each_user_gets_the_shares_of_its_stage() -> None:
     config = EncoderConfig(channels=8)
     layer = GraphRecommender(encoder=config).layer_class
     member = Member(Part.of(split.train, 8, 0), config, layer, ("user", "item"), 0)
-    member.remember()
+    member.precompute()
     users = split.validation.users
-    cold = Users(users.index, users.items.take(users.items.row % 2 == 0), users.relations)  # every second one
+    cold = UserBatch(users.index, users.items.take(users.items.row % 2 == 0), users.relations)  # every second one
     alone = member.score(cold, {})
     score = member.score(cold, {0: {"friend": 0.4}, 1: {SIMILAR: 0.5, "club": 0.0}})
     friends, similar = member.choices(cold, ["friend", SIMILAR])
@@ -50,7 +50,7 @@ def test_the_denoising_regression_is_fitted_to_what_is_known_at_a_stage() -> Non
     config = EncoderConfig(channels=8)
     layer = GraphRecommender(encoder=config).layer_class
     member = Member(Part.of(split.train, 8, 0), config, layer, ("user", "item"), 0)
-    member.remember()
+    member.precompute()
     users = split.validation.users
     of_two = DenoisingRegression(split.train, 2, 4.0)(users)
     found = member.choices(users, [SIMILAR, "denoising@4"], 2)

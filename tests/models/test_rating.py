@@ -24,7 +24,7 @@ from gnnrec.views import Edges, reverse
 from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 SMALL = EncoderConfig(channels=16, layers=2, dropout=0.1)
-QUICK = RatingFinetuneConfig(epochs=30, batch_users=16, averaging=0.0, quiet=0.0)
+QUICK = RatingFinetuneConfig(epochs=30, batch_users=16, ema_decay=0.0, quiet=0.0)
 NO_EFFECTS = {"encoder": 1.0, "effects": 0.0}
 
 

@@ -17,20 +17,22 @@ from gnnrec.models.rating_points import Point, median_cuts, rating_of_gain, spac
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.training.rating import RatingFinetuneConfig
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 NONE = torch.empty(0, dtype=torch.int64)
-STRANGER = Users(torch.tensor([-1]), Edges(NONE, NONE), {})
+STRANGER = UserBatch(torch.tensor([-1]), Edges(NONE, NONE), {})
 GRAPH = {
     "encoder": EncoderConfig(channels=8, layers=1, dropout=0.0),
-    "finetune": RatingFinetuneConfig(epochs=3, batch_users=32, averaging=0.0),
+    "finetune": RatingFinetuneConfig(epochs=3, batch_users=32, ema_decay=0.0),
 }
 
 
-def rated(user: list[int], item: list[int], value: list[float]) -> Training:
-    users = Users(torch.arange(max(user) + 1), Edges(torch.tensor(user), torch.tensor(item), torch.tensor(value)), {})
+def rated(user: list[int], item: list[int], value: list[float]) -> TrainingData:
+    users = UserBatch(
+        torch.arange(max(user) + 1), Edges(torch.tensor(user), torch.tensor(item), torch.tensor(value)), {}
+    )
     items = max(item) + 1
-    return Training(users, {"item": pd.Index(range(items))}, (), {}, torch.ones(items, dtype=torch.bool))
+    return TrainingData(users, {"item": pd.Index(range(items))}, (), {}, torch.ones(items, dtype=torch.bool))
 
 
 def test_cuts_by_hand() -> None:
@@ -109,7 +111,7 @@ def test_a_model_of_gains_is_one_of_means_of_ratings_spaced_like_gains(model, pr
     direct = model(predict=predict)
     direct.fit(split.train, None, 0)
 
-    def moved(users: Users) -> Users:
+    def moved(users: UserBatch) -> UserBatch:
         weight = users.items.weight
         if weight is None or predict == "mean":
             return users

@@ -12,7 +12,7 @@ from gnnrec.graph.build import attach, build_graph, node_counts
 from gnnrec.nn.conv import AttributeAttention
 from gnnrec.nn.encoder import Encoder, EncoderConfig, convolve
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import INTERACTS, Edges, Relation, Users, reverse
+from gnnrec.views import INTERACTS, Edges, Relation, UserBatch, reverse
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 FRIEND = ("user", "friend", "user")
@@ -100,7 +100,7 @@ class TestAttach:
         split = whole_split()
         graph = build_graph(split.train)
         nothing = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
-        nobody = Users(torch.tensor([-1]), nothing, {})  # not even an empty list of edges for each relation
+        nobody = UserBatch(torch.tensor([-1]), nothing, {})  # not even an empty list of edges for each relation
         encoder = encoder_of(graph, layers=layers)
         every = encoder([whole_graph(attach(graph, nobody))] * layers)
         attached = encoder.attach(encoder.states(whole_graph(graph)), nobody)

@@ -64,9 +64,9 @@ def test_whole_graph_and_full_fan_out_give_the_same_values_and_gradients(layer, 
     block = hidden(data, block) if hide else block
     wanted = WANTED | {"club": torch.tensor([2]), "category": torch.tensor([3, 1])}
     whole, expected = values_and_gradients(encoder, block, wanted)
-    some, found = values_and_gradients(encoder, block, wanted, sampled=True, fan_out=None)
+    some, found = values_and_gradients(encoder, block, wanted, sampled=True, num_neighbors=None)
     more, found_more = values_and_gradients(
-        encoder, block, wanted, sampled=True, fan_out=100, generator=torch.Generator().manual_seed(0)
+        encoder, block, wanted, sampled=True, num_neighbors=100, generator=torch.Generator().manual_seed(0)
     )
     assert any(gradient.abs().sum() > 0 for gradient in expected.values())
     for x, gradients in ((some, found), (more, found_more)):
@@ -138,7 +138,7 @@ def test_the_mean_that_a_user_hears_of_drawn_items_is_unbiased():
     with torch.no_grad():
         expected = vectors(encoder, block, {"user": index})["user"]
         draws = [
-            vectors(encoder, block, {"user": index}, sampled=True, fan_out=2, generator=generator)["user"]
+            vectors(encoder, block, {"user": index}, sampled=True, num_neighbors=2, generator=generator)["user"]
             for _ in range(2_000)
         ]
     assert (draws[0] - expected).abs().max() > 0.05  # one draw is not the whole
@@ -151,7 +151,7 @@ def test_with_a_fan_out_only_the_generator_decides():
 
     def draw(seed):
         generator = torch.Generator().manual_seed(seed)
-        return vectors(encoder, block, WANTED, sampled=True, fan_out=1, generator=generator)["user"]
+        return vectors(encoder, block, WANTED, sampled=True, num_neighbors=1, generator=generator)["user"]
 
     assert torch.equal(draw(0), draw(0))
     assert not torch.equal(draw(0), draw(1))

@@ -14,7 +14,7 @@ from gnnrec.experiment.run import choosing_users, fit_and_evaluate
 from gnnrec.models.baselines import NeighbourPopularity, Popularity
 from gnnrec.splits.kshot import reveal, reveal_each
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, HeldOut, Users
+from gnnrec.views import Edges, TestSet, UserBatch
 
 DATA = made(0, num_users=120)
 SHOTS = (0, 1, 2, 3)
@@ -30,8 +30,8 @@ def rows_and_nodes(edges: Edges) -> set[tuple[int, int]]:
 class LikesItsHistory:
     """Item i + 1 for everyone who has shown item i; knows nothing of others."""
 
-    scores_unseen_users = False
-    predicts_values = False
+    supports_cold_users = False
+    predicts_ratings = False
 
     def __init__(self):
         self.chosen = {}
@@ -45,10 +45,10 @@ class LikesItsHistory:
         return users.history(self.num_items).roll(1, dims=1).float()
 
 
-def by_hand() -> HeldOut:
+def by_hand() -> TestSet:
     # User 7 reveals items 3, 1, 0 in this order and is asked for 4; user 9 reveals 2, 0, 4 and is asked for 1.
     items = Edges(torch.tensor([0, 1, 1, 0, 1, 0]), torch.tensor([3, 2, 0, 1, 4, 0]), torch.arange(6).float())
-    return HeldOut(Users(torch.tensor([7, 9]), items, {}), Edges(torch.tensor([0, 1]), torch.tensor([4, 1])))
+    return TestSet(UserBatch(torch.tensor([7, 9]), items, {}), Edges(torch.tensor([0, 1]), torch.tensor([4, 1])))
 
 
 def test_the_first_items_are_shown_and_the_others_hidden() -> None:
@@ -99,7 +99,7 @@ def test_each_number_of_shots_is_measured_as_if_it_were_alone() -> None:
     alone = EvaluateConfig(metrics=["ndcg", "mrr", "coverage"], at=[3])
 
     class WithHistory(LikesItsHistory):
-        scores_unseen_users = True
+        supports_cold_users = True
 
     model = WithHistory()
     model.fit(SPLIT.full, None, 0)
@@ -142,7 +142,7 @@ def test_what_is_hidden_is_part_of_the_question() -> None:
     model = LikesItsHistory()
     model.num_items = 5
     hidden = reveal(by_hand(), 2)
-    shown = HeldOut(hidden.users, hidden.target)
+    shown = TestSet(hidden.users, hidden.target)
     checksums = {evaluate(model, case, everything, config, 0).checksum for case in (hidden, shown, by_hand())}
     assert len(checksums) == 3
 

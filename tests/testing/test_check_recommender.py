@@ -11,7 +11,7 @@ from torch import Tensor
 from gnnrec.errors import ConfigError
 from gnnrec.runtime import seeds
 from gnnrec.testing.recommender import assert_recommender, check_recommender
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 CLUB = ("user", "club", "club")
 FRIEND = ("user", "friend", "user")
@@ -20,14 +20,14 @@ FRIEND = ("user", "friend", "user")
 class Honest:
     """Counts what the training users of each club chose; `noise` is drawn from the seed."""
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
 
     def __init__(self, *, noise: float = 0.0) -> None:
         self.noise = noise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         club_of = torch.zeros(train.num_users, len(train.ids["club"]))
         club = train.users.relations[CLUB]
         club_of[club.row, club.node] = 1
@@ -35,45 +35,45 @@ class Honest:
         self.counts = club_of.T @ train.users.history(train.num_items).float()  # [A, I]
         self.counts += self.noise * torch.rand(self.counts.shape, generator=seeds.generator(seed, "noise"))
 
-    def club(self, users: Users) -> Tensor:
+    def club(self, users: UserBatch) -> Tensor:
         out = torch.zeros(len(users), len(self.counts))
         out[users.relations[CLUB].row, users.relations[CLUB].node] = 1
         return out
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return self.club(users) @ self.counts + self.popularity
 
 
 class BatchNormalised(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         scores = super().score(users)
         return scores - scores.mean(0, keepdim=True)
 
 
 class RowsSwapped(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return super().score(users)[torch.arange(len(users)).roll(1)]
 
 
 class PlaceInBatch(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return super().score(users) + torch.arange(len(users)).float()[:, None]
 
 
 class GlobalTorch(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.counts = self.counts + torch.rand(self.counts.shape)
 
 
 class GlobalNumpy(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.counts = self.counts + torch.from_numpy(np.random.rand(*self.counts.shape)).float()
 
 
 class GlobalPython(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.counts = self.counts + random.random() * torch.eye(*self.counts.shape)
 
@@ -81,50 +81,50 @@ class GlobalPython(Honest):
 class GlobalSeeded(Honest):
     """The same twice, but whoever draws from the global generator afterwards gets other numbers."""
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         torch.manual_seed(seed)
         self.counts = self.counts + torch.rand(self.counts.shape)
 
 
 class DrawsWhenScoring(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.generator = seeds.generator(seed, "score")
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         scores = super().score(users)
         return scores + torch.rand(scores.shape, generator=self.generator)
 
 
 class ChangesUsers(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         scores = super().score(users)
         users.relations[CLUB].node.zero_()
         return scores
 
 
 class ChangesPopularity(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         train.popularity.div_(train.popularity.max())
 
 
 class ChangesValidation(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         if validation is not None:
             validation.target.node.zero_()
 
 
 class MeanOfNothing(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         club = self.club(users)
         return club @ self.counts / club.sum(1, keepdim=True)
 
 
 class NeedsAttributes(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         club = users.relations[CLUB]
         return self.counts[club.node[club.row.argsort()]]
 
@@ -132,7 +132,7 @@ class NeedsAttributes(Honest):
 class MeanOfRatings(Honest):
     """Wrong for a user whose only value is 1: a division by its distance from 1."""
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         weight = users.items.weight
         if weight is not None and len(weight):
             return super().score(users) / (weight.min() - 1)
@@ -140,34 +140,34 @@ class MeanOfRatings(Honest):
 
 
 class LastEdgeWins(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         friend = torch.zeros(len(users))
         friend[users.relations[FRIEND].row] = users.relations[FRIEND].node.float()
         return super().score(users) + friend[:, None]
 
 
 class IndexAsFeature(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return super().score(users) + users.index[:, None].float()
 
 
 class Doubles(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return super().score(users).double()
 
 
 class CandidatesOnly(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return super().score(users)[:, :-1]
 
 
 class Ignores(Honest):
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return self.popularity.repeat(len(users), 1)
 
 
 class OrderOfTraining(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.counts = self.counts + train.users.history(train.num_items)[:1]
 
@@ -175,36 +175,36 @@ class OrderOfTraining(Honest):
 class FriendsByRow(Honest):
     """Legitimate: friends are rows of the training users, and renaming moves both."""
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.history = train.users.history(train.num_items).float()
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         friend = users.relations[FRIEND]
         return super().score(users).index_add(0, friend.row, self.history[friend.node])
 
 
 class ChoosesUnknownOption(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         self.chosen = {"epochs": 3} if validation is not None else {}
 
 
 class NeedsValidation(Honest):
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         assert validation is not None
         super().fit(train, validation, seed)
 
 
 class NoPredictsValues:
-    scores_unseen_users = True
+    supports_cold_users = True
 
     def __init__(self) -> None:
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None: ...
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None: ...
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         return torch.zeros(len(users), 40)
 
 

@@ -153,7 +153,7 @@ def test_the_average_of_the_weights_is_what_is_measured_and_kept() -> None:
             yield -module.weight.sum()
             last.append(module.weight.item())
 
-    train(module, losses, None, LoopConfig(epochs=4, learning_rate=0.1, averaging=0.9), "stage", 0, Tracker())
+    train(module, losses, None, LoopConfig(epochs=4, learning_rate=0.1, ema_decay=0.9), "stage", 0, Tracker())
     average = 0.0
     for step, weight in enumerate(last, start=1):
         average += (weight - average) * (1 - min(0.9, (1 + step) / (10 + step)))

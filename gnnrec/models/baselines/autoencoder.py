@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import Matrix, as_scores, histories
 from gnnrec.options.search_space import Choice, Log, SearchSpace
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 def item_weights(history: Matrix, regularization: float, dropout: float = 0.0) -> np.ndarray:
@@ -63,8 +63,8 @@ class EASE:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = False
-    predicts_values = False
+    supports_cold_users = False
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "regularization": Log(10, 10_000),
         "dropout": Choice((0.0, 0.5, 0.8, 0.9, 0.95, 0.98)),
@@ -82,7 +82,7 @@ class EASE:
         self.max_items = max_items
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves; nothing is chosen and nothing is drawn."""
         most_popular = np.argsort(-train.popularity.numpy(), kind="stable")
         self._items = np.sort(most_popular[: self.max_items])  # [M]
@@ -90,7 +90,7 @@ class EASE:
         self._weight = item_weights(history, self.regularization, self.dropout)  # [M, M]
         self._num_items = train.num_items
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where no item is known."""
         scores = np.zeros((len(users), self._num_items), dtype=np.float32)
         scores[:, self._items] = histories(users, self._num_items)[:, self._items].astype(np.float32) @ self._weight

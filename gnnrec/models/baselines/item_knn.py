@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import Matrix, as_scores, histories
 from gnnrec.options.search_space import Choice, SearchSpace
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 BLOCK = 512
 """Items whose similarities to all others are dense at once."""
@@ -33,8 +33,8 @@ class ItemKNN:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = False
-    predicts_values = False
+    supports_cold_users = False
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "neighbours": Choice((None, 20, 50, 100, 200, 500)),
         "shrinkage": Choice((0.0, 1.0, 3.0, 10.0, 30.0, 100.0)),
@@ -49,7 +49,7 @@ class ItemKNN:
         self.shrinkage = shrinkage
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts, a block of items at a time; nothing is chosen and nothing is drawn."""
         history = histories(train.users, train.num_items)
         by_item = sparse.csr_array(history.T)
@@ -66,7 +66,7 @@ class ItemKNN:
         self._similarity = sparse.csr_array(sparse.vstack(blocks))
         self._num_items = train.num_items
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, at least 0; all 0 for a user of whom no item is known."""
         return as_scores((histories(users, self._num_items) @ self._similarity).toarray())
 

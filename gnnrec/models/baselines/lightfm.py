@@ -22,7 +22,7 @@ from gnnrec.graph.matrices import (
 )
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace
 from gnnrec.runtime import seeds
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class LightFM:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
         "loss": Choice(("warp", "bpr")),
@@ -107,7 +107,7 @@ class LightFM:
         self.normalise: Normalise = normalise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Runs `epochs` epochs on one thread, or, with validation users, chooses how many and keeps the best.
 
         Raises:
@@ -157,7 +157,7 @@ class LightFM:
             self._state = best_state
             self.chosen = {"epochs": best_epoch}
 
-    def _features(self, users: Users) -> Matrix:
+    def _features(self, users: UserBatch) -> Matrix:
         """[B, A], or [B, A + U] where each training user has a vector of its own."""
         attributes = self._attributes(users)
         if not self.identity:
@@ -168,7 +168,7 @@ class LightFM:
         own = sparse.csr_array((np.ones(len(known)), (known, row[known])), shape=shape)
         return sparse.csr_array(sparse.hstack([attributes, own]))
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, of which only the order means something."""
         vectors = self._features(users) @ self._state.feature_vectors  # [B, D]
         return as_scores(vectors @ self._state.item_vectors.T + self._state.item_biases)

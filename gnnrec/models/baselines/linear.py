@@ -8,7 +8,7 @@ from gnnrec.graph.matrices import FEATURES, EdgeWeights, Matrix, Normalise, User
 from gnnrec.models.ridge import RidgeMap, as_matrix
 from gnnrec.options.search_space import Choice, Log, SearchSpace
 from gnnrec.runtime import seeds
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class AttributeLinear:
@@ -34,8 +34,8 @@ class AttributeLinear:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "regularization": Log(0.1, 1000),
         "rank": Choice((None, 50, 200)),
@@ -66,7 +66,7 @@ class AttributeLinear:
         self.normalise: Normalise = normalise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves; nothing is chosen. The seed starts the randomised decomposition that `rank` asks for."""
         self._features = UserFeatures(
             train,
@@ -88,6 +88,6 @@ class AttributeLinear:
     def _reduced(self, features: Matrix) -> Matrix:
         return features if self._directions is None else as_matrix(features @ self._directions)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, the expected interaction: mostly in [0, 1], but nothing keeps it there."""
         return as_scores(self._map(self._reduced(self._features(users))))

@@ -16,7 +16,7 @@ from gnnrec.graph.matrices import (
     training_rows,
 )
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Uniform
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class NeighbourPopularity:
@@ -47,8 +47,8 @@ class NeighbourPopularity:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "friends": Uniform(0, 1),
         "attributes": Uniform(0, 1),
@@ -89,7 +89,7 @@ class NeighbourPopularity:
         self.neighbours = neighbours
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps the training users' histories and attribute values; nothing is chosen and nothing is drawn."""
         self._train = train
         self._features = UserFeatures(
@@ -99,7 +99,7 @@ class NeighbourPopularity:
         self._histories = histories(train.users, train.num_items)  # [U, I]
         self._popularity = _to_largest(train.popularity.numpy().astype(np.float64)[None])  # [1, I]
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32 in [0, friends + attributes + popularity]."""
         scores = np.repeat(self.popularity * self._popularity, len(users), axis=0)
         if self.friends > 0:
@@ -109,7 +109,7 @@ class NeighbourPopularity:
             scores += self.attributes * _to_largest((self._histories.T @ self._similarity(users)).T)
         return as_scores(scores)
 
-    def _similarity(self, users: Users) -> np.ndarray:
+    def _similarity(self, users: UserBatch) -> np.ndarray:
         """[U, B] float64, similarity ** power to each training user; 0 to oneself and beyond the nearest."""
         # Most users have a value in common, so a dense product takes a fifth of the time of a sparse one.
         similarity = self._known @ self._features(users).toarray().T
@@ -146,8 +146,8 @@ class AttributeKNN:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "k": Integer(10, 1000, log=True),
         "idf": FEATURES["idf"],
@@ -162,13 +162,13 @@ class AttributeKNN:
         self.edge_weights: EdgeWeights = edge_weights
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps the training users' histories and attribute values; nothing is chosen and nothing is drawn."""
         self._model = NeighbourPopularity(
             friends=0, attributes=1, power=1, neighbours=self.k, idf=self.idf, edge_weights=self.edge_weights
         )
         self._model.fit(train, validation, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, at least 0."""
         return self._model.score(users)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class Popularity:
@@ -15,17 +15,17 @@ class Popularity:
     Shapes: users B -> scores [B, I], all rows alike.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
 
     def __init__(self) -> None:
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Takes the counts of the training users; nothing is chosen and nothing is drawn."""
         self._popularity = train.popularity
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, the counts."""
         return self._popularity.repeat(len(users), 1)
 
@@ -40,16 +40,16 @@ class Random:
     Shapes: users B -> scores [B, I], all zero.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
 
     def __init__(self) -> None:
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Learns how many items there are."""
         self._num_items = train.num_items
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, all zero."""
         return torch.zeros(len(users), self._num_items)

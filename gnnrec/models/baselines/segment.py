@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import FEATURES, EdgeWeights, Normalise, UserFeatures, as_scores, histories
 from gnnrec.options.search_space import Log, SearchSpace, Uniform
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class SegmentPopularity:
@@ -36,8 +36,8 @@ class SegmentPopularity:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "shrinkage": Log(10, 10_000),
         "strength": Uniform(0.1, 1.5),
@@ -66,7 +66,7 @@ class SegmentPopularity:
         self.normalise = normalise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts; nothing is chosen and nothing is drawn."""
         self._features = UserFeatures(
             train,
@@ -83,6 +83,6 @@ class SegmentPopularity:
         # (n + s p) / (s p) = 1 + n / (s p): zero counts stay zero entries.
         self._gain = sparse.csr_array(counts.multiply(1 / (self.shrinkage * share)).log1p())
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, logarithms up to a term that is the same for all items of a user."""
         return as_scores(self._log_share + self.strength * (self._features(users) @ self._gain).toarray())

@@ -24,7 +24,7 @@ from gnnrec.models.baselines import (
 from gnnrec.recommender import Recommender
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.split import TEST, FromFile, Split, UnseenUsers, make_split
-from gnnrec.views import Edges, HeldOut, Users
+from gnnrec.views import Edges, TestSet, UserBatch
 
 FOLDER = os.environ.get("GNNREC_DATA")
 pytestmark = [
@@ -127,8 +127,8 @@ def test_movielens_1m_ranking() -> None:
 def test_rent_the_runway_ranking() -> None:
     split = opened(make_split(load(NamedData(source="renttherunway")), UnseenUsers(folds=5, seed=0), 0))
     first = torch.arange(6000)
-    target = Users(split.test.users.index, split.test.target, {}).take(first).items
-    asked = HeldOut(split.test.users.take(first), target)
+    target = UserBatch(split.test.users.index, split.test.target, {}).take(first).items
+    asked = TestSet(split.test.users.take(first), target)
     config = EvaluateConfig(metrics=["ndcg"], at=[10])
     for model, wanted in ((Popularity(), 0.0567), (SegmentPopularity(shrinkage=1000.0, strength=0.5), 0.0690)):
         model.fit(split.full, None, 0)
@@ -162,7 +162,7 @@ def test_movielens_100k_after_some_items(model: Any, wanted: tuple[float | None,
             target = Edges(
                 torch.cat([shown.target.row, shown.hidden.row]), torch.cat([shown.target.node, shown.hidden.node])
             )
-            asked = HeldOut(shown.users, target)
+            asked = TestSet(shown.users, target)
             value = evaluate(model, asked, split.full.candidates, config, fold).metrics["ndcg@10"]
             got[fold, place] = np.nan if value is None else value
     for value, number in zip(got.mean(axis=0), wanted, strict=True):

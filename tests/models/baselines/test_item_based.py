@@ -14,7 +14,7 @@ from gnnrec.models.baselines import EASE, ItemKNN
 from gnnrec.models.baselines.autoencoder import item_weights
 from gnnrec.models.baselines.factorization.fold_in import BPRFoldIn
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 SPLIT = make_split(made(1, num_users=80), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
 TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
@@ -22,17 +22,17 @@ HISTORY = histories(TRAIN.users, TRAIN.num_items).toarray()
 ASKED = histories(UNSEEN, TRAIN.num_items).toarray()
 
 
-def with_histories(rows: list[list[int]], num_items: int) -> tuple[Training, Users]:
+def with_histories(rows: list[list[int]], num_items: int) -> tuple[TrainingData, UserBatch]:
     """Training users with these items, and one user who is asked about, with item 0 known."""
     row = torch.tensor([u for u, items in enumerate(rows) for _ in items])
     node = torch.tensor([item for items in rows for item in items])
-    users = Users(torch.arange(len(rows)), Edges(row, node), {})
+    users = UserBatch(torch.arange(len(rows)), Edges(row, node), {})
     items = TRAIN.ids["item"][:num_items]
-    train = Training(users, {"item": items}, (), {}, torch.ones(num_items, dtype=torch.bool))
-    return train, Users(torch.tensor([99]), Edges(torch.tensor([0]), torch.tensor([0])), {})
+    train = TrainingData(users, {"item": items}, (), {}, torch.ones(num_items, dtype=torch.bool))
+    return train, UserBatch(torch.tensor([99]), Edges(torch.tensor([0]), torch.tensor([0])), {})
 
 
-def fitted(model: Any, train: Training = TRAIN) -> Any:
+def fitted(model: Any, train: TrainingData = TRAIN) -> Any:
     model.fit(train, None, 0)
     return model
 
@@ -113,7 +113,7 @@ def test_ease_gives_weights_to_the_most_popular_items_alone() -> None:
 def test_without_known_items_every_score_is_zero_and_both_say_so() -> None:
     nobody = replace(UNSEEN, items=UNSEEN.items.take(torch.empty(0, dtype=torch.int64)))
     for model in (ItemKNN(), EASE()):
-        assert not model.scores_unseen_users
+        assert not model.supports_cold_users
         assert not fitted(model).score(nobody).any()
 
 
@@ -134,7 +134,7 @@ def test_bpr_fold_in_takes_the_mean_step_over_the_negatives() -> None:
     # are item 1 and item 0 itself, which is known and therefore none. margin to item 1: 0, so doubt 1/2; over both
     # draws 1/4; the gradient is 1/4 * (1 - (-1)) - 0.1 * 0 = 1/2, the step 0.2: w = 0.1.
     item = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
-    known = histories(Users(torch.tensor([5]), Edges(torch.tensor([0]), torch.tensor([0])), {}), 3)
+    known = histories(UserBatch(torch.tensor([5]), Edges(torch.tensor([0]), torch.tensor([0])), {}), 3)
     start = np.array([[0.0, 1.0]])
     one = BPRFoldIn(item, np.array([1, 0]), learning_rate=0.2, regularization=0.1, passes=1)(start, known)
     assert one.tolist() == [[pytest.approx(0.1), 1.0]]
@@ -149,7 +149,7 @@ def test_bpr_fold_in_takes_no_known_item_for_a_negative() -> None:
     # two items is twice the learning rate.
     item = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
     edges = Edges(torch.tensor([0, 0]), torch.tensor([0, 1]))
-    known = histories(Users(torch.tensor([5]), edges, {}), 3)
+    known = histories(UserBatch(torch.tensor([5]), edges, {}), 3)
     fold_in = BPRFoldIn(item, np.array([1, 2]), learning_rate=0.2, regularization=0.1, passes=1)
     gradient = (0.5 / 2 * 1 + 1 / (1 + np.exp(1)) / 2 * 2) / 2 - 0.1
     assert fold_in(np.array([[1.0, 1.0]]), known)[0, 0] == pytest.approx(1 + 0.4 * gradient)
@@ -158,7 +158,7 @@ def test_bpr_fold_in_takes_no_known_item_for_a_negative() -> None:
 def test_bpr_fold_in_never_overshoots_and_ends_at_the_minimum() -> None:
     random = np.random.default_rng(0)
     item = np.concatenate([random.normal(size=(20, 4)) * 5, random.normal(size=(20, 1))], axis=1)
-    known = histories(Users(torch.tensor([5]), Edges(torch.zeros(6, dtype=torch.int64), torch.arange(6)), {}), 20)
+    known = histories(UserBatch(torch.tensor([5]), Edges(torch.zeros(6, dtype=torch.int64), torch.arange(6)), {}), 20)
     negatives = np.arange(6, 20)
 
     def loss(vector: np.ndarray) -> float:

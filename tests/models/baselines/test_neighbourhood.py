@@ -10,7 +10,7 @@ import torch
 from gnnrec.data.synthetic import made
 from gnnrec.models.baselines import AttributeKNN, NeighbourPopularity
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 TAG, FRIEND = ("user", "tag", "tag"), ("user", "friend", "user")
 
@@ -21,8 +21,8 @@ def edges(*pairs: tuple[int, int]) -> Edges:
 
 # Users 0, 1, 2 chose item 0, items 0 and 1, item 2; their tags are {0}, {0, 1}, {2}. The one who is asked about has
 # the tags {0, 1} and the friends 1 and 2.
-TRAIN = Training(
-    Users(
+TRAIN = TrainingData(
+    UserBatch(
         torch.arange(3),
         edges((0, 0), (1, 0), (1, 1), (2, 2)),
         {TAG: edges((0, 0), (1, 0), (1, 1), (2, 2)), FRIEND: edges()},
@@ -32,11 +32,11 @@ TRAIN = Training(
     {},
     torch.tensor([True, True, True, False]),
 )
-ASKED = Users(torch.tensor([9]), edges(), {TAG: edges((0, 0), (0, 1)), FRIEND: edges((0, 1), (0, 2))})
+ASKED = UserBatch(torch.tensor([9]), edges(), {TAG: edges((0, 0), (0, 1)), FRIEND: edges((0, 1), (0, 2))})
 PLAIN = {"idf": False, "edge_weights": "ignore", "popularity": 1e-6}
 
 
-def score(model: NeighbourPopularity | AttributeKNN, users: Users = ASKED) -> list[float]:
+def score(model: NeighbourPopularity | AttributeKNN, users: UserBatch = ASKED) -> list[float]:
     model.fit(TRAIN, None, 0)
     return model.score(users)[0].tolist()
 
@@ -63,7 +63,7 @@ def test_a_mix_adds_the_parts_each_scaled_to_its_largest() -> None:
 
 
 def test_a_user_without_neighbours_gets_popularity() -> None:
-    nobody = Users(torch.tensor([-1]), edges(), {TAG: edges(), FRIEND: edges()})
+    nobody = UserBatch(torch.tensor([-1]), edges(), {TAG: edges(), FRIEND: edges()})
     got = score(NeighbourPopularity(popularity=0.1), nobody)
     assert got == pytest.approx([0.1, 0.05, 0.05, 0])
 
@@ -79,7 +79,7 @@ def test_nobody_is_its_own_neighbour() -> None:
 def test_the_nearest_and_those_as_near_count() -> None:
     # k = 1: only user 1. With the tag {0} alone, k = 1 is user 0; with {2} k = 2 has only user 2 above 0.
     assert score(AttributeKNN(k=1)) == pytest.approx([1, 1, 0, 0], abs=1e-3)
-    both = Users(torch.tensor([9]), edges(), {TAG: edges((0, 0), (0, 2))})
+    both = UserBatch(torch.tensor([9]), edges(), {TAG: edges((0, 0), (0, 2))})
     # Cosines with {0, 2}: user 0 .7071, user 1 .5, user 2 .7071: the first and the third tie, so k = 1 has both.
     assert score(AttributeKNN(k=1), both) == pytest.approx([1, 0, 1, 0], abs=1e-3)
 
@@ -91,7 +91,7 @@ def test_attribute_knn_equals_a_loop() -> None:
     model.fit(train, None, 0)
     got = model.score(asked)
 
-    def values(users: Users, row: int) -> set[tuple[str, int]]:
+    def values(users: UserBatch, row: int) -> set[tuple[str, int]]:
         edges = {t[1]: users.relations[t] for t in train.attribute_types}
         return {(name, int(node)) for name, e in edges.items() for node in e.node[e.row == row]}
 

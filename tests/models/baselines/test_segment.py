@@ -8,18 +8,18 @@ import torch
 from gnnrec.data.synthetic import made
 from gnnrec.models.baselines import SegmentPopularity
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 
 def test_by_hand() -> None:
     # Users 0 and 1 have value 0; user 0 chose items 0 and 1, user 1 item 0, user 2 (no value) item 1.
-    users = Users(
+    users = UserBatch(
         torch.arange(3),
         Edges(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 1])),
         {("user", "club", "club"): Edges(torch.tensor([0, 1]), torch.tensor([0, 0]))},
     )
     ids = {"item": pd.Index(["a", "b"]), "club": pd.Index(["x"])}
-    train = Training(users, ids, (), {}, torch.tensor([True, True]))
+    train = TrainingData(users, ids, (), {}, torch.tensor([True, True]))
     model = SegmentPopularity(shrinkage=2.0, strength=1.0)
     model.fit(train, None, 0)
     scores = model.score(users)

@@ -15,7 +15,7 @@ from gnnrec.models.baselines.factorization.cold import (
     fit_library,
 )
 from gnnrec.options.search_space import Integer, Log, SearchSpace
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class ALS:
@@ -48,7 +48,7 @@ class ALS:
         ValueError: an option is out of its range.
     """
 
-    predicts_values = False
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "factors": Integer(8, 128, log=True),
         "regularization": Log(1e-3, 100),
@@ -76,7 +76,7 @@ class ALS:
         for name, number in (("regularization", regularization), ("cold_weight", cold_weight)):
             if not number >= 0:
                 raise ValueError(f"{name} must be at least 0, got {number}")
-        self.scores_unseen_users = cold != "none"
+        self.supports_cold_users = cold != "none"
         self.cold = cold
         self.cold_weight = cold_weight
         self.factors = factors
@@ -90,7 +90,7 @@ class ALS:
         self.normalise: Normalise = normalise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, starting from vectors drawn from the seed; nothing is chosen.
 
         Raises:
@@ -108,7 +108,7 @@ class ALS:
         )
         self._cold_vectors = ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D]
         known = as_csr_matrix(histories(users, len(self._model.item_factors)))

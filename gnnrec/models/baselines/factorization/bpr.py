@@ -17,7 +17,7 @@ from gnnrec.models.baselines.factorization.cold import (
 from gnnrec.models.baselines.factorization.fold_in import NEGATIVES, BPRFoldIn
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, conditional
 from gnnrec.runtime import seeds
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class BPR:
@@ -56,7 +56,7 @@ class BPR:
         ValueError: an option is out of its range.
     """
 
-    predicts_values = False
+    predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "factors": Integer(8, 128, log=True),
         "learning_rate": Log(0.01, 0.3),
@@ -88,7 +88,7 @@ class BPR:
         for name, number in (("regularization", regularization), ("popularity", popularity)):
             if not number >= 0:
                 raise ValueError(f"{name} must be at least 0, got {number}")
-        self.scores_unseen_users = cold != "none"
+        self.supports_cold_users = cold != "none"
         self.cold = cold
         self.factors = factors
         self.learning_rate = learning_rate
@@ -103,7 +103,7 @@ class BPR:
         self.normalise: Normalise = normalise
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, drawing vectors and negatives from the seed; nothing is chosen.
 
         Raises:
@@ -129,7 +129,7 @@ class BPR:
         )
         self._cold_vectors = ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, of which only the order means something; the part of popularity where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D + 1]
         row = training_rows(users, self._train)

@@ -9,7 +9,7 @@ from gnnrec.graph.matrices import FEATURES, UserFeatures, as_csr_matrix, histori
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.options.search_space import Log, SearchSpace, conditional
 from gnnrec.runtime import seeds
-from gnnrec.views import Training, Users
+from gnnrec.views import TrainingData, UserBatch
 
 Cold = Literal["none", "mean", "attribute_map"]
 """The vector of a user without one of its own: none, so that unseen users cannot be scored; the mean of the training
@@ -27,7 +27,7 @@ class ColdVectors:
     """
 
     def __init__(
-        self, cold: Cold, train: Training, vectors: np.ndarray, features: UserFeatures, regularization: float
+        self, cold: Cold, train: TrainingData, vectors: np.ndarray, features: UserFeatures, regularization: float
     ) -> None:
         self.learned = np.bincount(train.users.items.row.numpy(), minlength=train.num_users) > 0
         self.mean = vectors[self.learned].mean(axis=0)
@@ -38,14 +38,16 @@ class ColdVectors:
             row = np.flatnonzero(self.learned)
             self._map = RidgeMap(features(train.users)[row], vectors[row].astype(np.float64), regularization)
 
-    def __call__(self, users: Users) -> np.ndarray:
+    def __call__(self, users: UserBatch) -> np.ndarray:
         """[B, D] float64, one vector per user, whether or not it has one of its own."""
         if self._map is None:
             return np.repeat(self._cold[None].astype(np.float64), len(users), axis=0)
         return self._map(self._features(users))
 
 
-def fit_library(module: Literal["als", "bpr"], name: str, options: dict[str, Any], train: Training, seed: int) -> Any:
+def fit_library(
+    module: Literal["als", "bpr"], name: str, options: dict[str, Any], train: TrainingData, seed: int
+) -> Any:
     """A fitted model of implicit. One thread: with several, two runs of BPR differ.
 
     Raises:

@@ -11,7 +11,7 @@ from gnnrec.graph.matrices import Matrix, UserFeatures, as_scores, training_rows
 from gnnrec.models.rating_effects import fit_biases, item_features, known_user_bias, ratings_of, value_effects
 from gnnrec.models.rating_points import Predict, fit_point
 from gnnrec.options.search_space import Log, SearchSpace, Uniform
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 _BIASES: SearchSpace = {"item_shrinkage": Log(0.1, 100), "user_shrinkage": Log(0.1, 100)}
 
@@ -22,7 +22,7 @@ class _OnBiases:
     An unseen user's bias is the mean of the training users'; where some ratings are known, it is shrunk to that.
     """
 
-    def __init__(self, train: Training, item_shrinkage: float, user_shrinkage: float) -> None:
+    def __init__(self, train: TrainingData, item_shrinkage: float, user_shrinkage: float) -> None:
         ratings = ratings_of(train)
         biases = fit_biases(ratings, user_shrinkage, item_shrinkage)
         self.ratings = ratings
@@ -31,7 +31,7 @@ class _OnBiases:
         self._expected = biases.mean_user
         self._user_shrinkage = user_shrinkage
 
-    def plus(self, users: Users, effect: np.ndarray) -> np.ndarray:
+    def plus(self, users: UserBatch, effect: np.ndarray) -> np.ndarray:
         """[B, I] float64, biases and the effect ([B, I]) together, within the range of the training values."""
         expected = np.full(len(users), self._expected)
         bias = known_user_bias(users.items, self._item_value, expected, self._user_shrinkage)
@@ -61,8 +61,8 @@ class SegmentItemMean:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {"shrinkage": Log(10, 1000), "strength": Uniform(0.1, 1.5), **_BIASES}
 
     def __init__(
@@ -85,7 +85,7 @@ class SegmentItemMean:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
@@ -94,17 +94,17 @@ class SegmentItemMean:
         """
         self._point = fit_point(self.predict, self._fit, self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, within the range of the training values."""
         return as_scores(self._point.read(self._means(self._point.known(users))))
 
-    def _fit(self, train: Training) -> None:
+    def _fit(self, train: TrainingData) -> None:
         self._base = _OnBiases(train, self.item_shrinkage, self.user_shrinkage)
         self._features = UserFeatures(train, attributes=self.attributes)
         known = self._features(train.users)
         self._effects = value_effects(known, self._base.ratings, self._base.residual, self.shrinkage)  # [A, I]
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         return self._base.plus(users, self.strength * (self._features(users) @ self._effects).toarray())
 
 
@@ -132,8 +132,8 @@ class AttributeKNNRatings:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {"power": Uniform(1, 8), "shrinkage": Log(1, 300), **_BIASES}
 
     def __init__(
@@ -156,7 +156,7 @@ class AttributeKNNRatings:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps residuals and attribute values of the training users; nothing is chosen.
 
         Nothing is drawn but the folds of a median.
@@ -166,11 +166,11 @@ class AttributeKNNRatings:
         """
         self._point = fit_point(self.predict, self._fit, self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, within the range of the training values."""
         return as_scores(self._point.read(self._means(self._point.known(users))))
 
-    def _fit(self, train: Training) -> None:
+    def _fit(self, train: TrainingData) -> None:
         self._train = train
         self._base = _OnBiases(train, self.item_shrinkage, self.user_shrinkage)
         self._features = UserFeatures(train, idf=self.idf, normalise="length")
@@ -178,7 +178,7 @@ class AttributeKNNRatings:
         self._residual = self._base.ratings.matrix(self._base.residual)  # [U, I]
         self._rated = self._base.ratings.matrix(np.ones(len(self._base.residual)))
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         similarity = (self._features(users) @ self._known.T).toarray() ** self.power  # [B, U]
         own = training_rows(users, self._train)
         similarity[np.flatnonzero(own >= 0), own[own >= 0]] = 0
@@ -204,8 +204,8 @@ class BilinearRatings:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {"regularization": Log(10, 10_000), **_BIASES}
 
     def __init__(
@@ -224,7 +224,7 @@ class BilinearRatings:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
@@ -233,11 +233,11 @@ class BilinearRatings:
         """
         self._point = fit_point(self.predict, self._fit, self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, within the range of the training values."""
         return as_scores(self._point.read(self._means(self._point.known(users))))
 
-    def _fit(self, train: Training) -> None:
+    def _fit(self, train: TrainingData) -> None:
         item = item_features(train)
         if item.nnz == 0:
             raise ConfigError("model: BilinearRatings needs attributes of items; choose SegmentItemMean for this data")
@@ -268,7 +268,7 @@ class BilinearRatings:
         solution, _ = sparse.linalg.cg(operator, adjoint(self._base.residual), rtol=1e-6, maxiter=200)
         return np.asarray(solution.reshape(shape))
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         return self._base.plus(users, self._features(users) @ self._effects - self._mean @ self._effects)
 
 

@@ -17,7 +17,7 @@ from gnnrec.models.rating_effects import (
 from gnnrec.models.rating_points import Predict, fit_point
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.options.search_space import Log, SearchSpace
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class GlobalMean:
@@ -27,13 +27,13 @@ class GlobalMean:
     Shapes: users B -> values [B, I], all alike.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
 
     def __init__(self) -> None:
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen and nothing is drawn.
 
         Raises:
@@ -42,7 +42,7 @@ class GlobalMean:
         self._mean = float(ratings_of(train).value.mean())
         self._num_items = train.num_items
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, on the scale of the values."""
         return as_scores(np.full((len(users), self._num_items), self._mean))
 
@@ -63,8 +63,8 @@ class ItemMean:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {"shrinkage": Log(0.1, 100)}
 
     def __init__(self, *, shrinkage: float = 2.0, predict: Predict = "mean") -> None:
@@ -74,7 +74,7 @@ class ItemMean:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
 
         Raises:
@@ -82,16 +82,16 @@ class ItemMean:
         """
         self._point = fit_point(self.predict, self._fit, self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, on the scale of the values."""
         return as_scores(self._point.read(self._means(users)))
 
-    def _fit(self, train: Training) -> None:
+    def _fit(self, train: TrainingData) -> None:
         ratings = ratings_of(train)
         mean = ratings.value.mean()
         self._item_value = mean + shrunk_mean(ratings.item, ratings.value - mean, train.num_items, self.shrinkage)
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         return np.repeat(self._item_value[None], len(users), axis=0)
 
 
@@ -121,8 +121,8 @@ class Biases:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {
         "item_shrinkage": Log(0.1, 100),
         "user_shrinkage": Log(0.1, 100),
@@ -159,7 +159,7 @@ class Biases:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves for the biases and for the effects of attribute values; nothing is chosen.
 
         Nothing is drawn but the folds of a median.
@@ -169,11 +169,11 @@ class Biases:
         """
         self._point = fit_point(self.predict, self._fit, self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, within the range of the training values."""
         return as_scores(self._point.read(self._means(self._point.known(users))))
 
-    def _fit(self, train: Training) -> None:
+    def _fit(self, train: TrainingData) -> None:
         ratings = ratings_of(train)
         self._range = ratings.range
         biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
@@ -190,7 +190,7 @@ class Biases:
             features = self._features(train.users)[np.flatnonzero(biases.known)]
             self._expected = RidgeMap(features, biases.user[biases.known][:, None], self.regularization)
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         if isinstance(self._expected, RidgeMap):
             expected = self._expected(self._features(users))[:, 0]
         else:

@@ -12,7 +12,7 @@ from gnnrec.models.rating_points import Predict, fit_point
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.options.search_space import Integer, Log, SearchSpace
 from gnnrec.runtime import seeds
-from gnnrec.views import HeldOut, Training, Users
+from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
 class BiasedMF:
@@ -43,8 +43,8 @@ class BiasedMF:
         ValueError: an option is out of its range.
     """
 
-    scores_unseen_users = True
-    predicts_values = True
+    supports_cold_users = True
+    predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {
         "factors": Integer(2, 32, log=True),
         "regularization": Log(1, 100),
@@ -84,7 +84,7 @@ class BiasedMF:
         self.predict = predict
         self.chosen: dict[str, Any] = {}
 
-    def fit(self, train: Training, validation: HeldOut | None, seed: int) -> None:
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, starting from item vectors drawn from the seed; nothing is chosen.
 
         Raises:
@@ -92,11 +92,11 @@ class BiasedMF:
         """
         self._point = fit_point(self.predict, lambda part: self._fit(part, seed), self._means, train, seed)
 
-    def score(self, users: Users) -> Tensor:
+    def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, within the range of the training values."""
         return as_scores(self._point.read(self._means(self._point.known(users))))
 
-    def _fit(self, train: Training, seed: int) -> None:
+    def _fit(self, train: TrainingData, seed: int) -> None:
         ratings = ratings_of(train)
         biases = fit_biases(ratings, self.user_shrinkage, self.item_shrinkage)
         self._range = ratings.range
@@ -124,7 +124,7 @@ class BiasedMF:
         gram = (rated @ products).reshape(-1, size, size) + self.regularization * np.eye(size)
         return np.asarray(np.linalg.solve(gram, (residual @ others)[:, :, None])[:, :, 0])
 
-    def _means(self, users: Users) -> np.ndarray:
+    def _means(self, users: UserBatch) -> np.ndarray:
         expected = np.full(len(users), self._expected)
         bias = known_user_bias(users.items, self._item_value, expected, self.user_shrinkage)
         if self._map is None:
@@ -135,7 +135,7 @@ class BiasedMF:
             vectors = self._folded_in(users, bias, vectors)
         return np.asarray((self._item_value + bias[:, None] + vectors @ self._items.T).clip(*self._range))
 
-    def _folded_in(self, users: Users, bias: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def _folded_in(self, users: UserBatch, bias: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """[B, D], the vectors with those of users with known ratings replaced."""
         items = users.items
         assert items.weight is not None

@@ -125,8 +125,8 @@ def test_bpr_adds_the_logarithm_of_each_items_share() -> None:
 
 def test_without_a_policy_unseen_users_cannot_be_scored() -> None:
     for model_class in (ALS, BPR):
-        assert not model_class(cold="none").scores_unseen_users
-        assert model_class(cold="mean").scores_unseen_users
+        assert not model_class(cold="none").supports_cold_users
+        assert model_class(cold="mean").supports_cold_users
         assert not fitted(model_class(cold="none")).score(UNSEEN).any()
 
 

@@ -12,15 +12,15 @@ from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import Biases, ItemMean
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 # User 0 gives 5 to item 0 and 3 to item 1, user 1 gives 1 to item 1; nobody rated item 2. The mean is 3.
-USERS = Users(
+USERS = UserBatch(
     torch.arange(2), Edges(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), torch.tensor([5.0, 3.0, 1.0])), {}
 )
-TRAIN = Training(USERS, {"item": pd.Index(list("abc"))}, (), {}, torch.tensor([True, True, False]))
+TRAIN = TrainingData(USERS, {"item": pd.Index(list("abc"))}, (), {}, torch.tensor([True, True, False]))
 NONE = torch.empty(0, dtype=torch.int64)
-STRANGER = Users(torch.tensor([-1]), Edges(NONE, NONE), {})
+STRANGER = UserBatch(torch.tensor([-1]), Edges(NONE, NONE), {})
 
 
 def test_item_mean_by_hand() -> None:

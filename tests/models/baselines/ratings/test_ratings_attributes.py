@@ -12,24 +12,24 @@ from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import AttributeKNNRatings, Biases, BilinearRatings, GlobalMean, SegmentItemMean
 from gnnrec.models.rating_effects import expected_item_bias, fit_biases, item_features, ratings_of
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 COLOUR = ("user", "colour", "colour")
 NONE = torch.empty(0, dtype=torch.int64)
 # Users 0 and 1 are red, user 2 is blue. Item 0 gets 5 and 4 from red and 3 from blue: mean 4, no shrinkage anywhere.
-USERS = Users(
+USERS = UserBatch(
     torch.arange(3),
     Edges(torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0]), torch.tensor([5.0, 4.0, 3.0])),
     {COLOUR: Edges(torch.arange(3), torch.tensor([0, 0, 1]))},
 )
-TRAIN = Training(
+TRAIN = TrainingData(
     USERS,
     {"item": pd.Index(["a", "b"]), "colour": pd.Index(["red", "blue"])},
     (),
     {},
     torch.tensor([True, False]),
 )
-RED = Users(torch.tensor([-1]), Edges(NONE, NONE), {COLOUR: Edges(torch.tensor([0]), torch.tensor([0]))})
+RED = UserBatch(torch.tensor([-1]), Edges(NONE, NONE), {COLOUR: Edges(torch.tensor([0]), torch.tensor([0]))})
 NO_USER_BIAS = {"user_shrinkage": 1e9, "item_shrinkage": 0.0}
 
 

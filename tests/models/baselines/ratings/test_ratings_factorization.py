@@ -9,28 +9,28 @@ import torch
 
 from gnnrec.models.baselines import BiasedMF, Biases
 from gnnrec.models.rating_effects import fit_biases, ratings_of
-from gnnrec.views import Edges, Training, Users
+from gnnrec.views import Edges, TrainingData, UserBatch
 
 TASTE = ("user", "taste", "taste")
 
 
-def made_ratings(seed: int, num_users: int = 60, num_items: int = 20) -> Training:
+def made_ratings(seed: int, num_users: int = 60, num_items: int = 20) -> TrainingData:
     """Users of taste 0 give 5 to even items and 1 to odd ones, users of taste 1 the other way; half of all is rated."""
     random = np.random.default_rng(seed)
     user, item = np.nonzero(random.random((num_users, num_items)) < 0.5)
     value = np.where((user + item) % 2 == 0, 5.0, 1.0)
-    users = Users(
+    users = UserBatch(
         torch.arange(num_users),
         Edges(torch.from_numpy(user), torch.from_numpy(item), torch.from_numpy(value).float()),
         {TASTE: Edges(torch.arange(num_users), torch.arange(num_users) % 2)},
     )
     ids = {"item": pd.Index([str(i) for i in range(num_items)]), "taste": pd.Index(["0", "1"])}
-    return Training(users, ids, (), {}, torch.ones(num_items, dtype=torch.bool))
+    return TrainingData(users, ids, (), {}, torch.ones(num_items, dtype=torch.bool))
 
 
-def strangers() -> Users:
+def strangers() -> UserBatch:
     none = torch.empty(0, dtype=torch.int64)
-    return Users(torch.tensor([-1, -1]), Edges(none, none), {TASTE: Edges(torch.arange(2), torch.arange(2))})
+    return UserBatch(torch.tensor([-1, -1]), Edges(none, none), {TASTE: Edges(torch.arange(2), torch.arange(2))})
 
 
 def test_the_map_gives_a_stranger_the_taste_of_its_attribute_and_the_mean_does_not() -> None:
