@@ -16,7 +16,7 @@ from experiments.protocols import ROOT, TUNING, Protocol
 from experiments.reproduce import chosen_protocols, err, missing_data, start
 from gnnrec.errors import InputError
 from gnnrec.experiment.config import TuningConfig, read_config, replace_options
-from gnnrec.experiment.results import replace_file
+from gnnrec.runtime.files import replace_file
 from gnnrec.experiment.tune import TUNED, config_text, tune
 from gnnrec.options.search_space import has_part
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnnrec.errors import ConfigError
+from gnnrec.runtime.files import replace_file
 
 CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
 NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "base")
@@ -203,18 +203,3 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Puts a file in its place in one step: whoever looks sees the old one, or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

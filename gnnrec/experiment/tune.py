@@ -17,11 +17,12 @@ from gnnrec.errors import ConfigError, InputError
 from gnnrec.evaluation.evaluator import evaluate
 from gnnrec.experiment.config import MODELS, NamedConfig, TuningConfig, replace_options
 from gnnrec.experiment.paired import LOWER_IS_BETTER
-from gnnrec.experiment.results import config_checksum, replace_file
+from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versions
 from gnnrec.experiment.study import Proposal, Record, Study
 from gnnrec.options.resolve import resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
+from gnnrec.runtime.files import replace_file
 from gnnrec.splits.split import VALIDATION, FromFile, Split
 from gnnrec.training.tracking import Tracker
 

@@ -31,8 +31,8 @@ from gnnrec.options.search_space import Uniform
 HERE = Path(__file__).parent
 
 class {name}:
-    scores_unseen_users = True
-    predicts_values = False
+    supports_cold_users = True
+    predicts_ratings = False
     search_space = {{"noise": Uniform(0, 1)}}
 
     def __init__(self, *, noise: float = 0.9, fails_above: float = 2.0, hangs_at: int = 0, takes: float = 0.0) -> None:

@@ -13,6 +13,7 @@ from gnnrec.models.baselines.factorization.cold import (
     check_above_0,
     check_at_least_1,
     fit_library,
+    library_model,
 )
 from gnnrec.options.search_space import Integer, Log, SearchSpace
 from gnnrec.views import TestSet, TrainingData, UserBatch
@@ -96,24 +97,34 @@ class ALS:
         Raises:
             ConfigError: the library implicit is not installed.
         """
-        options = {
+        model = fit_library("als", "AlternatingLeastSquares", self._library_options, train, seed)
+        self._item_vectors = model.item_factors  # [I, D]
+        features = UserFeatures(
+            train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
+        )
+        self._cold_vectors = ColdVectors(self.cold, train, model.user_factors, features, self.map_regularization)
+
+    def score(self, users: UserBatch) -> Tensor:
+        """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
+        vectors = self._cold_vectors(users)  # [B, D]
+        known = as_csr_matrix(histories(users, len(self._item_vectors)))
+        row = np.flatnonzero(np.diff(known.indptr))
+        if len(row):
+            share = 1 / (1 + self.cold_weight / np.diff(known.indptr)[row, None])
+            vectors[row] = share * self._fold_in(known[row]) + (1 - share) * vectors[row]
+        return as_scores(vectors @ self._item_vectors.T)
+
+    @property
+    def _library_options(self) -> dict[str, Any]:
+        return {
             "factors": self.factors,
             "regularization": self.regularization,
             "alpha": self.alpha,
             "iterations": self.iterations,
         }
-        self._model = fit_library("als", "AlternatingLeastSquares", options, train, seed)
-        features = UserFeatures(
-            train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
-        )
-        self._cold_vectors = ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
 
-    def score(self, users: UserBatch) -> Tensor:
-        """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
-        vectors = self._cold_vectors(users)  # [B, D]
-        known = as_csr_matrix(histories(users, len(self._model.item_factors)))
-        row = np.flatnonzero(np.diff(known.indptr))
-        if len(row):
-            share = 1 / (1 + self.cold_weight / np.diff(known.indptr)[row, None])
-            vectors[row] = share * self._model.recalculate_user(row, known[row]) + (1 - share) * vectors[row]
-        return as_scores(vectors @ self._model.item_factors.T)
+    def _fold_in(self, known: Any) -> np.ndarray:
+        """[B, D], the vectors that the last step of the fit gives to histories ([B, I], each with an item)."""
+        model = library_model("als", "AlternatingLeastSquares", self._library_options)
+        model.item_factors = self._item_vectors
+        return np.asarray(model.recalculate_user(np.arange(known.shape[0]), known))

@@ -119,26 +119,27 @@ class BPR:
         count = train.popularity.numpy().astype(np.float64)
         # Half an interaction for an item that nobody chose, which is no candidate, but must have a finite score.
         self._log_share = np.log(np.maximum(count, 0.5) / count.sum())
-        self._model = fit_library("bpr", "BayesianPersonalizedRanking", options, train, seed)
+        model = fit_library("bpr", "BayesianPersonalizedRanking", options, train, seed)
         drawn = np.random.default_rng(seeds.integer(seed, "bpr fold-in")).choice(train.users.items.node, NEGATIVES)
+        self._user_vectors, self._item_vectors = model.user_factors, model.item_factors
         self._fold_in = BPRFoldIn(
-            self._model.item_factors, drawn, self.learning_rate, self.regularization, self.fold_in_passes
+            self._item_vectors, drawn, self.learning_rate, self.regularization, self.fold_in_passes
         )
         features = UserFeatures(
             train, friends=self.friends, edge_weights=self.edge_weights, idf=self.idf, normalise=self.normalise
         )
-        self._cold_vectors = ColdVectors(self.cold, train, self._model.user_factors, features, self.map_regularization)
+        self._cold_vectors = ColdVectors(self.cold, train, self._user_vectors, features, self.map_regularization)
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, of which only the order means something; the part of popularity where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D + 1]
         row = training_rows(users, self._train)
         row[row >= 0] = np.where(self._cold_vectors.learned[row[row >= 0]], row[row >= 0], -1)
-        vectors[row >= 0] = self._model.user_factors[row[row >= 0]]
-        known = histories(users, len(self._model.item_factors))
+        vectors[row >= 0] = self._user_vectors[row[row >= 0]]
+        known = histories(users, len(self._item_vectors))
         new = np.flatnonzero((row < 0) & (np.diff(known.indptr) > 0))
         if len(new):
             if self.cold == "none":
                 vectors[new] = self._cold_vectors.mean
             vectors[new] = self._fold_in(vectors[new], known[new])
-        return as_scores(vectors @ self._model.item_factors.T + self.popularity * self._log_share)
+        return as_scores(vectors @ self._item_vectors.T + self.popularity * self._log_share)

@@ -45,27 +45,38 @@ class ColdVectors:
         return self._map(self._features(users))
 
 
+def library_model(module: Literal["als", "bpr"], name: str, options: dict[str, Any], **further: Any) -> Any:
+    """A model of implicit that computes with one thread: with several, two runs of BPR differ.
+
+    Raises:
+        ConfigError: the library is not installed.
+    """
+    try:
+        import implicit.cpu.als
+        import implicit.cpu.bpr
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError(f"{name} needs the library implicit: pip install 'gnnrec[mf]' ({error})") from error
+
+    # implicit asks for a BLAS of one thread, being several times slower otherwise, and warns where there is another.
+    with threadpool_limits(1, "blas"):
+        return getattr(getattr(implicit.cpu, module), name)(**options, num_threads=1, **further)
+
+
 def fit_library(
     module: Literal["als", "bpr"], name: str, options: dict[str, Any], train: TrainingData, seed: int
 ) -> Any:
-    """A fitted model of implicit. One thread: with several, two runs of BPR differ.
+    """A fitted model of implicit.
 
     Raises:
         ConfigError: the library is not installed.
         TrainingError: the vectors are not finite.
     """
-    try:
-        import implicit.cpu.als
-        import implicit.cpu.bpr
-        from implicit.recommender_base import ModelFitError
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ConfigError(f"{name} needs the library implicit: pip install 'gnnrec[mf]' ({error})") from error
+    model = library_model(module, name, options, random_state=seeds.integer(seed, f"implicit {module}") % 2**32)
+    from implicit.recommender_base import ModelFitError
+    from threadpoolctl import threadpool_limits
 
-    random_state = seeds.integer(seed, f"implicit {module}") % 2**32
-    # implicit asks for a BLAS of one thread, being several times slower otherwise, and warns where there is another.
     with threadpool_limits(1, "blas"):
-        model = getattr(getattr(implicit.cpu, module), name)(**options, num_threads=1, random_state=random_state)
         try:
             model.fit(as_csr_matrix(histories(train.users, train.num_items)), show_progress=False)
         except ModelFitError as error:

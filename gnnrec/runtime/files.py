@@ -1,0 +1,19 @@
+"""Files that are whole or not there at all, whenever a process is killed."""
+
+import os
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Puts a file in its place in one step: whoever looks sees the old one, or the whole new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
