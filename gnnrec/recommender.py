@@ -1,4 +1,4 @@
-"""The contract of every model: what it is fitted on, what it is asked, what it can answer."""
+"""The contract of every model: what it is fitted on, what it is asked to score, what it returns."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,52 +9,55 @@ from gnnrec.views import TestSet, TrainingData, UserBatch
 
 @runtime_checkable
 class Recommender(Protocol):
-    """Anything that can be fitted on training users and asked for the scores of other users.
+    """Anything that can be fitted on training users and scores items for other users.
 
     A class meets the contract by having these members; there is nothing to inherit. Options are the keyword arguments
     of its constructor, each with a type and a default: a config names them, and they are checked before any data is
-    read.
+    read. What is fitted is kept in attributes that `gnnrec.models.saving` can write: arrays, sparse matrices, tensors,
+    plain values and objects of this package; a model that keeps anything else has `options` (the arguments of its
+    constructor, as JSON), `state_dict()` and `load_state_dict(state)`.
 
     Attributes:
-        scores_unseen_users: False where a user without any known item cannot be told from another; such a model gets
+        supports_cold_users: False where a user without any known item cannot be told from another; such a model gets
             a dash in the tables.
-        predicts_values: True where scores are values on the scale of the interactions (ratings), so that RMSE means
+        predicts_ratings: True where scores are values on the scale of the interactions (ratings), so that RMSE means
             something.
-        chosen: after a fit with validation users, the options that were chosen on them (for example
-            `{"finetune.epochs": 37}`, dotted keys as in the config); empty where there was nothing to choose. A model
-            built with these options and fitted without validation users is the final one.
+        best_params: after a fit with validation users, the arguments of the constructor that were chosen on them (for
+            example `{"epochs": 37}`); empty where there was nothing to choose. A model made with these arguments
+            and fitted without validation users is the final one.
 
-    A class may have more: `search_space` (see `gnnrec.options.search_space`) says what `gnnrec tune` may try of its
+    A class may have more: `log_scores = True` where scores are logarithms (a blend takes their exponential);
+    `search_space` (see `gnnrec.options.search_space`) holds what `gnnrec tune` may try of its
     options; `chooses_on_validation = True` asks for the fit with validation users, which the others are
-    spared; `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
-    learned tables) are audited before each fit; `state_dict()` and `load_state_dict(train, state)` let a finished run
-    be loaded instead of fitted again; `item_vectors()` and `query(users)`, whose inner products are the scores (None
-    where they are not), let lists come from an index where there are very many items; `tracker` is told of progress and
-    keeps checkpoints.
+    spared; `fit_folds(folds, seed)` fits one model for each of several folds and chooses on all of them together;
+    `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
+    learned tables) are audited before each fit; `item_vectors()` and `query(users)`, whose inner products are the
+    scores (None where they are not), let lists come from an index where there are very many items; `tracker` receives
+    progress and keeps checkpoints.
     """
 
     supports_cold_users: bool
     predicts_ratings: bool
-    chosen: dict[str, Any]
+    best_params: dict[str, Any]
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
-        """Learns from `train`. With `validation`, also fills `chosen`; without, follows its options to the letter.
+        """Learns from `train`. With `validation`, also fills `best_params`; without, follows its options to the letter.
 
         Args:
             train: all that may be learned from.
-            validation: users who are not in `train`, for choosing; None in the final fit.
+            validation: users who are not in `train`, for model selection; None in the final fit.
             seed: source of every random number; same arguments and seed, same model, bit for bit.
         """
         ...
 
     def score(self, users: UserBatch) -> Tensor:
-        """Scores every item for each user; a user's scores depend on that user alone, not on who else is asked about.
+        """Scores every item for each user; a user's scores depend on that user alone, not on the rest of the batch.
 
         Args:
             users: B users, in training or not, with what is known of them.
 
         Returns:
             [B, I] float32, higher is better; all finite. The columns of items that are no candidates, and of the
-            support, are there but will not be looked at.
+            support, are there but are not looked at.
         """
         ...

@@ -125,13 +125,13 @@ class NamedConfig:
     said: Mapping[str, Any] = field(default_factory=dict)
     head: tuple[str, ...] = ()
 
-    def model(self, chosen: Mapping[str, Any] | None = None) -> Any:
+    def model(self, best_params: Mapping[str, Any] | None = None) -> Any:
         """A new model with the config's options.
 
         Args:
-            chosen: options that replace the config's, with dotted keys, for example `{"finetune.epochs": 37}`.
+            best_params: arguments of the constructor that replace the config's.
         """
-        plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, chosen or {})
+        plain = {**{k: v for k, v in self.config.model.items() if k != "class"}, **(best_params or {})}
         if plain.get("pretrained"):
             plain["pretrained"] = self.folder / plain["pretrained"]
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")

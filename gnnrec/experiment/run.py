@@ -19,9 +19,10 @@ from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.experiment.config import MODELS, NamedConfig, replace_options
+from gnnrec.experiment.config import MODELS, NamedConfig
 from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
-from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.models.saving import save_model
+from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
@@ -29,7 +30,7 @@ from gnnrec.splits.split import TEST, VALIDATION, Split, make_split
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 
-MODEL = "model.pt"
+MODEL = "model"
 UNFINISHED = "unfinished.sha256"
 
 
@@ -71,7 +72,8 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
                 record_test_access(folder.resolve().parents[1], _opening(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
-        experiment = _experiment(config.model, split, measured, seed, tracker, seconds, opening)
+        options = {k: v for k, v in config.config.model.items() if k != "class"}
+        experiment = _experiment(config.model, options, split, measured, seed, tracker, seconds, opening)
         result = Result(
             name=config.name,
             seed=config.config.seed,
@@ -81,8 +83,7 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         )
         if folder is not None:
             tracker.write_history()
-            if hasattr(experiment.model, "state_dict"):
-                Tracker.write(folder / MODEL, experiment.model.state_dict())
+            save_model(experiment.model, folder / MODEL)
             write_result(folder, result, experiment.per_user)
             tracker.remove_checkpoints()
             (folder / UNFINISHED).unlink()
@@ -112,14 +113,16 @@ def fit_and_evaluate(
         A run, for `metrics_table` and `compare`.
     """
     cls = resolve(model, MODELS) if isinstance(model, str) else model
-    config = {"class": cls.__name__, **complete_options(cls, options or {})}
 
-    def make(chosen: Mapping[str, Any] | None = None) -> Any:
-        return build(cls, replace_options(options or {}, chosen or {}))
+    complete = complete_options(cls, options or {})
+
+    def make(best_params: Mapping[str, Any]) -> Any:
+        return build(cls, {**complete, **best_params})
 
     seconds = {"load": 0.0}
     with Tracker() as tracker:
-        experiment = _experiment(make, split, evaluate, seed, tracker, seconds)
+        experiment = _experiment(make, complete, split, evaluate, seed, tracker, seconds)
+    config = {"class": cls.__name__, **complete}
     result = Result(
         name=name or cls.__name__,
         seed=seed,
@@ -141,7 +144,8 @@ class _Experiment:
 
 
 def _experiment(
-    make: Callable[..., Any],
+    make: Callable[[Mapping[str, Any]], Any],
+    options: Mapping[str, Any],
     split: Split,
     measured: EvaluateConfig,
     seed: int,
@@ -153,16 +157,17 @@ def _experiment(
 
     `opening` is told why the test part is opened, just before it is.
     """
-    chosen: dict[str, Any] = {}
+    best_params: dict[str, Any] = {}
     with _timed(seconds, "fit"):
-        model = make()
+        model = make({})
         if getattr(model, "chooses_on_validation", False):
             tracker.prefix = "choose/"
             audited_fit(model, split, split.train, choosing_users(split, measured), tracker, seed)
-            chosen = dict(model.chosen)
+            best_params = dict(model.best_params)
         tracker.prefix = "final/"
-        model = make(chosen)
+        model = make(best_params)
         record = audited_fit(model, split, split.full, None, tracker, seed)
+    chosen = changed_options(options, best_params)
     why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
     opening(why)
     split.open_test(why)
@@ -242,7 +247,9 @@ def audited_fit(
     if hasattr(model, "build"):
         model.tracker = tracker
         graph = model.build(train, seed)
-        record = {**audit(split, train, model.tables), "graph": audit_graph(graph, split, train)}
+        record = audit(split, train, model.tables)
+        if graph is not None:
+            record["graph"] = audit_graph(graph, split, train)
     else:
         record = audit(split, train)
     if validation is not None:

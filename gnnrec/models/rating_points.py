@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 from gnnrec.errors import ConfigError
 from gnnrec.models.rating_effects import ratings_of
 from gnnrec.runtime import seeds
+from gnnrec.training.rating import Predict
 from gnnrec.views import Edges, TestSet, TrainingData, UserBatch
 
-Predict = Literal["mean", "median", "gain"]
 FOLDS, BATCH = 5, 1_000
 MOST_VALUES = 20
 """Distinct values up to which a median is sought among them."""

@@ -2,7 +2,7 @@
 
 from gnnrec.models import baselines
 from gnnrec.models.baselines import *  # noqa: F403  (the list of baselines stands in one place)
-from gnnrec.models.gnn import GraphRecommender
-from gnnrec.models.rating import GraphRatingRecommender
+from gnnrec.models.blend import Blend
+from gnnrec.models.graphsage import GraphSAGE
 
-__all__ = [*baselines.__all__, "GraphRatingRecommender", "GraphRecommender"]
+__all__ = [*baselines.__all__, "Blend", "GraphSAGE"]

@@ -32,36 +32,26 @@ def save_model(model: Any, folder: Path) -> None:
     """Writes a fitted model: what was fitted is kept as arrays, so loading draws nothing and fits nothing.
 
     Args:
-        model: a fitted recommender. Its attributes are kept as they are: arrays, sparse matrices, tensors, plain values
-            and objects of this package; or, where it has `state_dict()`, what that gives.
+        model: a fitted recommender (or anything else that `pack` takes). Its attributes are kept as they are: arrays,
+            sparse matrices, tensors, plain values and objects of this package; or, where it has `state_dict()`, that.
         folder: made if it is not there; `model.json` is written last.
 
     Raises:
         TypeError: an attribute is none of these, for example the object of another library.
     """
-    save_plain(model, folder)
-
-
-def load_model(folder: Path) -> Any:
-    """The model that `save_model` wrote, with the same scores bit for bit on the same machine and number of threads.
-
-    Raises:
-        ConfigError: a file is missing, damaged, or of another format.
-    """
-    return load_plain(folder)
-
-
-def save_plain(value: Any, folder: Path) -> None:
-    """Writes anything that `pack` takes; see `save_model`."""
     arrays: dict[str, Tensor] = {}
-    packed = pack(value, arrays)
+    packed = pack(model, arrays)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / ARRAYS, save(arrays))
     replace_file(folder / STRUCTURE, json.dumps({"format": FORMAT, "model": packed}).encode())
 
 
-def load_plain(folder: Path) -> Any:
-    """What `save_plain` wrote; errors as in `load_model`."""
+def load_model(folder: Path) -> Any:
+    """What `save_model` wrote, with the same scores bit for bit on the same machine and number of threads.
+
+    Raises:
+        ConfigError: a file is missing, damaged, or of another format.
+    """
     path = folder / STRUCTURE
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; name a folder that holds a saved model")

@@ -36,8 +36,8 @@ class EncoderConfig(BaseModel):
     """Whether each step adds its input to its output."""
     norm: Literal["layer", "none"] = "layer"
     """Normalisation after each step but the last."""
-    start: Literal["spectral", "random"] = "spectral"
-    """Where vectors of items, and of the values of users' attributes, start: a truncated SVD of the training
+    init: Literal["svd", "random"] = "svd"
+    """Initial vectors of items and of the values of users' attributes: from a truncated SVD of the training
     interactions, or small random numbers."""
 
 
@@ -105,7 +105,7 @@ class Encoder(nn.Module):
             needed |= {t[0] for t in relations}
         return plan[::-1]
 
-    def start(self, nodes: Mapping[str, Tensor] | None = None) -> dict[str, Tensor | None]:
+    def initial(self, nodes: Mapping[str, Tensor] | None = None) -> dict[str, Tensor | None]:
         """The vectors before the first step, of all nodes or of the chosen ones ([N] int64 for each type)."""
         first: dict[str, Tensor | None] = {USER: None}
         for node_type in self.node_types:
@@ -133,14 +133,14 @@ class Encoder(nn.Module):
             nodes: node type -> [N] int64, the sources of the first block; None where they are all nodes in order.
             outputs: node types that will be read; what no one reads is not computed.
         """
-        x: Vectors = self.start(nodes)
+        x: Vectors = self.initial(nodes)
         for depth, (block, relations) in enumerate(zip(blocks, self.plan(outputs), strict=True)):
             x = self.step(depth, x, x, block, relations)
         return x
 
     def states(self, block: Block) -> list[Vectors]:
         """The vectors of all nodes before each step: what new users hear from."""
-        states: list[Vectors] = [self.start()]
+        states: list[Vectors] = [self.initial()]
         for depth, relations in enumerate(self.plan((USER, ITEM))[:-1]):
             states.append(self.step(depth, states[-1], states[-1], block, relations))
         return states

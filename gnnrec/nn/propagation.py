@@ -47,7 +47,7 @@ def vectors(
 def _whole(encoder: Encoder, block: Block, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Whole-graph propagation, but where few users are wanted, the last step is taken for them alone."""
     plan, steps = encoder.plan(tuple(wanted)), encoder.config.layers
-    x: Vectors = encoder.start()
+    x: Vectors = encoder.initial()
     for depth, relations in enumerate(plan[:-1]):
         x = encoder.step(depth, x, x, block, relations)
     index, targets = dict(wanted), dict(x)

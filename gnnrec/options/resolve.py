@@ -99,6 +99,24 @@ def build(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") 
         raise ConfigError(join(where, at or cls.__name__, " ".join(str(error).split()))) from error
 
 
+def changed_options(options: Mapping[str, Any], best_params: Mapping[str, Any]) -> dict[str, Any]:
+    """What best parameters change in complete options: dotted key -> value, as JSON.
+
+    Example:
+        >>> changed_options({"finetune": {"epochs": 9, "loss": "bpr"}}, {"finetune": {"epochs": 3, "loss": "bpr"}})
+        {'finetune.epochs': 3}
+    """
+    changed: dict[str, Any] = {}
+    for key, value in best_params.items():
+        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        before = options.get(key)
+        if isinstance(plain, Mapping) and isinstance(before, Mapping) and {*before} >= {*plain}:
+            changed |= {f"{key}.{inner}": found for inner, found in changed_options(before, plain).items()}
+        elif plain != before:
+            changed[key] = {str(k): v for k, v in plain.items()} if isinstance(plain, Mapping) else plain
+    return changed
+
+
 def option_names(layer: type) -> list[str]:
     """The options of a layer: what its constructor names after `in_channels` and `out_channels`.
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from gnnrec.runtime import seeds
 from gnnrec.views import Edges, TestSet, UserBatch
 
 
@@ -70,3 +71,42 @@ def _join(parts: Sequence[Edges]) -> Edges:
         torch.cat([part.node for part in parts]),
         torch.cat(weights) if len(weights) == len(parts) else None,
     )
+
+
+def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestSet:
+    """Users of whom nothing is known, once for each number of shots, with so many items of their ground truth known.
+
+    Which ones is drawn; those of k are among those of k + 1. Users with no more than k items are left out for k.
+
+    Args:
+        test: users without known items.
+        shots: K numbers, at least 1 each.
+        seed: draws the items.
+
+    Returns:
+        At most K * B users, number of shots after number of shots; the copy for the j-th number has the index of its
+        user plus (j + 1) times the largest index + 1, so that no two are taken for one.
+    """
+    edges, size = test.target, len(test.users)
+    drawn = torch.rand(len(edges), generator=seeds.generator(seed, "revealed"), dtype=torch.float64)
+    order = drawn.argsort()
+    place = torch.empty_like(order)
+    place[order] = _place(edges.take(order), size)
+    count = torch.bincount(edges.row, minlength=size)
+    offset = int(test.users.index.max()) + 1 if size else 1
+    parts = []
+    for number, k in enumerate(shots, start=1):
+        known = edges.take(place < k)
+        users = replace(test.users, index=test.users.index + number * offset, items=known)
+        parts.append(TestSet(users, edges.take(place >= k)).take((count > k).nonzero().flatten()))
+    sizes = torch.tensor([0, *(len(part.users) for part in parts)]).cumsum(0).tolist()
+
+    def stack(each: Sequence[Edges]) -> Edges:
+        return _join([replace(e, row=e.row + first) for e, first in zip(each, sizes, strict=False)])
+
+    users = UserBatch(
+        index=torch.cat([part.users.index for part in parts]),
+        items=stack([part.users.items for part in parts]),
+        relations={t: stack([part.users.relations[t] for part in parts]) for t in test.users.relations},
+    )
+    return TestSet(users, stack([part.target for part in parts]))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gnnrec.models.saving import load_model, load_plain, save_plain
+from gnnrec.models.saving import load_model, save_model
 from gnnrec.views import UserBatch
 
 MODEL, USERS, SCORES = "model", "users", "scores.safetensors"
@@ -21,7 +21,7 @@ def scores_in_fresh_process(folder: Path, batches: list[UserBatch]) -> list[Tens
     Raises:
         RuntimeError: the process failed; the message is the last line that it printed.
     """
-    save_plain(tuple(batches), folder / USERS)
+    save_model(tuple(batches), folder / USERS)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", __name__, str(folder), str(torch.get_num_threads())]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -36,7 +36,7 @@ def main(folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     model = load_model(folder / MODEL)
     with torch.no_grad():
-        scores = {str(place): model.score(users) for place, users in enumerate(load_plain(folder / USERS))}
+        scores = {str(place): model.score(users) for place, users in enumerate(load_model(folder / USERS))}
     save_file({key: score.contiguous() for key, score in scores.items()}, folder / SCORES)
 
 

@@ -291,13 +291,13 @@ def _global_generators(trial: _Trial) -> str:
 
 def _chosen(trial: _Trial) -> str:
     model = trial.fit(validation=trial.validation)
-    if not isinstance(model.chosen, dict):
-        return f"chosen must be a dict of options, it is {model.chosen!r}"
-    if not model.chosen:
+    if not isinstance(model.best_params, dict):
+        return f"chosen must be a dict of options, it is {model.best_params!r}"
+    if not model.best_params:
         return ""
-    final = trial.fit(chosen=model.chosen)
+    final = trial.fit(chosen=model.best_params)
     message = _wrong(trial.score(model=final), len(trial.users), trial.train.num_items)
-    return message and f"fitted with the chosen options {model.chosen}: {message}"
+    return message and f"fitted with the chosen options {model.best_params}: {message}"
 
 
 def _saved(trial: _Trial) -> str:
@@ -314,8 +314,8 @@ def _saved(trial: _Trial) -> str:
             known = len(users.items) // max(len(users), 1)
             differing = int((expected != scores).any(1).sum())
             return (
-                f"saved and loaded in a fresh process, {differing} of {len(users)} users with about {known} known items "
-                "get other scores; keep what was fitted, not what it can be drawn from again"
+                f"saved and loaded in a fresh process, {differing} of {len(users)} users with about {known} known "
+                "items get other scores; keep what was fitted, not what it can be drawn from again"
             )
     return ""
 

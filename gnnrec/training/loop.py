@@ -1,7 +1,8 @@
 """The one training loop: early stopping, checkpoints, exact resume, and a stop at the first loss that is no number."""
 
 import copy
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -132,6 +133,25 @@ def train(
         return int(state["epoch"])
     module.load_state_dict(state["best"])
     return int(state["best_epoch"])
+
+
+def side_by_side(
+    each: Sequence[Callable[[torch.Generator], Iterator[Tensor]]],
+) -> Callable[[torch.Generator], Iterator[Tensor]]:
+    """One epoch of several modules that share nothing but the steps, so that one early stopping serves all of them.
+
+    Args:
+        each: one epoch of each module, a scalar loss per step.
+
+    Returns:
+        One epoch of all: the mean loss of each step, over the modules that have one left.
+    """
+
+    def epoch(generator: torch.Generator) -> Iterator[Tensor]:
+        for step in itertools.zip_longest(*(losses(generator) for losses in each)):
+            yield torch.stack([loss for loss in step if loss is not None]).mean()
+
+    return epoch
 
 
 class _Average:

@@ -32,7 +32,7 @@ class PretrainConfig(LoopConfig):
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     negatives: int = Field(5, ge=1)
     """Drawn targets per true edge."""
-    asked: float = Field(0.2, gt=0, le=1)
+    query_share: float = Field(0.2, gt=0, le=1)
     """Share of each relation's edges that one step asks for; these pass no message in that step."""
     history_dropout: float = Field(0.3, ge=0, le=1)
     """Share of the users who lose all their interaction edges in a step, so that attributes must do."""
@@ -106,7 +106,7 @@ def pretrain(
     loss = losses.link_bce if config.loss == "bce" else losses.bpr
 
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
-        parts = [_parts(kept.nonzero().flatten(), config.asked, generator) for kept in visible]
+        parts = [_parts(kept.nonzero().flatten(), config.query_share, generator) for kept in visible]
         for step in range(max(len(part) for part in parts)):
             asked = [part[step] if step < len(part) else part[0][:0] for part in parts]
             hidden = shard

@@ -1,7 +1,6 @@
-"""Fine-tuning: a ranking loss on the users' interactions with items."""
+"""The ranking objective: a loss on the order of items, on training users of whose history a part is hidden."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -16,13 +15,15 @@ from gnnrec.nn import losses
 from gnnrec.nn.encoder import Encoder
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
-from gnnrec.training.loop import LoopConfig, train
-from gnnrec.training.tracking import Tracker
+from gnnrec.training.loop import LoopConfig
 from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
 
 
-class FinetuneConfig(LoopConfig):
+class RankingConfig(LoopConfig):
     """A ranking loss on the target relation."""
+
+    objective: Literal["ranking"] = "ranking"
+    """Items are ranked."""
 
     loss: Literal["softmax", "sampled_softmax", "bpr", "bce"] = "softmax"
     """`softmax` ranks a user's items among all items; the others among drawn ones."""
@@ -53,11 +54,11 @@ class FinetuneConfig(LoopConfig):
 
 
 class ItemRanker(nn.Module):
-    """Scores items for users: inner product of the encoder's vectors, times a gain, plus an item bias.
+    """Scores items for users: inner product of the encoder's vectors, times a logit scale, plus an item bias.
 
-    The bias starts at log popularity and the gain at 0, so that training starts from popularity and can only be kept
-    for being better (exploratory runs, ML-100K's validation users: NDCG@10 .395 against .381 with vectors that speak
-    from the start).
+    The bias starts at log popularity and the logit scale at 0, so that training starts from popularity and can only be
+    kept for being better (exploratory runs, ML-100K's validation users: NDCG@10 .395 against .381 with a logit scale
+    that starts at 1).
 
     Shapes: [B, D] users and [I, D] items -> [B, I].
 
@@ -69,86 +70,47 @@ class ItemRanker(nn.Module):
     def __init__(self, encoder: Encoder, popularity: Tensor) -> None:
         super().__init__()
         self.encoder = encoder
-        self.unseen = torch.where(popularity > 0, 0.0, -1e4)  # [I], finite: an item that no one chose comes last
+        # Finite: an item without interactions comes last.
+        self.register_buffer("no_interactions", torch.where(popularity > 0, 0.0, -1e4))  # [I]
         share = (popularity + 0.1) / (
             popularity + 0.1
         ).sum()  # 0.1: an item nobody chose is rarer than any, not infinitely
         self.bias = nn.Parameter(share.log() - share.log().mean())
-        self.gain = nn.Parameter(torch.zeros(()))
+        self.logit_scale = nn.Parameter(torch.zeros(()))
+
+    no_interactions: Tensor
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        return self.gain * (user @ item.t()) + self.bias + self.unseen
+        return self.logit_scale * (user @ item.t()) + self.bias + self.no_interactions
 
     def score_pairs(self, user: Tensor, item: Tensor, index: Tensor) -> Tensor:
         """Scores of given pairs: [..., D] users, [..., D] items and the items' indices [...] -> [...]."""
-        return self.gain * (user * item).sum(-1) + self.bias[index]
+        return self.logit_scale * (user * item).sum(-1) + self.bias[index]
 
 
-def finetune(
-    rankers: Sequence[ItemRanker],
-    shards: Sequence[Shard],
-    parts: Sequence[TrainingData],
-    config: FinetuneConfig,
-    *,
-    measure: Callable[[], dict[str, float]] | None,
-    num_neighbors: NumNeighbors,
-    seed: int,
-    tracker: Tracker,
-) -> int:
-    """Trains encoders and item biases in place, side by side, each on a training part of its own.
-
-    Each step takes a batch of training users and hides from the graph, in both directions, all interactions of some and
-    a random part of those of the others; what was hidden is what they are asked for. So the encoder sees in training
-    what it will see later: users without a history, and users with the beginning of one.
-
-    Encoders that are trained together share nothing but the steps, so that one early stopping serves all of them.
-
-    Args:
-        rankers: M encoders with their item biases.
-        shards: of each one's graph, what this process holds; it computes the loss of its own users.
-        parts: the training users of each, those of other processes too.
-        config: settings.
-        measure: value on the validation users, higher is better; None trains for exactly `config.epochs`.
-        num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
-        seed: the run's seed.
-        tracker: where to report.
-
-    Returns:
-        The number of epochs of the final state.
-    """
-    tables = [
-        ranker.encoder.table(t).weight for ranker in rankers for t in ranker.encoder.node_types if t not in (USER, ITEM)
-    ]
-    for table in tables:
-        table.requires_grad_(not config.freeze_attributes)
-
-    def epoch(generator: torch.Generator) -> Iterator[Tensor]:
-        each = [
-            _steps(ranker, shard, part, config, num_neighbors, generator)
-            for ranker, shard, part in zip(rankers, shards, parts, strict=True)
-        ]
-        for step in itertools.zip_longest(*each):
-            losses_of_step = [loss for loss in step if loss is not None]
-            yield torch.stack(losses_of_step).mean()
-
-    epochs = train(nn.ModuleList(rankers), epoch, measure, config, "finetune", seed, tracker)
-    for table in tables:
-        table.requires_grad_(True)
-    return epochs
-
-
-def _steps(
+def ranking_losses(
     ranker: ItemRanker,
     shard: Shard,
     part: TrainingData,
-    config: FinetuneConfig,
+    config: RankingConfig,
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
-    """One epoch of one encoder: the loss of each batch of users, or of several processes this one's summand of it.
+    """One epoch: the loss of each batch of users, or of several processes this one's summand of it.
 
-    All processes draw the same for all users of a batch, and each goes on with its own users.
+    Each step takes a batch of training users and hides from the graph, in both directions, all interactions of some and
+    a random part of those of the others; the hidden ones are the queries. So the encoder is trained on what it is used
+    for: users without a history, and users with the beginning of one.
+
+    Args:
+        ranker: encoder with item biases.
+        shard: of its graph, what this process holds; all processes draw the same for all users of a batch, and each
+            computes the loss of its own users.
+        part: the training users, those of other processes too.
+        config: settings.
+        num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
+        generator: source of the draws.
     """
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users)  # [U]
     if shard.alone and num_neighbors is None and part.num_users > config.graph_users:
@@ -229,7 +191,7 @@ def _sampled_loss(
     row: Tensor,
     item: Tensor,
     mine: Tensor,
-    config: FinetuneConfig,
+    config: RankingConfig,
     sampler: NegativeSampler,
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
@@ -245,7 +207,7 @@ def _sampled_loss(
         mine: [P'] bool, which ones of the hidden interactions in all processes these are; for all, items are drawn.
         config: settings.
         sampler: of the drawn items.
-        num_neighbors: see `finetune`.
+        num_neighbors: see `ranking_losses`.
         generator: source of the draws.
     """
     if config.loss == "sampled_softmax":

@@ -1,31 +1,33 @@
-"""Training of an encoder for ratings: a squared or absolute error on what biases leave of them."""
+"""The rating objective: a squared or absolute error on the residuals that biases leave of ratings."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from gnnrec.graph.block import Block
 from gnnrec.nn.encoder import Encoder
-from gnnrec.training.loop import LoopConfig, train
-from gnnrec.training.tracking import Tracker
+from gnnrec.training.loop import LoopConfig
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, UserBatch, reverse
 
 LIKES: EdgeType = (USER, "likes", ITEM)
 DISLIKES: EdgeType = (USER, "dislikes", ITEM)
 """A rating above what biases expect, and any other."""
+Predict = Literal["mean", "median", "gain"]
 MOST_STEPS = 40
 """Steps of an epoch: with more users, more of them are asked about at once. A step over the whole graph costs about the
 same for few of them."""
 
 
-class RatingFinetuneConfig(LoopConfig):
+class RatingConfig(LoopConfig):
     """An error of predicted ratings."""
+
+    objective: Literal["rating"] = "rating"
+    """Ratings are predicted."""
 
     loss: Literal["squared", "absolute"] = "squared"
     """Error of each rating; the same error is looked at on the validation users."""
@@ -39,13 +41,40 @@ class RatingFinetuneConfig(LoopConfig):
     """Users asked about in one step, at least; an epoch takes 40 steps at most."""
     history_dropout: float = Field(1.0, ge=0, le=1)
     """Share of the asked users who show none of their ratings; the others show a random part."""
-    quiet: float = Field(0.2, ge=0)
+    unobserved_weight: float = Field(0.2, ge=0)
     """Weight of the squared prediction for a pair of user and item, rated or not, against the error of one rating: as
-    if each pair had a share of a rating that biases explain. It keeps small what no rating speaks for."""
+    if each pair had a share of a rating that biases explain. Predictions without evidence stay small."""
+    freeze_attributes: bool = False
+    """Whether the tables of attribute values keep their pretrained vectors."""
+    signed_edges: bool = False
+    """Whether ratings are edges of the graph, above and below what biases expect as two relations; otherwise they are
+    ground truth alone, and a user's known ratings move nothing but its bias. With it, `history_dropout` should be below
+    1, and for users without any rating it did not pay (MovieLens-100K)."""
+    user_shrinkage: float = Field(3.0, ge=0)
+    """Ratings with the mean user's bias that are added to each user."""
+    item_shrinkage: float = Field(5.0, ge=0)
+    """Ratings with the expected value that are added to each item."""
+    rater_shrinkage: float | None = Field(20.0, ge=0)
+    """See `item_values`."""
+    residual_weight: float | Literal["choose"] = "choose"
+    """What the encoder's prediction is multiplied by before it is added to the biases; `choose` finds it on the
+    validation users by least squares, and takes .7 where there are none."""
+    predict: Predict = "mean"
+    """Which point of a rating's distribution, see `gnnrec.models.rating_points.Point`."""
+    cut_points: tuple[float, ...] | Literal["choose"] = "choose"
+    """Of the median: predictions from which on the next value is predicted; `choose` finds them on the validation
+    users, and rounds to the nearest value where there are none."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "RatingConfig":
+        cuts = self.cut_points
+        if cuts != "choose" and (self.predict != "median" or list(cuts) != sorted(cuts)):
+            raise ValueError(f"cut_points must ascend, and are for `predict: median` alone, got {cuts}, {self.predict}")
+        return self
 
 
 class ItemRater(nn.Module):
-    """Predicts what biases leave of a rating: inner product of the encoder's vectors, times a gain that starts at 0.
+    """Predicts what biases leave of a rating: inner product of the encoder's vectors, times a scale that starts at 0.
 
     Shapes: [B, D] users and [I, D] items -> [B, I].
 
@@ -56,14 +85,14 @@ class ItemRater(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.gain = nn.Parameter(torch.zeros(()))
+        self.logit_scale = nn.Parameter(torch.zeros(()))
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        return self.gain * (user @ item.t())
+        return self.logit_scale * (user @ item.t())
 
 
-def by_opinion(graph: HeteroData, liked: Tensor) -> HeteroData:
+def by_sign(graph: HeteroData, liked: Tensor) -> HeteroData:
     """The graph with two relations, likes and dislikes, in the place of the interactions.
 
     Source: van den Berg, Kipf, Welling, "Graph Convolutional Matrix Completion", KDD Deep Learning Day 2018, section
@@ -86,59 +115,31 @@ def by_opinion(graph: HeteroData, liked: Tensor) -> HeteroData:
     return parted
 
 
-def with_opinions(users: UserBatch, liked: Tensor) -> UserBatch:
-    """The users with their known items in the relations of `by_opinion` ([E] bool), for `Encoder.attach`."""
+def with_signed_edges(users: UserBatch, liked: Tensor) -> UserBatch:
+    """The users with their known items in the relations of `by_sign` ([E] bool), for `Encoder.attach`."""
 
     def bare(chosen: Tensor) -> Edges:
         return Edges(users.items.row[chosen], users.items.node[chosen])
 
-    opinions: Mapping[EdgeType, Edges] = {LIKES: bare(liked), DISLIKES: bare(~liked)}
-    return replace(users, items=bare(torch.zeros_like(liked)), relations={**users.relations, **opinions})
+    signed: Mapping[EdgeType, Edges] = {LIKES: bare(liked), DISLIKES: bare(~liked)}
+    return replace(users, items=bare(torch.zeros_like(liked)), relations={**users.relations, **signed})
 
 
-def finetune_ratings(
-    raters: Sequence[ItemRater],
-    blocks: Sequence[Block],
-    parts: Sequence[Edges],
-    config: RatingFinetuneConfig,
-    *,
-    measure: Callable[[], dict[str, float]] | None,
-    seed: int,
-    tracker: Tracker,
-) -> int:
-    """Trains encoders and gains in place, side by side, each on a training part of its own.
+def rating_losses(
+    rater: ItemRater, block: Block, ratings: Edges, config: RatingConfig, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """One epoch: the loss of each batch of users.
 
-    Each step takes a batch of training users, hides from the graph all ratings of some and a random part of those of
-    the others, and asks for what was hidden. The asked users only listen, as a user does who is not in the graph.
+    Each step hides from the graph all ratings of some of the users of a batch and a random part of those of the others;
+    the hidden ones are the queries. No message starts at a user of the batch, as none does at a user who is attached.
 
     Args:
-        raters: M encoders with their gains.
-        blocks: the whole graph of each, interactions parted by opinion.
-        parts: [E], the training interactions of each; the weight is what biases leave of the rating.
+        rater: encoder with its scale.
+        block: the whole graph, with the interactions as signed edges, or without them.
+        ratings: [E], the training interactions; the weight is the residual that biases leave of the rating.
         config: settings.
-        measure: value on held-out users, higher is better; None trains for exactly `config.epochs`.
-        seed: the run's seed.
-        tracker: where to report.
-
-    Returns:
-        The number of epochs of the final state.
+        generator: source of the draws.
     """
-
-    def epoch(generator: torch.Generator) -> Iterator[Tensor]:
-        each = [
-            _steps(rater, block, ratings, config, generator)
-            for rater, block, ratings in zip(raters, blocks, parts, strict=True)
-        ]
-        for step in itertools.zip_longest(*each):
-            yield torch.stack([loss for loss in step if loss is not None]).mean()
-
-    return train(nn.ModuleList(raters), epoch, measure, config, "finetune", seed, tracker)
-
-
-def _steps(
-    rater: ItemRater, block: Block, ratings: Edges, config: RatingFinetuneConfig, generator: torch.Generator
-) -> Iterator[Tensor]:
-    """One epoch of one encoder: the loss of each batch of users."""
     assert ratings.weight is not None
     residual, num_users = ratings.weight, block.num_targets[USER]
     liked = residual > 0
@@ -161,4 +162,4 @@ def _steps(
         predicted = rater.score(x[USER][users], x[ITEM])  # [B, I]
         error = predicted[place[asked.row], asked.node] - asked.weight
         loss = error.square().sum() if config.loss == "squared" else error.abs().sum()
-        yield (loss + config.quiet * predicted.square().sum()) / len(asked)
+        yield (loss + config.unobserved_weight * predicted.square().sum()) / len(asked)

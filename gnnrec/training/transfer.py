@@ -1,40 +1,46 @@
 """Weights of another run, taken over by name and by id."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gnnrec.errors import ConfigError
 from gnnrec.nn.encoder import Encoder
 
 
-def take_weights(encoder: Encoder, ids: Mapping[str, Iterable[Any]], path: Path) -> dict[str, int]:
+def take_weights(
+    encoder: Encoder,
+    ids: Mapping[str, Iterable[Any]],
+    weights: Mapping[str, Tensor],
+    their_ids: Mapping[str, Sequence[Any]],
+    path: Path,
+) -> dict[str, int]:
     """Copies what fits: layers and norms by name and shape, rows of the tables by id.
 
     Args:
         encoder: takes the weights; what does not fit stays as it is.
         ids: node type -> ids of the rows of the encoder's tables.
-        path: `model.pt` or `pretrained.pt` of a run; of several members, the first one speaks.
+        weights: of a model with an encoder, by name.
+        their_ids: node type -> ids of the rows of that encoder's tables.
+        path: where they are from, for the error.
 
     Returns:
         How many `tensors` and `table_rows` were taken.
 
     Raises:
-        ConfigError: there is no such file, or nothing in it fits.
+        ConfigError: nothing fits.
     """
-    if not path.is_file():
-        raise ConfigError(f"model.pretrained: {path}: no such file; name the model.pt or pretrained.pt of a run")
-    state = torch.load(path, weights_only=True)
     own = encoder.state_dict()
-    theirs = {k.removeprefix("encoder."): v for k, v in state["weights"][0].items() if k.startswith("encoder.")}
+    theirs = {k.removeprefix("encoder."): v for k, v in weights.items() if k.startswith("encoder.")}
     layers = {k: v for k, v in theirs.items() if not k.startswith("tables.") and k in own and v.shape == own[k].shape}
     rows = 0
-    for node_type, their_ids in state["ids"].items():
+    for node_type, known in their_ids.items():
         if node_type not in ids:
             continue
-        their_row = {one: row for row, one in enumerate(their_ids)}
+        their_row = {one: row for row, one in enumerate(known)}
         place = torch.tensor([their_row.get(one, -1) for one in ids[node_type]], dtype=torch.int64)
         table = encoder.table(node_type).weight.data
         name = next(k for k, v in own.items() if v.data_ptr() == table.data_ptr())

@@ -1,6 +1,6 @@
 """Models to beat, one idea per module, all under the contract of `gnnrec.recommender`."""
 
-from gnnrec.models.baselines.autoencoder import EASE
+from gnnrec.models.baselines.autoencoder import EASE, DenoisingRegression
 from gnnrec.models.baselines.factorization.als import ALS
 from gnnrec.models.baselines.factorization.bpr import BPR
 from gnnrec.models.baselines.item_knn import ItemKNN
@@ -23,6 +23,7 @@ __all__ = [
     "BiasedMF",
     "Biases",
     "BilinearRatings",
+    "DenoisingRegression",
     "GlobalMean",
     "ItemKNN",
     "ItemMean",

@@ -47,7 +47,7 @@ class ItemKNN:
             raise ValueError(f"shrinkage must be at least 0, got {shrinkage}")
         self.neighbours = neighbours
         self.shrinkage = shrinkage
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts, a block of items at a time; nothing is chosen and nothing is drawn."""

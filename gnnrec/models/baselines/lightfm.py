@@ -63,6 +63,7 @@ class LightFM:
 
     supports_cold_users = True
     predicts_ratings = False
+    log_scores = True
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
         "loss": Choice(("warp", "bpr")),
@@ -105,7 +106,7 @@ class LightFM:
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Runs `epochs` epochs on one thread, or, with validation users, chooses how many and keeps the best.
@@ -137,7 +138,7 @@ class LightFM:
         )
         interactions = as_csr_matrix(histories(train.users, train.num_items)).tocoo()
         features = as_csr_matrix(self._features(train.users))
-        self.chosen = {}
+        self.best_params = {}
         best, best_epoch = -1.0, 0
         ndcg = EvaluateConfig(metrics=["ndcg"], at=[10])
         for epoch in range(1, self.epochs + 1):
@@ -155,7 +156,7 @@ class LightFM:
                 break
         if validation is not None:
             self._state = best_state
-            self.chosen = {"epochs": best_epoch}
+            self.best_params = {"epochs": best_epoch}
 
     def _features(self, users: UserBatch) -> Matrix:
         """[B, A], or [B, A + U] where each training user has a vector of its own."""

@@ -36,7 +36,8 @@ class NeighbourPopularity:
         attributes: weight of the users alike in attributes; at least 0.
         friends_in_common: each training user that a user is linked to is one more attribute value, so that users who
             are linked to the same ones are alike.
-        popularity: weight of popularity; above 0, so that ties between items that no neighbour chose are broken.
+        popularity: weight of popularity; at least 0. Above 0, ties between items that no neighbour chose are broken
+            by it; with 0, a user without neighbours has equal scores, which leaves a blend to its other components.
         power: exponent of the similarity; above 0. The higher, the more the nearest count.
         idf: a value counts by the logarithm of its rarity.
         edge_weights: what an attribute edge counts: 1, log(1 + its weight), or its weight.
@@ -71,12 +72,11 @@ class NeighbourPopularity:
         edge_weights: EdgeWeights = "log",
         neighbours: int | None = None,
     ) -> None:
-        for name, weight in (("friends", friends), ("attributes", attributes)):
+        for name, weight in (("friends", friends), ("attributes", attributes), ("popularity", popularity)):
             if not weight >= 0:
                 raise ValueError(f"{name} must be at least 0, got {weight}")
-        for name, number in (("popularity", popularity), ("power", power)):
-            if not number > 0:
-                raise ValueError(f"{name} must be above 0, got {number}")
+        if not power > 0:
+            raise ValueError(f"power must be above 0, got {power}")
         if neighbours is not None and neighbours < 1:
             raise ValueError(f"neighbours must be at least 1, or none for all; got {neighbours}")
         self.friends = friends
@@ -87,7 +87,7 @@ class NeighbourPopularity:
         self.idf = idf
         self.edge_weights: EdgeWeights = edge_weights
         self.neighbours = neighbours
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps the training users' histories and attribute values; nothing is chosen and nothing is drawn."""
@@ -160,7 +160,7 @@ class AttributeKNN:
         self.k = k
         self.idf = idf
         self.edge_weights: EdgeWeights = edge_weights
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps the training users' histories and attribute values; nothing is chosen and nothing is drawn."""

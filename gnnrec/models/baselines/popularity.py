@@ -19,7 +19,7 @@ class Popularity:
     predicts_ratings = False
 
     def __init__(self) -> None:
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Takes the counts of the training users; nothing is chosen and nothing is drawn."""
@@ -44,7 +44,7 @@ class Random:
     predicts_ratings = False
 
     def __init__(self) -> None:
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Learns how many items there are."""

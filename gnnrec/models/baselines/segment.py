@@ -38,6 +38,7 @@ class SegmentPopularity:
 
     supports_cold_users = True
     predicts_ratings = False
+    log_scores = True
     search_space: ClassVar[SearchSpace] = {
         "shrinkage": Log(10, 10_000),
         "strength": Uniform(0.1, 1.5),
@@ -64,7 +65,7 @@ class SegmentPopularity:
         self.edge_weights = edge_weights
         self.idf = idf
         self.normalise = normalise
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts; nothing is chosen and nothing is drawn."""

@@ -89,7 +89,7 @@ class ALS:
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, starting from vectors drawn from the seed; nothing is chosen.

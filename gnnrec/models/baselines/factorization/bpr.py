@@ -57,6 +57,7 @@ class BPR:
     """
 
     predicts_ratings = False
+    log_scores = True
     search_space: ClassVar[SearchSpace] = {
         "factors": Integer(8, 128, log=True),
         "learning_rate": Log(0.01, 0.3),
@@ -101,7 +102,7 @@ class BPR:
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, drawing vectors and negatives from the seed; nothing is chosen.

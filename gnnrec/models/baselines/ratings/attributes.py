@@ -9,8 +9,9 @@ from torch import Tensor
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import Matrix, UserFeatures, as_scores, training_rows
 from gnnrec.models.rating_effects import fit_biases, item_features, known_user_bias, ratings_of, value_effects
-from gnnrec.models.rating_points import Predict, fit_point
+from gnnrec.models.rating_points import fit_point
 from gnnrec.options.search_space import Log, SearchSpace, Uniform
+from gnnrec.training.rating import Predict
 from gnnrec.views import TestSet, TrainingData, UserBatch
 
 _BIASES: SearchSpace = {"item_shrinkage": Log(0.1, 100), "user_shrinkage": Log(0.1, 100)}
@@ -83,7 +84,7 @@ class SegmentItemMean:
         self.user_shrinkage = user_shrinkage
         self.attributes = attributes
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
@@ -154,7 +155,7 @@ class AttributeKNNRatings:
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Keeps residuals and attribute values of the training users; nothing is chosen.
@@ -222,7 +223,7 @@ class BilinearRatings:
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves; nothing is chosen, and nothing is drawn but the folds of a median.

@@ -14,9 +14,10 @@ from gnnrec.models.rating_effects import (
     ratings_of,
     shrunk_mean,
 )
-from gnnrec.models.rating_points import Predict, fit_point
+from gnnrec.models.rating_points import fit_point
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.options.search_space import Log, SearchSpace
+from gnnrec.training.rating import Predict
 from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
@@ -31,7 +32,7 @@ class GlobalMean:
     predicts_ratings = True
 
     def __init__(self) -> None:
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen and nothing is drawn.
@@ -72,7 +73,7 @@ class ItemMean:
             raise ValueError(f"shrinkage must be at least 0, got {shrinkage}")
         self.shrinkage = shrinkage
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Averages; nothing is chosen, and nothing is drawn but the folds of a median.
@@ -157,7 +158,7 @@ class Biases:
         self.informed = informed
         self.rater_shrinkage = rater_shrinkage
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves for the biases and for the effects of attribute values; nothing is chosen.

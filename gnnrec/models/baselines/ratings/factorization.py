@@ -8,10 +8,11 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import Matrix, UserFeatures, as_scores
 from gnnrec.models.rating_effects import fit_biases, known_user_bias, ratings_of
-from gnnrec.models.rating_points import Predict, fit_point
+from gnnrec.models.rating_points import fit_point
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.options.search_space import Integer, Log, SearchSpace
 from gnnrec.runtime import seeds
+from gnnrec.training.rating import Predict
 from gnnrec.views import TestSet, TrainingData, UserBatch
 
 
@@ -82,7 +83,7 @@ class BiasedMF:
         self.item_shrinkage = item_shrinkage
         self.user_shrinkage = user_shrinkage
         self.predict = predict
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Factorizes, starting from item vectors drawn from the seed; nothing is chosen.

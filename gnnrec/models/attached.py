@@ -1,0 +1,73 @@
+"""A trained encoder that gives vectors to users who are not in its graph, from vectors computed once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnnrec.graph.block import Block
+from gnnrec.graph.merge import AttributeMerge
+from gnnrec.nn.encoder import Encoder, EncoderConfig, Vectors
+from gnnrec.views import ITEM, UserBatch
+
+
+class AttachedEncoder:
+    """An encoder with the vectors of all nodes before each step, and of the items after the last one.
+
+    Args:
+        encoder: the encoder.
+        merge: how attribute columns are merged.
+        outputs: node types for which the encoder has layers.
+        ids: node type -> ids of the rows of the encoder's tables.
+
+    Attributes:
+        encoder: the encoder.
+        items: [I, D] float32, after `precompute`.
+    """
+
+    def __init__(
+        self, encoder: Encoder, merge: AttributeMerge, outputs: tuple[str, ...], ids: Mapping[str, list[Any]]
+    ) -> None:
+        self.encoder = encoder
+        self._merge = merge
+        self._outputs = outputs
+        self._ids = ids
+
+    @torch.no_grad()
+    def precompute(self, block: Block) -> None:
+        """Computes the vectors from the whole graph of the training users."""
+        self._states: list[Vectors] = self.encoder.states(block)
+        last = self.encoder([block] * self.encoder.config.layers, outputs=(ITEM,))[ITEM]
+        assert last is not None
+        self.items = last
+
+    @torch.no_grad()
+    def embed(self, users: UserBatch) -> Tensor:
+        """[B, D] float32, the vectors of B users from what is known of them."""
+        return self.encoder.attach(self._states, self._merge.users(users))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `from_state` needs besides the weights."""
+        return {
+            "node_counts": {t: self.encoder.table(t).num_embeddings for t in self._ids},
+            "node_types": self.encoder.node_types,
+            "edge_types": self.encoder.edge_types,
+            "outputs": self._outputs,
+            "merge": self._merge,
+            "ids": dict(self._ids),
+            "states": self._states,
+            "items": self.items,
+        }
+
+    @classmethod
+    def from_state(
+        cls, config: EncoderConfig, layer_class: Callable[..., nn.Module], state: Mapping[str, Any]
+    ) -> "AttachedEncoder":
+        """An encoder of the saved shape, with initial weights, and the saved vectors."""
+        counts = {t: state["node_counts"].get(t, 0) for t in state["node_types"]}
+        with torch.random.fork_rng():
+            encoder = Encoder(counts, state["edge_types"], config, layer_class, state["outputs"])
+        attached = cls(encoder, state["merge"], state["outputs"], state["ids"])
+        attached._states, attached.items = state["states"], state["items"]
+        return attached

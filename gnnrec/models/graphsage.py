@@ -1,0 +1,363 @@
+"""GraphSAGE: a graph encoder, pretrained by link prediction and fine-tuned for an objective, as a recommender."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from pydantic import Discriminator, Tag
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+import gnnrec.nn.conv
+from gnnrec.errors import ConfigError
+from gnnrec.graph.sampling import NumNeighbors
+from gnnrec.graph.sharding import Shard, own_shard
+from gnnrec.models.ranking_task import RankingTask
+from gnnrec.models.rating_points import Point, median_cuts, predicted_and_rated
+from gnnrec.models.rating_task import RatingTask
+from gnnrec.models.saving import load_model, save_model
+from gnnrec.models.selection import Fold
+from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.options.resolve import check_layer_options, resolve
+from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Uniform
+from gnnrec.runtime import distributed, seeds
+from gnnrec.splits.folds import selection_folds
+from gnnrec.training.loop import side_by_side, train
+from gnnrec.training.pretrain import PretrainConfig, pretrain
+from gnnrec.training.ranking import RankingConfig
+from gnnrec.training.rating import RatingConfig
+from gnnrec.training.tracking import Tracker
+from gnnrec.training.transfer import take_weights
+from gnnrec.views import ITEM, USER, TestSet, TrainingData, UserBatch
+
+Task: TypeAlias = RankingTask | RatingTask
+WITHOUT_CHOICE = 0.7
+"""Weight of the encoder's prediction of a rating, where there was nobody to choose it on."""
+
+
+def _objective(value: Any) -> str:
+    found = value.get("objective", "ranking") if isinstance(value, Mapping) else getattr(value, "objective", "ranking")
+    return str(found)
+
+
+Finetune = Annotated[
+    Annotated[RankingConfig, Tag("ranking")] | Annotated[RatingConfig, Tag("rating")], Discriminator(_objective)
+]
+OF_OBJECTIVE: Mapping[str, EncoderConfig] = {
+    "ranking": EncoderConfig(),
+    "rating": EncoderConfig(channels=32, layers=2),
+}
+"""The shape of an encoder that is left out."""
+
+
+class GraphSAGE:
+    """A graph encoder that gives a vector to any user, seen or not, from that user's edges alone.
+
+    Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017. Differs: the
+        graph is heterogeneous, users have no features and no table, and training hides whole histories; for ratings
+        with `finetune.signed_edges`, one relation per sign after van den Berg, Kipf, Welling, "Graph Convolutional
+        Matrix Completion", KDD Deep Learning Day 2018.
+    Shapes: B users -> [B, I] scores.
+
+    Args:
+        encoder: shape of the encoder; None for the default of the objective.
+        pretrain: link prediction over every relation; None leaves it out.
+        finetune: the objective: `objective: ranking` (scores are logarithms of unnormalised probabilities) or `rating`
+            (predictions, within the range of the training values).
+        choose_on: held-out users that epochs are chosen on, at least; where there are fewer validation users (and
+            nothing of their histories is known), training users are held out in turn too, in at most 8 folds in all.
+        members: ensemble members: encoders that are trained from different weights in the final fit, and averaged.
+        num_neighbors: edges drawn per target and relation in training (one number, or one per relation name); None
+            propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
+        pretrained: folder of a saved model of another run, whose weights to start from: layers by relation, the vectors
+            of items and attribute values by their ids.
+    """
+
+    supports_cold_users = True
+    chooses_on_validation = True
+    search_space: ClassVar[SearchSpace] = {
+        "encoder.channels": Choice((32, 64, 128)),
+        "encoder.layers": Integer(1, 3),
+        "encoder.dropout": Uniform(0, 0.6),
+        "pretrain.learning_rate": Log(1e-3, 0.02),
+        "finetune.learning_rate": Log(1e-3, 0.02),
+        "finetune.weight_decay": Log(1e-3, 1),
+        "finetune.history_dropout": Uniform(0.3, 1),
+        "finetune.unobserved_weight": Log(0.03, 1.0, when={"finetune.objective": "rating"}),
+        "finetune.item_shrinkage": Log(1, 30, when={"finetune.objective": "rating"}),
+    }
+
+    def __init__(
+        self,
+        *,
+        encoder: EncoderConfig | None = None,
+        pretrain: PretrainConfig | None = PretrainConfig(),  # noqa: B008  (frozen)
+        finetune: Finetune = RankingConfig(),  # noqa: B008
+        choose_on: int = 300,
+        members: int = 1,
+        num_neighbors: int | dict[str, int] | None = None,
+        pretrained: Path | None = None,
+    ) -> None:
+        encoder = OF_OBJECTIVE[finetune.objective] if encoder is None else encoder
+        try:
+            self._layer_class = resolve(encoder.layer, gnnrec.nn.conv)
+        except ConfigError as error:
+            raise ConfigError(f"encoder.layer: {error}") from None
+        options = check_layer_options(self._layer_class, encoder.layer_options, at="encoder.layer_options")
+        if choose_on < 0 or members < 1:
+            raise ValueError(f"choose_on must be at least 0 and members at least 1, got {choose_on} and {members}")
+        if num_neighbors is not None and finetune.objective == "rating":
+            raise ValueError(f"num_neighbors: must be left out for ratings, got {num_neighbors}")
+        self.encoder = encoder.model_copy(update={"layer_options": options})
+        self.pretrain = pretrain
+        self.finetune = finetune
+        self.choose_on = choose_on
+        self.members = members
+        self.num_neighbors: NumNeighbors = num_neighbors
+        self.pretrained = pretrained
+        self.predicts_ratings = finetune.objective == "rating"
+        self.log_scores = not self.predicts_ratings
+        self.trains_in_processes = not self.predicts_ratings
+        self.tracker = Tracker()
+        self.best_params: dict[str, Any] = {}
+        self.loaded: dict[str, int] = {}
+        self._tasks: list[Any]
+        self._point: Point | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of the constructor, as JSON."""
+        return {
+            "encoder": self.encoder.model_dump(mode="json"),
+            "pretrain": None if self.pretrain is None else self.pretrain.model_dump(mode="json"),
+            "finetune": self.finetune.model_dump(mode="json"),
+            "choose_on": self.choose_on,
+            "members": self.members,
+            "num_neighbors": self.num_neighbors,
+            "pretrained": None if self.pretrained is None else str(self.pretrained),
+        }
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Node type -> rows of its learned table, for the audit."""
+        tables: dict[str, int] = self._tasks[0].tables
+        return tables
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        """Pretrains and fine-tunes; see `Recommender.fit`.
+
+        Chosen on the validation users are the epochs of both stages and, for ratings, what the encoder's prediction is
+        multiplied by and the cut points of a median. Where these users are few (`choose_on`), training users are held
+        out in turn as well, each time with an encoder of its own that is trained without them, and the choice is made
+        on all held-out users together.
+
+        Raises:
+            ConfigError: ratings are to be predicted, and the interactions have no values.
+            TrainingError: a loss is not a number.
+        """
+        if validation is None:
+            self.build(train, seed)
+            self._train(None, seed)
+        else:
+            folds = selection_folds(train, validation, self.choose_on, seed)
+            first = self.fit_folds([Fold(part, test, test) for part, test in folds], seed)[0]
+            self._tasks, self._point = first._tasks, first._point
+
+    def fit_folds(self, folds: Sequence[Fold], seed: int) -> "list[GraphSAGE]":
+        """One model for each fold, trained together, so that one early stopping serves all of them.
+
+        Returns:
+            The models; `best_params` of each, and of this one, holds what was chosen on the held-out users.
+        """
+        first = folds[0]
+        if isinstance(self.finetune, RatingConfig):
+            cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
+            self._point = point = Point.of(self.finetune.predict, first.train, cuts, first.test)
+            folds = [replace(f, train=point.learned(f.train), test=point.asked(f.test)) for f in folds]
+        self._tasks = [self._task(fold.train, seed, seed) for fold in folds]
+        epochs = self._train(folds, seed)
+        finetune = self.finetune.model_copy(update={"epochs": epochs["finetune"]})
+        if isinstance(finetune, RatingConfig):
+            finetune = self._choose_for_ratings(finetune, folds)
+        self.best_params = {"finetune": finetune}
+        if self.pretrain is not None:
+            self.best_params["pretrain"] = self.pretrain.model_copy(update={"epochs": epochs["pretrain"]})
+        return [self._with([task], finetune) for task in self._tasks]
+
+    def score(self, users: UserBatch) -> Tensor:
+        """Scores every item: [B, I] float32; see `Recommender.score`."""
+        if self._point is None:
+            return torch.stack([task.score(users) for task in self._tasks]).mean(0)
+        means = self._means(self._tasks, self._point.known(users))
+        return torch.from_numpy(self._point.read(means)).float()
+
+    def embed(self, users: UserBatch) -> Tensor:
+        """[B, D] float32, the vectors of B users from what is known of them; of an ensemble, its first member's."""
+        vectors: Tensor = self._tasks[0].embed(users if self._point is None else self._point.known(users))
+        return vectors
+
+    def item_vectors(self) -> Tensor | None:
+        """[I, Q] float32 whose inner products with `query` are the scores; None for ratings."""
+        if self.predicts_ratings:
+            return None
+        return torch.cat([task.item_vectors() for task in self._tasks], dim=1)
+
+    def query(self, users: UserBatch) -> Tensor:
+        """[B, Q] float32, to be multiplied with `item_vectors`."""
+        return torch.cat([task.query(users) for task in self._tasks], dim=1) / len(self._tasks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was fitted: of each ensemble member its weights and precomputed vectors."""
+        return {"tasks": [task.state_dict() for task in self._tasks], "point": self._point}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes what `state_dict` gave; nothing is drawn, and no training data is needed."""
+        kind: Any = RatingTask if self.predicts_ratings else RankingTask
+        self._tasks = [kind.from_state(self.finetune, self.encoder, self._layer_class, one) for one in state["tasks"]]
+        self._point = state["point"]
+
+    def build(self, train: TrainingData, seed: int) -> HeteroData:
+        """Builds graph and encoders, without any training; `fit` begins with it. Returns the graph, for the audit."""
+        self._point = None
+        if isinstance(self.finetune, RatingConfig):
+            cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
+            self._point = Point.of(self.finetune.predict, train, cuts)
+            train = self._point.learned(train)
+        weights_seeds = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
+        self._tasks = [self._task(train, seed, each) for each in weights_seeds]
+        graph: HeteroData = self._tasks[0].graph
+        return graph
+
+    def _task(self, train: TrainingData, seed: int, weights_seed: int) -> Any:
+        kind: Any = RatingTask if self.predicts_ratings else RankingTask
+        pretrained = self.pretrain is not None
+        return kind(
+            train,
+            self.finetune,
+            self.encoder,
+            self._layer_class,
+            pretrained=pretrained,
+            seed=seed,
+            weights_seed=weights_seed,
+        )
+
+    def _train(self, folds: Sequence[Fold] | None, seed: int) -> dict[str, int]:
+        """Trains all tasks; with folds, chooses the epochs of each stage on the held-out users. Returns the epochs."""
+        tasks, tracker = self._tasks, self.tracker
+        epochs: dict[str, int] = {}
+        with torch.random.fork_rng():
+            if self.pretrained is not None:
+                for task in tasks:
+                    self.loaded = take_weights(task.head.encoder, task.train.ids, *_weights_of(self.pretrained))
+            shards = [self._shard(task) for task in tasks]
+            if self.pretrain is not None:
+                epochs["pretrain"] = self._pretrain(self.pretrain, shards, choose=folds is not None, seed=seed)
+                if tracker.folder is not None and folds is None:
+                    head, ids = tasks[0].head, {t: list(i) for t, i in tasks[0].train.ids.items()}
+                    save_model({"head": head.state_dict(), "ids": ids}, tracker.folder / "pretrained")
+            frozen = _attribute_tables(tasks) if self.finetune.freeze_attributes else []
+            for table in frozen:
+                table.requires_grad_(False)
+            each = [
+                functools.partial(_losses, task, shard, self.num_neighbors)
+                for task, shard in zip(tasks, shards, strict=True)
+            ]
+            epochs["finetune"] = train(
+                nn.ModuleList(task.head for task in tasks),
+                side_by_side(each),
+                None if folds is None else type(tasks[0]).measure(tasks, folds, seed),
+                self.finetune,
+                "finetune",
+                seed,
+                tracker,
+            )
+            for table in frozen:
+                table.requires_grad_(True)
+        for task in tasks:
+            task.precompute()
+        return epochs
+
+    def _pretrain(self, config: PretrainConfig, shards: Sequence[Shard], *, choose: bool, seed: int) -> int:
+        """Pretrains each task; returns the epochs of the first one."""
+        prefix, epochs = self.tracker.prefix, []
+        for place, (task, shard) in enumerate(zip(self._tasks, shards, strict=True)):
+            self.tracker.prefix = prefix + (f"{place}/" if place else "")
+            epochs.append(
+                pretrain(
+                    task.head.encoder,
+                    shard,
+                    task.edges,
+                    config,
+                    choose=choose,
+                    num_neighbors=self.num_neighbors,
+                    seed=seed,
+                    tracker=self.tracker,
+                )
+            )
+        self.tracker.prefix = prefix
+        return epochs[0]
+
+    def _shard(self, task: Any) -> Shard:
+        """What this process trains on; of one process, all."""
+        if distributed.count() == 1 or self.predicts_ratings:
+            return Shard.whole(task.block)
+        return own_shard(task.graph_for_shards, sampled=self.num_neighbors is not None)
+
+    def _means(self, tasks: Sequence[RatingTask], users: UserBatch) -> np.ndarray:
+        """[B, I] float64, the predicted means of ratings, within the range of the training values."""
+        assert isinstance(self.finetune, RatingConfig)
+        weight = self.finetune.residual_weight
+        encoded = torch.stack([task.encoded(users) for task in tasks]).mean(0)
+        added = (WITHOUT_CHOICE if weight == "choose" else weight) * encoded
+        return (tasks[0].base(users) + added).clamp(*tasks[0].range).numpy()
+
+    def _choose_for_ratings(self, finetune: RatingConfig, folds: Sequence[Fold]) -> RatingConfig:
+        """The weight of the encoder's prediction, and the cut points with the least absolute error."""
+        assert self._point is not None
+        if finetune.residual_weight == "choose":
+            weight = RatingTask.best_weight(self._tasks, folds)
+            finetune = finetune.model_copy(update={"residual_weight": weight})
+        if finetune.predict == "median" and finetune.cut_points == "choose":
+            models = [self._with([task], finetune) for task in self._tasks]
+            pairs = [
+                predicted_and_rated(functools.partial(model._means, model._tasks), fold.test)
+                for model, fold in zip(models, folds, strict=True)
+            ]
+            predicted, rated = np.concatenate(pairs, axis=1)
+            cuts = tuple(median_cuts(predicted, rated, self._point.values))
+            finetune = finetune.model_copy(update={"cut_points": cuts})
+            self._point = replace(self._point, cuts=cuts)
+        return finetune
+
+    def _with(self, tasks: list[Any], finetune: RankingConfig | RatingConfig) -> "GraphSAGE":
+        """A fitted model of some tasks."""
+        model = GraphSAGE(encoder=self.encoder, pretrain=self.pretrain, finetune=finetune, choose_on=self.choose_on)
+        model._tasks, model._point, model.best_params = tasks, self._point, self.best_params
+        return model
+
+
+def _losses(task: Task, shard: Shard, num_neighbors: NumNeighbors, generator: torch.Generator) -> Iterator[Tensor]:
+    return task.losses(shard, num_neighbors, generator)
+
+
+def _attribute_tables(tasks: Sequence[Any]) -> list[nn.Parameter]:
+    """The learned tables of attribute values."""
+    encoders = [task.head.encoder for task in tasks]
+    return [encoder.table(t).weight for encoder in encoders for t in encoder.node_types if t not in (USER, ITEM)]
+
+
+def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict[str, list[Any]], Path]:
+    """Weights and ids of a saved model, which is GraphSAGE or has it as a component."""
+    loaded = load_model(path / "model" if (path / "model").is_dir() else path)
+    if isinstance(loaded, Mapping):
+        return loaded["head"], loaded["ids"], path
+    models = [loaded, *getattr(loaded, "models", {}).values()]
+    for model in models:
+        if isinstance(model, GraphSAGE):
+            state = model.state_dict()["tasks"][0]
+            return state["head"], state["ids"], path
+    raise ConfigError(f"model.pretrained: {path}: holds {type(loaded).__name__}; name a run of GraphSAGE")
