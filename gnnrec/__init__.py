@@ -2,7 +2,7 @@
 
     dataset = load(NamedData(source="ml-100k", positive=Positive(min_value=4)))
     split = make_split(dataset, UnseenUsers(test=0.2), seed=0)
-    model = GraphRecommender()
+    model = GraphSAGE()
     model.fit(split.train, split.validation, seed=0)
 
 Names are imported when they are first used, so that `gnnrec --help` need not wait for torch.

@@ -61,7 +61,7 @@ class ServeConfig(BaseModel):
 
     index_from: int = Field(1_000_000, ge=1)
     """Ranked items from which on lists come from an index (faiss) instead of from every item's score, where scores are
-    inner products: a graph model without any path beside its encoder (`model.shares: {}`)."""
+    inner products: GraphSAGE alone, no blend."""
 
 
 class Expected(BaseModel):
@@ -125,13 +125,16 @@ class NamedConfig:
     said: Mapping[str, Any] = field(default_factory=dict)
     head: tuple[str, ...] = ()
 
-    def model(self, best_params: Mapping[str, Any] | None = None) -> Any:
+    def model(self, replaced: Mapping[str, Any] | None = None) -> Any:
         """A new model with the config's options.
 
         Args:
-            best_params: arguments of the constructor that replace the config's.
+            replaced: what replaces the config's options: arguments of the constructor, as `best_params` has them, or
+                options by dotted keys, for example `{"finetune.epochs": 37}`.
         """
-        plain = {**{k: v for k, v in self.config.model.items() if k != "class"}, **(best_params or {})}
+        dotted = {k: v for k, v in (replaced or {}).items() if "." in k}
+        plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
+        plain |= {k: v for k, v in (replaced or {}).items() if "." not in k}
         if plain.get("pretrained"):
             plain["pretrained"] = self.folder / plain["pretrained"]
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
@@ -200,7 +203,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
     except ValidationError as error:
         raise ConfigError(one_line(error, where, RunConfig)) from None
     if "class" not in config.model:
-        raise ConfigError(f"{where}: model: missing key 'class', for example `class: GraphRecommender`")
+        raise ConfigError(f"{where}: model: missing key 'class', for example `class: GraphSAGE`")
     try:
         cls = resolve(str(config.model["class"]), MODELS)
     except ConfigError as error:
@@ -228,7 +231,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
         raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
     if config.trainer.devices > 1 and not getattr(model, "trains_in_processes", False):
         raise ConfigError(
-            f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphRecommender by "
+            f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphSAGE that ranks by "
             f"several, got {config.trainer.devices}"
         )
     if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_ratings:

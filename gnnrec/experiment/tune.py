@@ -20,7 +20,7 @@ from gnnrec.experiment.paired import LOWER_IS_BETTER
 from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versions
 from gnnrec.experiment.study import Proposal, Record, Study
-from gnnrec.options.resolve import resolve
+from gnnrec.options.resolve import changed_options, resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
 from gnnrec.runtime.files import replace_file
 from gnnrec.splits.split import VALIDATION, FromFile, Split
@@ -146,7 +146,8 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str)
             audited_fit(model, split, split.train, validation, tracker, seed)
         candidates = split.candidates(VALIDATION, split.train)
         value = measured.objective(evaluate(model, split.validation, candidates, measured, seed).metrics, metric)
-        chosen = dict(model.chosen)
+        options = {k: v for k, v in config.config.model.items() if k != "class"}
+        chosen = changed_options(options, model.best_params)
         if value is None:
             error = f"{type(model).__name__} cannot score the validation users, so there is nothing to choose by"
     except InputError as failure:

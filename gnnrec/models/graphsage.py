@@ -47,11 +47,6 @@ def _objective(value: Any) -> str:
 Finetune = Annotated[
     Annotated[RankingConfig, Tag("ranking")] | Annotated[RatingConfig, Tag("rating")], Discriminator(_objective)
 ]
-OF_OBJECTIVE: Mapping[str, EncoderConfig] = {
-    "ranking": EncoderConfig(),
-    "rating": EncoderConfig(channels=32, layers=2),
-}
-"""The shape of an encoder that is left out."""
 
 
 class GraphSAGE:
@@ -64,7 +59,7 @@ class GraphSAGE:
     Shapes: B users -> [B, I] scores.
 
     Args:
-        encoder: shape of the encoder; None for the default of the objective.
+        encoder: shape of the encoder.
         pretrain: link prediction over every relation; None leaves it out.
         finetune: the objective: `objective: ranking` (scores are logarithms of unnormalised probabilities) or `rating`
             (predictions, within the range of the training values).
@@ -80,13 +75,13 @@ class GraphSAGE:
     supports_cold_users = True
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
-        "encoder.channels": Choice((32, 64, 128)),
+        "encoder.channels": Choice((16, 32, 64, 128)),
         "encoder.layers": Integer(1, 3),
         "encoder.dropout": Uniform(0, 0.6),
         "pretrain.learning_rate": Log(1e-3, 0.02),
         "finetune.learning_rate": Log(1e-3, 0.02),
         "finetune.weight_decay": Log(1e-3, 1),
-        "finetune.history_dropout": Uniform(0.3, 1),
+        "finetune.history_dropout": Uniform(0.3, 1, when={"finetune.objective": "ranking"}),
         "finetune.unobserved_weight": Log(0.03, 1.0, when={"finetune.objective": "rating"}),
         "finetune.item_shrinkage": Log(1, 30, when={"finetune.objective": "rating"}),
     }
@@ -94,15 +89,14 @@ class GraphSAGE:
     def __init__(
         self,
         *,
-        encoder: EncoderConfig | None = None,
-        pretrain: PretrainConfig | None = PretrainConfig(),  # noqa: B008  (frozen)
+        encoder: EncoderConfig = EncoderConfig(),  # noqa: B008  (frozen)
+        pretrain: PretrainConfig | None = PretrainConfig(),  # noqa: B008
         finetune: Finetune = RankingConfig(),  # noqa: B008
         choose_on: int = 300,
         members: int = 1,
         num_neighbors: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
     ) -> None:
-        encoder = OF_OBJECTIVE[finetune.objective] if encoder is None else encoder
         try:
             self._layer_class = resolve(encoder.layer, gnnrec.nn.conv)
         except ConfigError as error:

@@ -13,6 +13,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.results import CONFIG, read_result
 from gnnrec.experiment.run import MODEL, load_split
+from gnnrec.models.saving import load_model
 from gnnrec.recommender import Recommender
 from gnnrec.serving.profile import encode
 from gnnrec.serving.topk import Index
@@ -48,24 +49,17 @@ class ItemIndex:
 
 
 def load_run(folder: Path) -> Served:
-    """Loads the model of a finished run. A model that keeps no weights (counting) is fitted again, which is quick.
+    """Loads the model of a finished run as it was saved; nothing is fitted again.
 
     Raises:
-        ConfigError: the run is not finished, its data has changed, or its weights are missing.
+        ConfigError: the run is not finished, its data has changed, or its saved model cannot be read.
     """
     result = read_result(folder)
     config = read_config(folder / CONFIG)
     split = load_split(config)
     if split.checksum != result.checksums["split"]:
         raise ConfigError(f"{folder}: the data has changed since this run; run its config again with another --out")
-    model = config.model(result.chosen)
-    if hasattr(model, "load_state_dict"):
-        path = folder / MODEL
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such file; delete the folder and run the config again")
-        model.load_state_dict(split.full, torch.load(path, weights_only=True))
-    else:
-        model.fit(split.full, None, config.config.seed)
+    model = load_model(folder / MODEL)
     index = item_index(model, split.full, config.config.serve.index_from)
     return Served(model, split.full, split.dataset.ids[USER], index)
 
