@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from gnnrec.errors import ConfigError
-from gnnrec.models.selection import BUCKETS, Fold, HeldOutNDCG, by_bucket, fold_models, score_in_batches
+from gnnrec.models.selection import BUCKETS, Fold, MixedNDCG, by_bucket, fold_models, score_in_batches
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.recommender import Recommender
 from gnnrec.splits.folds import selection_folds
@@ -236,36 +236,21 @@ class Blend:
             if not sets:
                 continue
             names = [name for name in fitted if least > 0 or fitted[name][0].supports_cold_users]
-            measures = [HeldOutNDCG(test, folds[place].train.candidates, seed) for place, test in sets]
             scaled = {
-                name: [
-                    _scaled(score_in_batches(fitted[name][place], test.users), fitted[name][place])
-                    for place, test in sets
-                ]
-                for name in names
-                if name != self.main
+                name: [_scaled(score_in_batches(models[place], test.users), models[place]) for place, test in sets]
+                for name, models in ((name, fitted[name]) for name in names)
             }
-            raw = [score_in_batches(fitted[self.main][place], test.users) for place, test in sets]
-            main = [_scaled(score, fitted[self.main][place]) for score, (place, _) in zip(raw, sets, strict=True)]
+            others = [n for n in names if n != self.main and any(_informative(part) for part in scaled[n])]
+            measures = [
+                MixedNDCG([scaled[n][j] for n in (self.main, *others)], test, folds[place].train.candidates, seed)
+                for j, (place, test) in enumerate(sets)
+            ]
 
-            def measure(
-                shares: Sequence[float],
-                scaled: Mapping[str, list[Tensor]] = scaled,
-                raw: list[Tensor] = raw,
-                main: list[Tensor] = main,
-                measures: list[HeldOutNDCG] = measures,
-            ) -> np.ndarray:
-                used = [(share, parts) for share, parts in zip(shares, scaled.values(), strict=True) if share > 0]
-                values = []
-                for place, ndcg in enumerate(measures):
-                    mixed = raw[place] if not used else (1 - sum(shares)) * main[place]
-                    for share, parts in used:
-                        mixed = mixed + share * parts[place]
-                    values.append(ndcg(mixed))
-                return np.concatenate(values)
+            def measure(shares: Sequence[float], measures: list[MixedNDCG] = measures) -> np.ndarray:
+                return np.concatenate([ndcg([1 - sum(shares), *shares]) for ndcg in measures])
 
-            shares = choose_shares(len(scaled), measure)
-            weights[least] = {self.main: 1 - sum(shares), **dict(zip(scaled, shares, strict=True))}
+            shares = choose_shares(len(others), measure)
+            weights[least] = {self.main: 1 - sum(shares), **dict(zip(others, shares, strict=True))}
         return weights
 
     def _rating_weights(self, fitted: FoldModels, folds: Sequence[Fold], seed: int) -> Weights:
@@ -293,6 +278,11 @@ def _in_bucket(fold: Fold, least: int) -> TestSet | None:
     test = fold.test if least == 0 else fold.revealed
     rows = dict(by_bucket(test.users)).get(least)
     return None if rows is None else test.take(rows)
+
+
+def _informative(scaled: Tensor) -> bool:
+    """Whether the scores of any user differ between items."""
+    return bool((scaled.amax(1) > scaled.amin(1)).any())
 
 
 def _scaled(scores: Tensor, model: Any) -> Tensor:

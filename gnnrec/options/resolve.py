@@ -71,7 +71,7 @@ def options_model(cls: type) -> type[BaseModel]:
             raise ConfigError(f"{cls.__name__}: option {name!r} of its constructor has no type; give it one")
         default = ... if parameter.default is parameter.empty else made.get(name, parameter.default)
         fields[name] = (hints[name], default)
-    config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
     return pydantic.create_model(cls.__name__, __config__=config, **fields)
 
 
