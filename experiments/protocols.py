@@ -111,8 +111,8 @@ class Protocol:
         return RESULTS / f"{self.name}.json"
 
     def configs(self, folder: Path = CONFIGS) -> list[Path]:
-        """The config of each row, sorted by name."""
-        return sorted((folder / self.name).glob("*.yaml"))
+        """The config of each row, sorted by name; what they share, `_base.yaml`, is no row."""
+        return sorted((folder / self.name).glob("[!_]*.yaml"))
 
 
 AGNN = "public code of AGNN (Qian et al., TKDE 2022) on its own split, computed again over 3 seeds"

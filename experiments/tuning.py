@@ -16,9 +16,9 @@ from experiments.protocols import ROOT, TUNING, Protocol
 from experiments.reproduce import chosen_protocols, err, missing_data, start
 from gnnrec.errors import InputError
 from gnnrec.experiment.config import TuningConfig, read_config, replace_options
-from gnnrec.runtime.files import replace_file
 from gnnrec.experiment.tune import TUNED, config_text, tune
 from gnnrec.options.search_space import has_part
+from gnnrec.runtime.files import replace_file
 
 BUDGET = TuningConfig(trials=20, minutes=10)
 """For each model; a trial keeps one core busy, so that ten minutes of trials are five on two cores."""
@@ -36,8 +36,8 @@ FIXED = (
 """Configs whose options are not searched: floors as they were computed, and the graph model as it comes."""
 POINTS = ("-median", "-gain")
 """Endings of configs that predict another point of a rating's distribution; all else is as without the ending."""
-BY_HAND = "Options chosen on validation users. "
-"""What the head of a config says whose options were not searched."""
+BY_HAND = "# Options chosen on validation users."
+"""The line at the head of a config whose options were not searched."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -120,7 +120,8 @@ def log_of(path: Path, protocol: Protocol) -> Path:
 def adopted(path: Path, log: Path) -> str:
     """The text of a config with the best options of a search in it, and where they come from in its head.
 
-    Options of a part that the config leaves out (`pretrain: null`) are left out too.
+    The config goes on extending what it extended, and its own keys stay the only ones it has. Options of a part that
+    it leaves out (`pretrain: null`) are left out too.
 
     Args:
         path: the config.
@@ -129,13 +130,13 @@ def adopted(path: Path, log: Path) -> str:
     config, found = read_config(path), json.loads(log.read_text())
     best = next(trial for trial in found["trials"] if trial["number"] == found["best"])
     options = {name: value for name, value in best["options"].items() if has_part(config.config.model, name)}
-    model = replace_options(config.said["model"], options)
-    *about, run = [line.replace(BY_HAND, "") for line in config.head if not line.startswith(TUNED)]
+    model = replace_options(config.own.get("model", {}), options)
+    about = [line for line in config.head if not line.startswith((TUNED, BY_HAND))]
     source = (
         f"{TUNED}on the validation users of seed {found['seed']}: {found['metric']} {best['value']:.4f} in trial "
         f"{best['number']} of {len(found['trials'])}, see {log.relative_to(ROOT)}."
     )
-    return config_text({**config.said, "model": model}, [*about, source, run])
+    return config_text({**config.own, "model": model}, [*about, source])
 
 
 def _say(protocol: str, line: str) -> None:

@@ -18,7 +18,10 @@ def run(
     check: Annotated[bool, typer.Option("--check", help="Compare with the config's expected numbers.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Runs configs and prints a table. A finished run is not run again; a broken one goes on."""
+    """Runs configs and prints a table. A finished run is not run again; a broken one goes on.
+
+    A config may extend others: `extends: _base.yaml`. Bases, whose names begin with _, are no runs themselves.
+    """
     from gnnrec.experiment.run import run as run_one
     from gnnrec.experiment.tables import expected_rows, metrics_table
 

@@ -24,7 +24,10 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Searches options on validation users within a budget; the test part stays sealed. A broken search goes on."""
+    """Searches options on validation users within a budget; the test part stays sealed. A broken search goes on.
+
+    The tuned config holds what its config extended, so that it is complete by itself.
+    """
     from gnnrec.experiment.tune import tune as tune_one
 
     if minutes is not None and not minutes > 0:

@@ -15,12 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gnnrec.data.config import DataConfig
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import OF_VALUES, EvaluateConfig
-from gnnrec.options.messages import one_line
+from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
+from gnnrec.options.messages import join, keys_of, one_line
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.splits.split import FromFile, SplitConfig
 from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
+MODELINE = "# yaml-language-server: "
+"""What the line at the head of a config begins with that names the schema for editors, see `gnnrec schema`."""
 
 
 class TrackingConfig(BaseModel):
@@ -113,9 +116,11 @@ class NamedConfig:
 
     Attributes:
         name: the file's name without its ending; a row of a table.
-        config: what it says, complete.
+        config: the complete config, checked.
         folder: absolute folder that its paths start from.
-        said: what the file says, overrides included, without any default.
+        said: the keys of the file and of what it extends, overrides included, without any default. Complete in itself:
+            written to another file, it needs none of those that it came from.
+        own: the keys of the file itself, `extends` included, without overrides.
         head: the lines of comment that the file begins with.
     """
 
@@ -123,6 +128,7 @@ class NamedConfig:
     config: RunConfig
     folder: Path
     said: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
     head: tuple[str, ...] = ()
 
     def model(self, replaced: Mapping[str, Any] | None = None) -> Any:
@@ -164,27 +170,49 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
     """Reads and checks a config; the model's class and options, its layer included, are checked too.
 
     Args:
-        path: a YAML file.
+        path: a YAML file; what it extends is merged below its own keys.
         overrides: `key=value` with dotted keys, the value read as YAML, for example `model.encoder.channels=32`. A
             mapping replaces the one that stands there: `model.encoder.layer_options={}` leaves no option.
 
     Raises:
-        ConfigError: the file is missing or broken, or says something that is not allowed.
+        ConfigError: a file is missing or broken, is a base of others, or holds something that is not allowed. The
+            message begins with the file that the mistake stands in.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such config file")
+    if path.name.startswith(BASE_PREFIX) and path.is_file():
+        raise ConfigError(
+            f"{path}: is a base of other configs and no complete run, since its name begins with {BASE_PREFIX!r}; name "
+            f"the configs that extend it, for example {path.parent / '[!_]*.yaml'}"
+        )
+    file = read_file(path)
     try:
-        raw = OmegaConf.load(path)
-        for override in overrides:
-            key, _, value = override.partition("=")
-            OmegaConf.update(raw, key, yaml.safe_load(value), merge=False, force_add=True)
+        changes = [(key, yaml.safe_load(value)) for key, _, value in (o.partition("=") for o in overrides)]
+        if any(key == EXTENDS for key, _ in changes):
+            raise ConfigError(f"{path}: {EXTENDS}: is no override; write it into a config file, and run that one")
+        raw = OmegaConf.create(file.merged(dict(changes).get(BASE)))
+        for key, value in changes:
+            OmegaConf.update(raw, key, value, merge=False, force_add=True)
         plain = _to_plain(raw)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     name = path.parent.parent.name if path.name == "config.yaml" else path.stem
-    checked = check_config(plain, str(path), name, path.resolve().parent)
+    try:
+        checked = check_config(plain, str(path), name, file.folder)
+    except ConfigError as error:
+        raise _of_its_file(error, file, [key for key, _ in changes]) from None
     lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return replace(checked, said=plain, head=tuple(lines))
+    return replace(checked, said=plain, own=file.own, head=tuple(lines))
+
+
+def _of_its_file(error: ConfigError, file: ConfigFile, changed: Sequence[str]) -> ConfigError:
+    """The same error; where a base holds the value, and no override has replaced it, the message names the base."""
+    at = ".".join(error.keys) + "."
+    if any(at.startswith(f"{key}.") or f"{key}.".startswith(at) for key in changed):
+        return error
+    holder = file.holder(error.keys)
+    if holder is None or holder is file:
+        return error
+    text = str(error).removeprefix(f"{file.path}: ")
+    return ConfigError(f"{holder.path} (extended by {file.path}): {text}", error.keys)
 
 
 def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig:
@@ -198,46 +226,51 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
     """
     if not isinstance(plain, dict):
         raise ConfigError(f"{where}: must be a mapping with the keys {', '.join(RunConfig.model_fields)}")
+
+    def refused(keys: str, text: str) -> ConfigError:
+        return ConfigError(join(where, keys, text), keys.split("."))
+
     try:
         config = RunConfig.model_validate(plain)
     except ValidationError as error:
-        raise ConfigError(one_line(error, where, RunConfig)) from None
+        raise ConfigError(one_line(error, where, RunConfig), keys_of(error, RunConfig)) from None
     if "class" not in config.model:
-        raise ConfigError(f"{where}: model: missing key 'class', for example `class: GraphSAGE`")
+        raise refused("model", "missing key 'class', for example `class: GraphSAGE`")
     try:
         cls = resolve(str(config.model["class"]), MODELS)
     except ConfigError as error:
-        raise ConfigError(f"{where}: model.class: {error}") from None
+        raise refused("model.class", str(error)) from None
     options = {k: v for k, v in config.model.items() if k != "class"}
     complete = {"class": config.model["class"], **complete_options(cls, options, where, "model")}
     shots, support = config.evaluate.shots, getattr(config.split, "support", 0)
     if shots is not None and shots[-1] != support:
-        raise ConfigError(
-            f"{where}: evaluate.shots: the last number must be split.support, so that the target is the same for all; "
-            f"got {shots[-1]} and a support of {support}"
+        raise refused(
+            "evaluate.shots",
+            f"the last number must be split.support, so that the target is the same for all; got {shots[-1]} and a "
+            f"support of {support}",
         )
     unknown = sorted(set(config.expected) - set(config.evaluate.names))
     if unknown:
-        raise ConfigError(f"{where}: expected: {unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
+        raise refused("expected", f"{unknown[0]!r} is not measured; there are {list(config.evaluate.names)}")
     chosen_by = config.tuning.metric
     if chosen_by is not None and chosen_by not in config.evaluate.plain_names:
-        raise ConfigError(
-            f"{where}: tuning.metric: {chosen_by!r} is not measured; there are {list(config.evaluate.plain_names)}"
-        )
+        raise refused("tuning.metric", f"{chosen_by!r} is not measured; there are {list(config.evaluate.plain_names)}")
     checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
     try:
         model = checked.model()
     except ConfigError as error:
-        raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}") from None
+        raise ConfigError(f"{where}: {str(error).removeprefix(f'{name}: ')}", error.keys) from None
     if config.trainer.devices > 1 and not getattr(model, "trains_in_processes", False):
-        raise ConfigError(
-            f"{where}: trainer.devices: {type(model).__name__} is trained by one process; only GraphSAGE that ranks by "
-            f"several, got {config.trainer.devices}"
+        raise refused(
+            "trainer.devices",
+            f"{type(model).__name__} is trained by one process; only GraphSAGE that ranks by several, got "
+            f"{config.trainer.devices}",
         )
     if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_ratings:
-        raise ConfigError(
-            f"{where}: evaluate.metrics: {config.evaluate.metrics[0]} needs predicted values, but "
-            f"{type(model).__name__} only ranks; use a rating model (e.g. Biases), or ranking metrics such as ndcg"
+        raise refused(
+            "evaluate.metrics",
+            f"{config.evaluate.metrics[0]} needs predicted values, but {type(model).__name__} only ranks; use a rating "
+            "model (e.g. Biases), or ranking metrics such as ndcg",
         )
     return checked
 

@@ -15,7 +15,7 @@ import yaml
 from gnnrec.data.config import TableData
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.evaluation.evaluator import evaluate
-from gnnrec.experiment.config import MODELS, NamedConfig, TuningConfig, replace_options
+from gnnrec.experiment.config import MODELINE, MODELS, NamedConfig, TuningConfig, replace_options
 from gnnrec.experiment.paired import LOWER_IS_BETTER
 from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versions
@@ -193,9 +193,10 @@ def _write(config: NamedConfig, study: Study, out: Path, seed: int) -> Tuned:
 
 
 def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> str:
-    """The config as its file says it, with the best options in their places and a head that says where from.
+    """The keys of the config and of what it extends, with the best options in their places and where these are from.
 
-    What a model chooses itself stays open, so that the final run chooses again on its own validation users.
+    The file extends none: it holds what was tuned, wherever it is moved to and whatever becomes of the bases. What a
+    model chooses itself stays open, so that the final run chooses again on its own validation users.
     """
     said = {key: value for key, value in config.said.items() if key not in ("expected", "base")}
     if not best.own:
@@ -204,7 +205,7 @@ def _config_text(config: NamedConfig, study: Study, best: Record, out: Path) -> 
         said["base"] = os.path.relpath(config.folder, out)
     finished, budget = study.finished(), study.budget
     head = [
-        *(line for line in config.head if not line.startswith(TUNED)),
+        *(line for line in config.head if not line.startswith((TUNED, MODELINE))),  # no schema lies beside this file
         f"{TUNED}on the validation users of seed {config.config.seed}: {_metric(config, study)} {best.value:.4f} in "
         f"trial {best.number} of {len(finished)}, {sum(record.seconds for record in finished):.0f} s in all.",
         f"{TUNED}within {budget.trials} trial{'s' * (budget.trials > 1)} or {budget.minutes:g} minutes, sampler seed "
@@ -217,7 +218,7 @@ def config_text(said: Mapping[str, Any], head: Sequence[str]) -> str:
     """The text of a config file.
 
     Args:
-        said: what it says, without defaults.
+        said: its keys, without defaults.
         head: the lines of comment it begins with.
     """
     return "\n".join([*head, *(_yaml(key, value) for key, value in said.items())]) + "\n"

@@ -25,8 +25,7 @@ def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> st
         For example `configs/x.yaml: model.encoder: unknown key 'drop_out'. Did you mean 'dropout'? Allowed: ...`.
         Of several errors, an unknown key comes first: it often is the reason of the others.
     """
-    errors = error.errors(include_url=False)
-    first = max(errors, key=lambda e: (e["type"] in _UNKNOWN_KEY, len(e["loc"])))
+    errors, first = error.errors(include_url=False), _first(error)
     kind, location, context = first["type"], first["loc"], first.get("ctx", {})
     path, _ = _follow(model, location)
     value = short(first["input"])
@@ -53,6 +52,20 @@ def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> st
         same = [e["msg"] for e in errors if _follow(model, e["loc"])[0] == path]
         text = f"{value} is not allowed; {', or '.join(dict.fromkeys(same)).replace('Input should', 'it should')}"
     return join(where, ".".join([at, *path] if at else path), " ".join(text.split()))
+
+
+def keys_of(error: ValidationError, model: Any, at: str = "") -> tuple[str, ...]:
+    """The keys that lead to what `one_line` is about; of a missing key, those of the mapping it is missing in.
+
+    Arguments as in `one_line`.
+    """
+    first = _first(error)
+    location = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
+    return (*(at.split(".") if at else []), *_follow(model, location)[0])
+
+
+def _first(error: ValidationError) -> Any:
+    return max(error.errors(include_url=False), key=lambda e: (e["type"] in _UNKNOWN_KEY, len(e["loc"])))
 
 
 def _follow(model: Any, location: Sequence[int | str]) -> tuple[list[str], Any]:

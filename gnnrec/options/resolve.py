@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gnnrec.errors import ConfigError
-from gnnrec.options.messages import join, nearest, short
+from gnnrec.options.messages import join, keys_of, nearest, short
 from gnnrec.options.messages import one_line as one_line
 
 
@@ -96,7 +96,8 @@ def build(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") 
     try:
         return cls(**{name: getattr(checked, name) for name in type(checked).model_fields})
     except (TypeError, ValueError, ConfigError) as error:
-        raise ConfigError(join(where, at or cls.__name__, " ".join(str(error).split()))) from error
+        text = join(where, at or cls.__name__, " ".join(str(error).split()))
+        raise ConfigError(text, at.split(".") if at else []) from error
 
 
 def changed_options(options: Mapping[str, Any], best_params: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +219,7 @@ def _validate(cls: type, options: Mapping[str, Any], where: str, at: str) -> Bas
     try:
         return model.model_validate(options)
     except ValidationError as error:
-        raise ConfigError(one_line(error, where, model, at)) from error
+        raise ConfigError(one_line(error, where, model, at), keys_of(error, model, at)) from error
 
 
 def _import(module: str, name: str) -> types.ModuleType:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from made_table import write_shop
 
 from gnnrec import cli
@@ -199,6 +200,28 @@ def test_wrong_seeds(gnnrec: Any, tmp_path: Path) -> None:
     refused(gnnrec("run", config, config), "two configs are called shop")
 
 
+def test_a_base_is_refused_and_a_config_that_extends_it_runs(gnnrec: Any, tmp_path: Path) -> None:
+    shop = write_shop(tmp_path)
+    base = shop.rename(tmp_path / "_base.yaml")
+    row = tmp_path / "rows" / "popularity.yaml"
+    row.parent.mkdir()
+    row.write_text("extends: ../_base.yaml\nmodel: {class: Popularity}\n")
+    refused(gnnrec("run", base, row), "_base.yaml", "is a base of other configs and no complete run")
+    assert gnnrec("run", row).code == 0
+    written = yaml.safe_load(Path("runs/popularity/0/config.yaml").read_text())
+    assert "extends" not in written
+    assert written["data"]["interactions"]["path"] == "../ratings.csv"
+
+
+def test_the_schema_is_printed_or_written(gnnrec: Any, tmp_path: Path) -> None:
+    answer = gnnrec("schema")
+    assert answer.code == 0
+    assert json.loads(answer.out)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    written = gnnrec("schema", "--out", tmp_path / "new" / "schema.json")
+    assert (written.code, written.out) == (0, "")
+    assert (tmp_path / "new" / "schema.json").read_text() == answer.out
+
+
 def test_layers_and_check_layer(gnnrec: Any, tmp_path: Path) -> None:
     answer = gnnrec("layers", "--json")
     names = [row["name"] for row in json.loads(answer.out)]
@@ -238,7 +261,7 @@ def test_describe_takes_a_config(gnnrec: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["run"], ["compare"], ["recommend"], ["data"], ["data", "list"], ["check-layer"], ["layers"], ["tune"]],
+    [[], *([name] for name in ("run", "compare", "recommend", "data", "check-layer", "layers", "tune", "schema"))],
 )
 def test_every_command_has_help(gnnrec: Any, command: list[str]) -> None:
     answer = gnnrec(*command, "--help")

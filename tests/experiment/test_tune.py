@@ -155,6 +155,27 @@ def test_the_written_config_says_what_the_file_said_and_no_more(place: Place) ->
     ]
 
 
+def test_the_written_config_extends_none_and_runs_from_its_own_folder(place: Place) -> None:
+    place.config()
+    text = (place.folder / "noisy.yaml").read_text()
+    (place.folder / "_base.yaml").write_text(text.partition("model:")[0] + "evaluate: {metrics: [ndcg], at: [5]}\n")
+    path = place.folder / "rows" / "noisy.yaml"
+    path.parent.mkdir()
+    modeline = "# yaml-language-server: $schema=../schema.json\n"
+    path.write_text(f"{modeline}# A row.\nextends: ../_base.yaml\nmodel: {{class: {place.module}.Noisy}}\n")
+    config = read_config(path)
+    tuned = search(config, place.folder / "out" / "tuned", trials=2)
+    assert tuned.file is not None
+    (place.folder / "_base.yaml").unlink()
+    head = [line.partition(" on ")[0] for line in tuned.file.read_text().splitlines() if line.startswith("#")]
+    assert head[:2] == ["# A row.", "# Tuned"]
+    written = read_config(tuned.file)
+    assert "extends" not in written.own
+    assert written.folder == config.folder
+    assert written.config.data == config.config.data
+    assert search(written, place.folder / "again", trials=1).own is not None
+
+
 def test_a_search_whose_budget_is_spent_is_not_made_again_and_a_larger_one_goes_on(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

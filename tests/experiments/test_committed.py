@@ -1,6 +1,10 @@
 """What is committed fits together: results, tables, floors and configs."""
 
+import json
+
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from experiments.budgets import render_budgets
 from experiments.figures import FIGURES as MAKERS
@@ -10,7 +14,8 @@ from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
 from experiments.render import floor_lines, read_kept, render
 from experiments.reproduce import README
 from experiments.targets import render_targets
-from gnnrec.experiment.config import read_config
+from gnnrec.experiment.config import MODELINE, read_config
+from gnnrec.experiment.schema import schema_text
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
 NAMES = [protocol.name for protocol, _ in KEPT]
@@ -73,8 +78,32 @@ def test_every_config_measures_what_the_table_shows(protocol):
     assert not names or {protocol.plain, *(floor.model for floor in protocol.floors)} <= names
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
+def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
+    for path in protocol.configs():
+        own = yaml.safe_load(path.read_text())
+        assert own["extends"] == "_base.yaml", path
+        assert set(own) <= {"extends", "shuffle_attributes", "model"}, path
+        assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
+
+
+def test_the_committed_schema_is_that_of_the_code():
+    assert (CONFIGS / "schema.json").read_text() == schema_text(), (
+        "write it anew: gnnrec schema --out configs/schema.json"
+    )
+
+
+@pytest.mark.parametrize("folder", [CONFIGS, *(CONFIGS / p.name for p in PROTOCOLS)], ids=lambda f: f.name)
+def test_every_config_is_valid_under_the_schema_as_written_and_complete(folder):
+    check = Draft202012Validator(json.loads((CONFIGS / "schema.json").read_text()))
+    for path in sorted(folder.glob("*.yaml")):
+        check.validate(json.loads(json.dumps(yaml.safe_load(path.read_text()))))
+        if not path.name.startswith("_"):
+            check.validate(read_config(path).written(folder))
+
+
 @pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("hetrec-lastfm-1*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    "path", sorted(CONFIGS.glob("hetrec-lastfm-1*/[!_]*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
 )
 def test_a_share_of_the_users_is_all_that_differs(path):
     few, whole = read_config(path).config, read_config(CONFIGS / "hetrec-lastfm" / path.name).config

@@ -11,11 +11,13 @@ from experiments.tuning import FIXED, POINTS, VARIANTS, adopted, log_of, tune_pr
 from gnnrec.experiment.config import TuningConfig, read_config
 from gnnrec.options.search_space import value_of
 
-HEAD = "# A model.\n# Protocol: made up.\n# Options chosen on validation users. Run: gnnrec run it\n"
-BODY = (
+MODELINE = "# yaml-language-server: $schema=../schema.json\n"
+HEAD = f"{MODELINE}# A model.\n# All else is made up.\n# Options chosen on validation users.\n"
+BASE = (
     "seed: 0\ndata: {source: ml-100k}\nsplit: {kind: unseen_users, test: 0.2, validation: 0.1}\n"
-    "model: {class: GraphRecommender, pretrain: %s}\nevaluate: {metrics: [ndcg], at: [10]}\n"
+    "evaluate: {metrics: [ndcg], at: [10]}\n"
 )
+BODY = "extends: _base.yaml\nmodel: {class: GraphSAGE, pretrain: %s}\n"
 TUNED_CONFIGS = [
     (path, log)
     for protocol in PROTOCOLS
@@ -31,7 +33,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "TUNING", tmp_path / "tuning")
     protocol = replace(protocol_named("ml-100k"), name="made")
     (tmp_path / "configs" / "made").mkdir(parents=True)
-    monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "made").glob("*.yaml")))
+    monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "made").glob("g*.yaml")))
+    (tmp_path / "configs" / "made" / "_base.yaml").write_text(BASE)
     for name, pretrain in (("graphsage", "{epochs: 6}"), ("graphsage-no-pretraining", "null")):
         (tmp_path / "configs" / "made" / f"{name}.yaml").write_text(HEAD + BODY % pretrain)
     found = {
@@ -53,16 +56,30 @@ def test_a_config_takes_the_best_options_and_says_where_from(place):
     folder, _, log = place
     path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
     path.write_text(adopted(path, log))
-    assert path.read_text().splitlines()[:4] == [
+    assert path.read_text().splitlines() == [
+        MODELINE.strip(),
         "# A model.",
-        "# Protocol: made up.",
+        "# All else is made up.",
         "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see "
         "tuning/made/graphsage-no-pretraining.json.",
-        "# Run: gnnrec run it",
+        "extends: _base.yaml",
+        "model: {class: GraphSAGE, pretrain: null, finetune: {learning_rate: 0.01}}",
     ]
-    said = read_config(path).said["model"]
-    assert said == {"class": "GraphRecommender", "pretrain": None, "finetune": {"learning_rate": 0.01}}
+    assert read_config(path).said["evaluate"] == {"metrics": ["ndcg"], "at": [10]}
     assert adopted(path, log) == path.read_text()
+
+
+def test_options_of_a_model_that_a_base_has_go_into_the_config_itself(place):
+    folder, _, log = place
+    base = folder / "configs" / "made" / "_base.yaml"
+    base.write_text(BASE + "model: {class: GraphSAGE, pretrain: null, finetune: {epochs: 9}}\n")
+    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    path.write_text("extends: _base.yaml\n")
+    path.write_text(adopted(path, log))
+    assert path.read_text().endswith("extends: _base.yaml\nmodel: {finetune: {learning_rate: 0.01}}\n")
+    finetune = read_config(path).config.model["finetune"]
+    assert (finetune["epochs"], finetune["learning_rate"]) == (9, 0.01)
+    assert base.read_text().startswith(BASE)
 
 
 def test_variants_take_the_options_of_the_model_that_was_searched_and_no_search_is_made_again(place, monkeypatch):
