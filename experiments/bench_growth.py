@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from gnnrec.models.gnn import GraphRecommender
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from experiments.benchmarks import write
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.training.tracking import Tracker

@@ -25,12 +25,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
+from gnnrec.models.gnn import GraphRecommender
 from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, write
 from gnnrec.data.synthetic import made
 from gnnrec.graph.sharding import Shard, own_shard
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
 from gnnrec.splits.split import UnseenUsers, make_split

@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from gnnrec.models.gnn import GraphRecommender
 
 from experiments.benchmarks import movielens, write
 from experiments.protocols import CONFIGS
@@ -22,7 +23,6 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import read_config
 from gnnrec.graph.matrices import UserFeatures, as_csr_matrix, histories
 from gnnrec.models.baselines.lightfm import LightFM, _State
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import seeds
 from gnnrec.splits.split import Split

@@ -13,10 +13,10 @@ import time
 import numpy as np
 import pandas as pd
 import torch
+from gnnrec.models.gnn import GraphRecommender
 from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.serving.lists import Served, recommend_to
 from gnnrec.training.ranking import FinetuneConfig

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.audit.noninterference import audit_interference, other_choices
 from gnnrec.audit.training import AuditError
 from gnnrec.data.synthetic import made
 from gnnrec.models import registry as models
 from gnnrec.models.baselines import Popularity
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.init import decompose
 from gnnrec.splits.split import TRAIN, UnseenUsers, make_split

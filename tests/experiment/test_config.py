@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
+from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.results import config_checksum
-from gnnrec.models.gnn import GraphRecommender
 
 CONFIG = """
 data: {source: table, interactions: {path: ratings.csv, user: user, item: item}}

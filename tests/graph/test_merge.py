@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.models.rating import GraphRatingRecommender
 
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.synthetic import made
 from gnnrec.graph import merge as folding
 from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
-from gnnrec.models.gnn import GraphRecommender
-from gnnrec.models.rating import GraphRatingRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.split import Split, UnseenUsers, make_split
 from gnnrec.testing import assert_recommender

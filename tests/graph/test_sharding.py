@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from gnnrec.models.gnn import GraphRecommender
+from gnnrec.models.member import Member
 from torch import Tensor
 from two_processes import in_two
 
@@ -14,8 +16,6 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph import merge as folding
 from gnnrec.graph.merge import MOST
 from gnnrec.graph.sharding import Shard, own_shard
-from gnnrec.models.gnn import GraphRecommender
-from gnnrec.models.member import Member
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-
-from gnnrec.data.synthetic import made
-from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.choosing import choose_paths, measured
 from gnnrec.models.copying import Scored
 from gnnrec.models.denoising import PENALTIES, DenoisingRegression, path_name
 from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.member import Member, Part
+
+from gnnrec.data.synthetic import made
+from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.split import Split, UnseenUsers, make_split

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from gnnrec.models.copying import Scored, choose_shares, mix, neighbour_choices, similar_items
 
 from gnnrec.data.synthetic import made
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph
-from gnnrec.models.copying import Scored, choose_shares, mix, neighbour_choices, similar_items
 from gnnrec.splits.split import Split, UnseenUsers, make_split
 from gnnrec.views import INTERACTS
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gnnrec.models.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRegression, penalty_of
 
 from gnnrec.data.synthetic import made
 from gnnrec.graph.matrices import UserFeatures
-from gnnrec.models.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRegression, penalty_of
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.baselines import Popularity
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.split import Split, UnseenUsers, make_split

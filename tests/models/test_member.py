@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-
-from gnnrec.data.synthetic import made
-from gnnrec.errors import ConfigError
 from gnnrec.models.copying import SIMILAR, mix
 from gnnrec.models.denoising import DenoisingRegression
 from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.member import Member, Part, by_stage
+
+from gnnrec.data.synthetic import made
+from gnnrec.errors import ConfigError
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, UserBatch

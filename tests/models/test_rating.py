@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gnnrec.models.rating import GraphRatingRecommender
 from scipy.optimize import nnls
 
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.graph.build import build_graph
 from gnnrec.models.baselines import Biases
-from gnnrec.models.rating import GraphRatingRecommender
 from gnnrec.models.rating_effects import fit_biases, item_values, ratings_of, residual_directions
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.splits.split import UnseenUsers, make_split

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gnnrec.models.rating import GraphRatingRecommender
 
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.results import config_checksum
 from gnnrec.models.baselines import AttributeKNNRatings, BiasedMF, Biases, BilinearRatings, ItemMean, SegmentItemMean
-from gnnrec.models.rating import GraphRatingRecommender
 from gnnrec.models.rating_points import Point, median_cuts, rating_of_gain, spaced_by_gain
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits.split import UnseenUsers, make_split

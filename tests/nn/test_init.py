@@ -1,8 +1,8 @@
 import numpy as np
 import torch
+from gnnrec.models.spectral_regression import SpectralRegression
 
 from gnnrec.data.synthetic import made
-from gnnrec.models.spectral_regression import SpectralRegression
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import USER

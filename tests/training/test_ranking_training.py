@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.data.synthetic import made
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.block import Block
-from gnnrec.models.gnn import GraphRecommender
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.splits.split import UnseenUsers, make_split
