@@ -1,8 +1,11 @@
-"""A config file and its bases: `extends` names further files, whose keys lie below the file's own."""
+"""A config file and its bases: `extends` names further files, whose keys lie below the file's own.
+
+A component of a blend may extend a config as well: it has that config's model.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,13 @@ class ConfigFile:
         path: where it was read from.
         own: its keys, `extends` included, with interpolations as written.
         bases: the files that it extends; a later one lies above an earlier one.
+        components: component of a blend -> the file whose model it extends.
     """
 
     path: Path
     own: Mapping[str, Any]
     bases: tuple["ConfigFile", ...] = ()
+    components: Mapping[str, "ConfigFile"] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -58,7 +63,17 @@ class ConfigFile:
         for file in self.bases:
             its = {key: value for key, value in file.merged().items() if key != BASE}
             below = merge(below, _moved(its, file._start(), start))
-        return merge(below, {key: value for key, value in self.own.items() if key != EXTENDS})
+        return merge(below, {key: value for key, value in self._with_components().items() if key != EXTENDS})
+
+    def _with_components(self) -> Mapping[str, Any]:
+        """Its own keys, components that extend a config with that config's model."""
+        if not self.components:
+            return self.own
+        components = dict(self.own["model"]["components"])
+        for name, file in self.components.items():
+            above = {key: value for key, value in components[name].items() if key != EXTENDS}
+            components[name] = _merge(file.merged().get("model", {}), above, OF_MODELS)
+        return {**self.own, "model": {**self.own["model"], "components": components}}
 
     def holder(self, keys: Sequence[str]) -> "ConfigFile | None":
         """The file that the value at these keys is from: this one, else the uppermost base that has them; else None."""
@@ -91,7 +106,22 @@ def read_file(path: Path, chain: Sequence[Path] = ()) -> ConfigFile:
     if not isinstance(own.get(BASE, ""), str):
         raise ConfigError(f"{path}: {BASE}: {short(own[BASE])} is not allowed; it is a folder, relative to the file")
     chain = (*chain, path)
-    return ConfigFile(path, own, tuple(read_file(base, chain) for base in _bases(path, own.get(EXTENDS, ()), chain)))
+    bases = tuple(read_file(base, chain) for base in _bases(path, own.get(EXTENDS, ()), chain))
+    return ConfigFile(path, own, bases, dict(_components(path, own, chain)))
+
+
+def _components(path: Path, own: Mapping[str, Any], chain: Sequence[Path]) -> Iterator[tuple[str, ConfigFile]]:
+    """The components of a blend that extend a config, with what they extend."""
+    model = own.get("model")
+    components = model.get("components") if isinstance(model, Mapping) else None
+    for name, options in components.items() if isinstance(components, Mapping) else ():
+        if isinstance(options, Mapping) and EXTENDS in options:
+            value = options[EXTENDS]
+            if not isinstance(value, str):
+                raise ConfigError(
+                    f"{path}: model.components.{name}.{EXTENDS}: must be one config file, got {short(value)}"
+                )
+            yield name, read_file(_bases(path, value, chain)[0], chain)
 
 
 def _bases(path: Path, value: Any, chain: Sequence[Path]) -> list[Path]:

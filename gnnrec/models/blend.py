@@ -24,7 +24,7 @@ REGISTRY = "gnnrec.models.registry"
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Weights that are tried."""
 LEAST = 0.1
-"""Weight that the first component keeps in a ranking."""
+"""Weight that the main component keeps in a ranking."""
 SHOTS = (1, 2, 5, 10)
 """Known items of held-out users of whom the split lets nothing be known, to choose the weights of longer histories."""
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
@@ -81,8 +81,8 @@ class Blend:
     scores are all equal for a user leaves the order to the others. Predicted ratings are added up as they are.
 
     The weights are chosen on held-out users of several folds, each scored by components that were trained without them:
-    step by step, the one change of one weight that raises mean NDCG@10 most. The first component is used alone, unless
-    all together gain more than twice the standard error of the gain. For ratings, the weights are found by
+    step by step, the one change of one weight that raises mean NDCG@10 most. The main component is used alone,
+    unless all together gain more than twice the standard error of the gain. For ratings, the weights are found by
     least squares. Where nothing is known of the validation users, some of their ground truth is revealed for the
     buckets from 1 on.
 
@@ -91,9 +91,10 @@ class Blend:
     Shapes: B users -> [B, I] scores.
 
     Args:
-        components: name -> class and options, as a config's `model` has them. The first one must score cold users.
+        components: name -> class and options, as a config's `model` has them.
+        main: the component that is used where nothing is gained by mixing; it must score cold users. None: the first.
         weights: least number of known items of a bucket -> component -> weight, together 1; at least 0 for a ranking.
-            `choose` picks them on the validation users; without such users, the first component is used alone.
+            `choose` picks them on the validation users; without such users, the main component is used alone.
         choose_on: held-out users that a choice is made on, at least; where there are fewer validation users (and
             nothing of their histories is known), training users are held out in turn too, in at most 8 folds in all.
     """
@@ -105,6 +106,7 @@ class Blend:
         self,
         *,
         components: Components = DEFAULT,  # type: ignore[assignment]
+        main: str | None = None,
         weights: dict[int, dict[str, float]] | Literal["choose"] = "choose",
         choose_on: int = 300,
     ) -> None:
@@ -114,9 +116,11 @@ class Blend:
         if not self.predicts_ratings and any(model.predicts_ratings for model in self.models.values()):
             names = [name for name, model in self.models.items() if model.predicts_ratings]
             raise ValueError(f"components: {', '.join(names)} predict ratings and the others rank; mix one kind")
-        self.main = next(iter(self.components))
+        self.main = next(iter(self.components)) if main is None else main
+        if self.main not in self.components:
+            raise ValueError(f"main: no component is called {main!r}; there are {', '.join(self.components)}")
         if not self.models[self.main].supports_cold_users:
-            raise ValueError(f"components: the first one, {self.main}, must score users without known items")
+            raise ValueError(f"main: {self.main} cannot score users without known items; name another component")
         if choose_on < 0:
             raise ValueError(f"choose_on must be at least 0, got {choose_on}")
         given = {} if weights == "choose" else {int(least): dict(of) for least, of in weights.items()}
@@ -254,7 +258,7 @@ class Blend:
         return weights
 
     def _rating_weights(self, fitted: FoldModels, folds: Sequence[Fold], seed: int) -> Weights:
-        """Least squares without negative weights but the first one's, each user's own mean left out: it is its bias."""
+        """Least squares without negative weights but the main one's, each user's own mean left out: it is its bias."""
         others = [name for name in fitted if name != self.main]
         rows = []
         for place, fold in enumerate(folds):
@@ -296,18 +300,18 @@ def _scaled(scores: Tensor, model: Any) -> Tensor:
 def choose_shares(
     others: int, measure: Callable[[list[float]], np.ndarray], grid: Sequence[float] = GRID
 ) -> list[float]:
-    """Picks the weight of each component but the first: the one change of one weight that raises the mean most, again.
+    """Picks the weight of each component but the main one: the one change that raises the mean most, and again.
 
-    The first component is used alone, unless all together gain more than twice the standard error of the gain: of many
+    The main component is used alone, unless all together gain more than twice the standard error of the gain: of many
     weights that are tried, some are better on the users at hand by luck, even where the attributes mean nothing. Asking
     as much of every single step was too strict: on Last.fm it left the friends out after the regression, which has
     them as features.
 
     Args:
-        others: K, the number of components besides the first.
+        others: K, the number of components besides the main one.
         measure: K weights -> [U] value of each held-out user, higher is better.
         grid: weights to try, ascending from 0. Where the others leave too little, a component takes from them in
-            proportion, so that the first one keeps a tenth.
+            proportion, so that the main one keeps a tenth.
 
     Returns:
         K weights; 0 for a component that does not help.
@@ -326,7 +330,7 @@ def choose_shares(
 
 
 def _with(shares: Sequence[float], place: int, share: float) -> list[float]:
-    """The weights with one replaced, the others cut down where all together would leave the first too little."""
+    """The weights with one replaced, the others cut down where all together would leave the main one too little."""
     others = sum(shares) - shares[place]
     left = 1 - LEAST - share
     kept = 1.0 if others <= left else left / others
