@@ -126,6 +126,8 @@ def _tagged(node: Any) -> Any:
     found = {key: _tagged(value) for key, value in node.items() if key != "discriminator"}
     if isinstance(node.get("discriminator"), Mapping):
         found["required"] = [node["discriminator"]["propertyName"]]
+    elif "oneOf" in found:  # told apart by a key that may be left out, so that several members may fit
+        found["anyOf"] = found.pop("oneOf")
     return found
 
 
