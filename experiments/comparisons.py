@@ -14,8 +14,15 @@ DIGITS = 6
 
 
 def is_ours(result: Result) -> bool:
-    """Whether the model is one of the graph models; everything else is a baseline."""
-    return str(result.config["model"]["class"]).startswith("Graph")
+    """Whether the model is a graph model, or a blend with one; everything else is a baseline."""
+    model = result.config["model"]
+    parts = [model, *model.get("components", {}).values()]
+    return any(str(part["class"]).startswith("Graph") for part in parts)
+
+
+def is_blend(result: Result) -> bool:
+    """Whether the model mixes others: blends are compared with blends."""
+    return str(result.config["model"]["class"]) == "Blend"
 
 
 def is_control(result: Result) -> bool:
@@ -28,8 +35,9 @@ def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
 
     For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
     the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the
-    best baseline or the protocol's reference, and each row's difference to it (Holm over the other rows) and to the
-    plain row. Where the protocol names rivals, each column has the best of them and each row's difference to it.
+    best single baseline or the protocol's reference, the best blend without a graph model, and each row's difference to
+    the one of its kind (Holm over the rows that are neither) and to the plain row. Where the protocol names rivals,
+    each column has the best of them and each row's difference to it.
 
     Args:
         rows: finished runs of each config, sorted by seed; all rows have the same seeds.
@@ -49,20 +57,28 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
         return column
     column["best"] = _best(means, competitors, metric)
     if metric == protocol.main and (baselines or protocol.reference):
-        column["floor"] = protocol.reference or _best(means, baselines, metric)
+        blends = [name for name in baselines if is_blend(rows[name][0].result)]
+        singles = [name for name in baselines if name not in blends]
+        column["floor"] = protocol.reference or _best(means, singles or baselines, metric)
+        if blends and singles and not protocol.reference:
+            column["blend_floor"] = _best(means, blends, metric)
     if not all(has_values_per_user(run, metric) for name in means for run in rows[name]):
         return column
     paired = {name: rows[name] for name in means}
     if rivals := [name for name in protocol.rivals if name in means]:
         column["rival"] = _best(means, rivals, metric)
-        column["to_rival"] = _differences(paired, column["rival"], metric)
-    column["to_best"] = _differences(paired, column["best"], metric)
+        column["to_rival"] = _differences(paired, dict.fromkeys(paired, column["rival"]), metric)
+    column["to_best"] = _differences(paired, dict.fromkeys(paired, column["best"]), metric)
     if metric == protocol.main:
         column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
         if "floor" in column:
-            column["to_floor"] = _differences(paired, column["floor"], metric)
+            of_kind = {
+                name: column.get("blend_floor", column["floor"]) if is_blend(group[0].result) else column["floor"]
+                for name, group in paired.items()
+            }
+            column["to_floor"] = _differences(paired, of_kind, metric)
         if protocol.plain in paired:
-            column["to_plain"] = _differences(paired, protocol.plain, metric)
+            column["to_plain"] = _differences(paired, dict.fromkeys(paired, protocol.plain), metric)
     elif protocol.main.partition("/")[2] == metric.partition("/")[2] != "":  # another number of shots: a curve
         column["intervals"] = {name: _rounded(asdict(mean_with_interval(g, metric))) for name, g in paired.items()}
     return column
@@ -74,12 +90,12 @@ def _best(means: Mapping[str, float], names: list[str], metric: str) -> str:
     return min(sorted(names), key=lambda name: means[name] if lower else -means[name])
 
 
-def _differences(rows: Rows, reference: str, metric: str) -> dict[str, Any]:
-    """Each other row's difference to the reference, with Holm's correction over them."""
+def _differences(rows: Rows, reference: Mapping[str, str], metric: str) -> dict[str, Any]:
+    """Each row's difference to its reference, with Holm's correction over the rows that are not their own."""
     found: dict[str, Difference] = {
-        name: difference(name, group, reference, rows[reference], metric)
+        name: difference(name, group, reference[name], rows[reference[name]], metric)
         for name, group in rows.items()
-        if name != reference
+        if name != reference[name]
     }
     corrected = holm([d.p_value for d in found.values()])
     return {

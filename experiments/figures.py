@@ -12,7 +12,8 @@ from gnnrec.experiment import plots
 Kept = Mapping[str, Mapping[str, Any]]
 """Protocol -> its results."""
 SHOTS = (
-    *("graphsage-default", "graphsage-no-encoder", "popularity", "segment-popularity"),
+    *("blend", "graphsage", "blend-without-graphsage", "graphsage-default", "graphsage-no-encoder"),
+    *("popularity", "segment-popularity"),
     *("als", "bpr", "ease", "item-knn"),
 )
 TRAINED = ("graphsage", "graphsage-no-pretraining")

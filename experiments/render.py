@@ -13,7 +13,9 @@ from gnnrec.experiment.text_table import Table, latex_text
 LEVEL = 0.05
 NOT_MEASURED: Mapping[str, Any] = {"rows": {}}
 """A column that the protocol shows since after the results were kept."""
-BASELINE = "best baseline"
+BASELINE, BLEND = "best baseline", "best blend without a graph model"
+BEFORE = ("GraphRecommender", "GraphRatingRecommender")
+"""Classes of rows that were run before components were told apart: each was a blend with the closed forms."""
 PUBLISHED, SUSPECT = " †", " ‡"
 
 
@@ -116,6 +118,8 @@ def _gap(name: str, column: Mapping[str, Any]) -> str:
     """Difference to the best baseline or the reference, with its interval and corrected p-value."""
     if name == column.get("floor"):
         return BASELINE
+    if name == column.get("blend_floor"):
+        return BLEND
     d = column.get("to_floor", {}).get(name)
     if d is None:
         return DASH
@@ -147,9 +151,14 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
         + (f", {users} different ones" if users else "")
         + f"; left out without a target: {span([run['users_without_target'] for run in scored])}.",
         "Bold: best; underlined: not significantly worse (paired bootstrap over users within folds, Holm, 5 %).",
-        f"Last column: difference to {protocol.reference or f'the {BASELINE}'}, 95 % interval, p after Holm's "
+        f"Last column: difference to {_compared(protocol, main)}, 95 % interval, p after Holm's "
         "correction over the rows.",
     ]
+    if is_before(kept):
+        parts.append(
+            "The graphsage rows of this table are blends: the encoder mixed with closed forms (version 0.1), compared "
+            "here with single models. They are to be run again as single models and blends of their own."
+        )
     if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
         parts.append(f"{DASH}: the model cannot score an unseen user.")
     parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
@@ -163,6 +172,17 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
     parts.append(_openings(kept, len(runs)))
     parts.append(f"{_duration(seconds)} in all.")
     return " ".join(parts)
+
+
+def _compared(protocol: Protocol, main: Mapping[str, Any]) -> str:
+    if protocol.reference:
+        return protocol.reference
+    return f"the {BASELINE}" + (f", of a blend to the {BLEND}" if "blend_floor" in main else "")
+
+
+def is_before(kept: Mapping[str, Any]) -> bool:
+    """Whether the graph rows of kept results were run as blends under the names of single models."""
+    return any(run["config"]["model"]["class"] in BEFORE for run in kept["runs"])
 
 
 def _openings(kept: Mapping[str, Any], runs: int) -> str:

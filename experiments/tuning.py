@@ -16,26 +16,20 @@ from experiments.protocols import ROOT, TUNING, Protocol
 from experiments.reproduce import chosen_protocols, err, missing_data, start
 from gnnrec.errors import InputError
 from gnnrec.experiment.config import TuningConfig, read_config, replace_options
+from gnnrec.experiment.extends import BASE_PREFIX, EXTENDS
 from gnnrec.experiment.tune import TUNED, config_text, tune
 from gnnrec.options.search_space import has_part
 from gnnrec.runtime.files import replace_file
 
 BUDGET = TuningConfig(trials=20, minutes=10)
 """For each model; a trial keeps one core busy, so that ten minutes of trials are five on two cores."""
-VARIANTS = {
-    "graphsage": "graphsage-no-pretraining",
-    "graphsage-shuffled": "graphsage-no-pretraining",
-    "graphsage-no-encoder": "graphsage-no-pretraining",
-}
-"""Config -> the one whose search it takes its options from: they differ in one thing, and in nothing else."""
 FIXED = (
     *("item-mean", "biases", "biases-zero"),
     *("friends-one-hop", "tag-cosine", "tag-neighbourhood", "mixed-neighbourhood"),
-    *("graphsage-default", "graphsage-encoder-alone"),
+    *("graphsage-default", "regression", "denoising"),
 )
-"""Configs whose options are not searched: floors as they were computed, and the graph model as it comes."""
-POINTS = ("-median", "-gain")
-"""Endings of configs that predict another point of a rating's distribution; all else is as without the ending."""
+"""Configs whose options are not searched: reference scores as they were computed, the graph model as it comes, and what
+chooses its only option itself. Blends and rows that extend another row have nothing of their own to search."""
 BY_HAND = "# Options chosen on validation users."
 """The line at the head of a config whose options were not searched."""
 
@@ -77,8 +71,7 @@ def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again:
         budget: of each model.
         again: also where there is a log; the configs' present options are then the first trial.
     """
-    searched = [path for path in protocol.configs() if path.stem == options_of(path.stem) and path.stem not in FIXED]
-    for path in searched:
+    for path in filter(is_searched, protocol.configs()):
         log = log_of(path, protocol)
         if log == TUNING / protocol.name / f"{path.stem}.json" and (again or not log.is_file()):
             report = partial(_say, protocol.name)
@@ -92,27 +85,24 @@ def tune_protocol(protocol: Protocol, out: Path, budget: TuningConfig, *, again:
 
 def adopt_options(protocol: Protocol) -> None:
     """Writes the best options of the logs there are into the protocol's configs."""
-    for path in protocol.configs():
+    for path in filter(is_searched, protocol.configs()):
         log = log_of(path, protocol)
         if log.is_file():
             replace_file(path, adopted(path, log).encode())
 
 
-def options_of(name: str) -> str:
-    """The config that a config has its options from; itself where its own are searched.
-
-    Example:
-        >>> options_of("biases-tuned-median"), options_of("graphsage-gain")
-        ('biases-tuned', 'graphsage-no-pretraining')
-    """
-    for ending in POINTS:
-        name = name.removesuffix(ending)
-    return VARIANTS.get(name, name)
+def is_searched(path: Path) -> bool:
+    """Whether a config has options of its own to search: no blend, and no row that extends another row."""
+    own = read_config(path).own
+    bases = own.get(EXTENDS, ())
+    bases = [bases] if isinstance(bases, str) else bases
+    of_rows = any(not Path(base).name.startswith(BASE_PREFIX) for base in bases)
+    return path.stem not in FIXED and not of_rows and own.get("model", {}).get("class") != "Blend"
 
 
 def log_of(path: Path, protocol: Protocol) -> Path:
-    """The log of the search that a config has its options from."""
-    name = options_of(path.stem) + ".json"
+    """The log of the search of a config's options, perhaps that of another protocol on the same data."""
+    name = path.stem + ".json"
     elsewhere = TUNING / protocol.options_from / name
     return elsewhere if protocol.options_from and elsewhere.is_file() else TUNING / protocol.name / name
 
@@ -125,7 +115,7 @@ def adopted(path: Path, log: Path) -> str:
 
     Args:
         path: the config.
-        log: the trials of its own model, or of the one that it is a variant of.
+        log: the trials of its model.
     """
     config, found = read_config(path), json.loads(log.read_text())
     best = next(trial for trial in found["trials"] if trial["number"] == found["best"])
