@@ -48,7 +48,7 @@ def made_rows(seed=0, users=150):
     return {
         "als": row("als", 0.19, 0.2, cls="ALS"),
         "als-mean": [made_run("als-mean", s, None, cls="ALS") for s in (0, 1)],
-        "graphsage": row("graphsage", 0.2, 0.2, cls="GraphRecommender"),
+        "graphsage": row("graphsage", 0.2, 0.2, cls="GraphSAGE"),
         "popularity": row("popularity", 0.0, 0.0),
-        "shuffled": row("shuffled", 0.0, 0.05, cls="GraphRecommender", shuffled=True),
+        "shuffled": row("shuffled", 0.0, 0.05, cls="GraphSAGE", shuffled=True),
     }

@@ -61,7 +61,7 @@ def full_results(protocol):
 
     def run(name):
         graph = name.startswith("graph")
-        made = made_run(name, 0, random.random(30), cls="GraphRecommender" if graph else "ALS", shuffled="shuf" in name)
+        made = made_run(name, 0, random.random(30), cls="GraphSAGE" if graph else "ALS", shuffled="shuf" in name)
         for metric in protocol.columns:
             made.per_user[metric] = random.random(30)
         per_user = made.per_user.assign(squared_error=1.0, absolute_error=random.random(30), ratings=2.0)

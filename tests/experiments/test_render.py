@@ -57,7 +57,7 @@ def test_a_control_within_noise_and_one_that_is_not(kept):
     assert "Control shuffled against popularity: " in protocol_table(PROTOCOL, kept).caption
     rows = made_rows()
     rows["shuffled"] = [
-        made_run("shuffled", run.result.seed, run.per_user["ndcg@10"] + 0.02, cls="GraphRecommender", shuffled=True)
+        made_run("shuffled", run.result.seed, run.per_user["ndcg@10"] + 0.02, cls="GraphSAGE", shuffled=True)
         for run in rows["popularity"]
     ]
     leaky = kept_of(rows)

@@ -25,7 +25,7 @@ SHOP = Protocol("shop", "A made shop", ("ndcg@10", "recall@10"), seeds=(0, 1), g
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}
 """Test users enough for groups; a real smoke run has fewer."""
 MODELS = {
-    "graphsage": "{class: GraphRecommender, encoder: {channels: 8}, pretrain: null, finetune: {epochs: 5}, shares: {}}",
+    "graphsage": "{class: GraphSAGE, encoder: {channels: 8}, pretrain: null, finetune: {epochs: 5}, shares: {}}",
     "popularity": "{class: Popularity}",
     "segment-popularity": "{class: SegmentPopularity}",
 }

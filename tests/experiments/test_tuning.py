@@ -1,4 +1,4 @@
-"""Searches of a protocol's models: who is searched, who takes whose options, and what the configs say of it."""
+"""Searches of a protocol's models: which are searched, and how the best options get into their configs."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from experiments import tuning
 from experiments.protocols import PROTOCOLS, TUNING, protocol_named
-from experiments.tuning import FIXED, POINTS, VARIANTS, adopted, log_of, tune_protocol
+from experiments.tuning import adopted, is_searched, log_of, tune_protocol
 from gnnrec.experiment.config import TuningConfig, read_config
 from gnnrec.options.search_space import value_of
 
@@ -17,26 +17,27 @@ BASE = (
     "seed: 0\ndata: {source: ml-100k}\nsplit: {kind: unseen_users, test: 0.2, validation: 0.1}\n"
     "evaluate: {metrics: [ndcg], at: [10]}\n"
 )
-BODY = "extends: _base.yaml\nmodel: {class: GraphSAGE, pretrain: %s}\n"
+BODY = "extends: _base.yaml\nmodel: {class: GraphSAGE}\n"
 TUNED_CONFIGS = [
     (path, log)
     for protocol in PROTOCOLS
     for path in protocol.configs()
-    if path.stem not in FIXED and (log := log_of(path, protocol)).is_file()
+    if is_searched(path) and (log := log_of(path, protocol)).is_file()
 ]
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Three graph models and a log of a search that liked its trial 1 best."""
+    """Two graph models, and a log of a search whose trial 1 is the best."""
     monkeypatch.setattr(tuning, "ROOT", tmp_path)
     monkeypatch.setattr(tuning, "TUNING", tmp_path / "tuning")
     protocol = replace(protocol_named("ml-100k"), name="made")
     (tmp_path / "configs" / "made").mkdir(parents=True)
     monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "made").glob("g*.yaml")))
     (tmp_path / "configs" / "made" / "_base.yaml").write_text(BASE)
-    for name, pretrain in (("graphsage", "{epochs: 6}"), ("graphsage-no-pretraining", "null")):
-        (tmp_path / "configs" / "made" / f"{name}.yaml").write_text(HEAD + BODY % pretrain)
+    (tmp_path / "configs" / "made" / "graphsage.yaml").write_text(HEAD + BODY)
+    row = "extends: graphsage.yaml\nmodel: {pretrain: null}\n"
+    (tmp_path / "configs" / "made" / "graphsage-no-pretraining.yaml").write_text(HEAD + row)
     found = {
         "best": 1,
         "metric": "ndcg@10",
@@ -46,7 +47,7 @@ def place(tmp_path, monkeypatch):
             {"number": 1, "value": 0.25, "options": {"finetune.learning_rate": 0.01, "pretrain.learning_rate": 0.02}},
         ],
     }
-    log = tmp_path / "tuning" / "made" / "graphsage-no-pretraining.json"
+    log = tmp_path / "tuning" / "made" / "graphsage.json"
     log.parent.mkdir(parents=True)
     log.write_text(json.dumps(found))
     return tmp_path, protocol, log
@@ -54,16 +55,15 @@ def place(tmp_path, monkeypatch):
 
 def test_a_config_takes_the_best_options_and_says_where_from(place):
     folder, _, log = place
-    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    path = folder / "configs" / "made" / "graphsage.yaml"
     path.write_text(adopted(path, log))
     assert path.read_text().splitlines() == [
         MODELINE.strip(),
         "# A model.",
         "# All else is made up.",
-        "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see "
-        "tuning/made/graphsage-no-pretraining.json.",
+        "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see tuning/made/graphsage.json.",
         "extends: _base.yaml",
-        "model: {class: GraphSAGE, pretrain: null, finetune: {learning_rate: 0.01}}",
+        "model: {class: GraphSAGE, finetune: {learning_rate: 0.01}, pretrain: {learning_rate: 0.02}}",
     ]
     assert read_config(path).said["evaluate"] == {"metrics": ["ndcg"], "at": [10]}
     assert adopted(path, log) == path.read_text()
@@ -82,13 +82,24 @@ def test_options_of_a_model_that_a_base_has_go_into_the_config_itself(place):
     assert base.read_text().startswith(BASE)
 
 
-def test_variants_take_the_options_of_the_model_that_was_searched_and_no_search_is_made_again(place, monkeypatch):
+def test_a_row_that_extends_another_has_its_options_and_is_not_searched(place, monkeypatch):
     folder, protocol, _ = place
     monkeypatch.setattr(tuning, "tune", lambda *a, **k: pytest.fail("searched again"))
+    before = (folder / "configs" / "made" / "graphsage-no-pretraining.yaml").read_text()
     tune_protocol(protocol, folder / "runs", TuningConfig())
-    said = read_config(folder / "configs" / "made" / "graphsage.yaml").said["model"]
-    assert said["pretrain"] == {"epochs": 6, "learning_rate": 0.02}
-    assert said["finetune"] == {"learning_rate": 0.01}
+    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    assert path.read_text() == before
+    model = read_config(path).config.model
+    assert (model["pretrain"], model["finetune"]["learning_rate"]) == (None, 0.01)
+    assert not is_searched(path)
+    assert is_searched(path.with_stem("graphsage"))
+
+
+def test_a_blend_is_not_searched(place):
+    folder, _, _ = place
+    path = folder / "configs" / "made" / "blend.yaml"
+    path.write_text("extends: _base.yaml\nmodel: {class: Blend, components: {graphsage: {extends: graphsage.yaml}}}\n")
+    assert not is_searched(path)
 
 
 def test_options_from_another_protocol_come_first(place):
@@ -108,21 +119,8 @@ def test_committed_configs_have_the_options_that_their_logs_found_best(path, log
     model = read_config(path).config.model
     for name, value in best["options"].items():
         held = value_of(model, name)
-        assert held == value or (held is None and path.stem in VARIANTS) or name.startswith("pretrain."), name
+        assert held == value, name
     assert f"see {log.relative_to(TUNING.parents[1])}." in path.read_text()
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for p in PROTOCOLS for path in p.configs() if path.stem.endswith(POINTS)],
-    ids=lambda p: f"{p.parent.name}/{p.stem}",
-)
-def test_another_point_of_the_ratings_is_all_that_differs(path):
-    name, _, predict = path.stem.rpartition("-")
-    model = read_config(path).config.model
-    assert model["predict"] == predict
-    plain = read_config(path.with_stem(name)).config
-    assert read_config(path).config == plain.model_copy(update={"model": {**plain.model, "predict": predict}})
 
 
 @pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if (TUNING / p.name).is_dir()], ids=lambda p: p.name)
