@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from gnnrec.models.gnn import GraphRecommender
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from experiments.benchmarks import write
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import ITEM, USER, Edges, TrainingData, UserBatch
 
@@ -80,12 +80,10 @@ def one(num_users: int, threads: int) -> dict[str, float]:
     """Trains one epoch on made data of one size, in this process."""
     torch.set_num_threads(threads)
     train = made(num_users)
-    model = GraphRecommender(
-        encoder=EncoderConfig(layers=2, channels=32, start="random"),
+    model = GraphSAGE(
+        encoder=EncoderConfig(layers=2, channels=32, init="random"),
         pretrain=None,
-        finetune=FinetuneConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
-        shares={},
-        regularization=1.0,
+        finetune=RankingConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
         num_neighbors=5,
     )
     watch = model.tracker = Watch()

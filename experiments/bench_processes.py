@@ -25,16 +25,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-from gnnrec.models.gnn import GraphRecommender
 from torch import Tensor
+from torch_geometric.nn import SAGEConv
 
 from experiments.benchmarks import medians, movielens, ratio, write
 from gnnrec.data.synthetic import made
 from gnnrec.graph.sharding import Shard, own_shard
+from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.training.ranking import FinetuneConfig, _steps
+from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.views import USER, TrainingData
 
 PROCESSES = 2
@@ -50,20 +51,20 @@ class Trainer:
     def __init__(self, case: str) -> None:
         make, layers, num_neighbors, config = CASES[case]
         train = make()
-        model = GraphRecommender(encoder=EncoderConfig(layers=layers), pretrain=None)
-        model.build(train, 0)
-        member = model._members[0]
+        task = RankingTask(
+            train, config, EncoderConfig(layers=layers), SAGEConv, pretrained=False, seed=0, weights_seed=0
+        )
         sampled = num_neighbors is not None
         alone = distributed.count() == 1
-        shard = Shard.whole(member.part.block) if alone else own_shard(member.part.graph, sampled=sampled)
-        self.parameters = list(member.ranker.parameters())
+        shard = Shard.whole(task.block) if alone else own_shard(task.graph_for_shards, sampled=sampled)
+        self.parameters = list(task.head.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.005)
-        member.ranker.train()
+        task.head.train()
         generator = torch.Generator().manual_seed(0)
 
         def losses() -> Iterator[Tensor]:
             while True:
-                yield from _steps(member.ranker, shard, train, config, num_neighbors, generator)
+                yield from ranking_losses(task.head, shard, train, config, num_neighbors, generator)
 
         self.losses = losses()
 
@@ -96,10 +97,10 @@ def many_users() -> TrainingData:
     return replace(train, users=replace(train.users, relations=alone))
 
 
-CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, FinetuneConfig]] = {
-    "ml-1m": (lambda: movielens().train, 3, None, FinetuneConfig()),
-    "many users": (many_users, 3, None, FinetuneConfig(graph_users=100_000)),  # all of them, as several processes do
-    "many users, sampled": (many_users, 2, 10, FinetuneConfig(loss="sampled_softmax", batch_users=2048)),
+CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, RankingConfig]] = {
+    "ml-1m": (lambda: movielens().train, 3, None, RankingConfig()),
+    "many users": (many_users, 3, None, RankingConfig(graph_users=100_000)),  # all of them, as several processes do
+    "many users, sampled": (many_users, 2, 10, RankingConfig(loss="sampled_softmax", batch_users=2048)),
 }
 """Name -> what makes the data, layers, fan-out, settings."""
 
