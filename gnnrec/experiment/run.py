@@ -49,7 +49,7 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         The result, with the values per user.
 
     Raises:
-        InputError: something that a person can mend; the message says what.
+        InputError: something that a person can mend; the message names it.
     """
     checksum = config_checksum(config.config.model_dump(mode="json"))
     distributed.start(config.config.trainer.devices)
@@ -135,7 +135,7 @@ def fit_and_evaluate(
 
 @dataclass(frozen=True)
 class _Experiment:
-    """A fitted model, and what is to be said of it in a result."""
+    """A fitted model, and the facts of its result."""
 
     model: Any
     per_user: pd.DataFrame
@@ -198,7 +198,7 @@ def _experiment(
 
 
 def load_split(config: NamedConfig) -> Split:
-    """The data of a config, split as it says, the test part sealed."""
+    """The data of a config, split as configured, the test part sealed."""
     dataset = load(config.config.data, config.folder)
     if config.config.shuffle_attributes:
         dataset = shuffle_attributes(dataset, config.config.seed)

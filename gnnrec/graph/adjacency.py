@@ -74,7 +74,7 @@ class Adjacency:
         other._shown = (*self._shown, kept)
         return other
 
-    def silence(self, silent: Tensor) -> "Adjacency":
+    def without_messages_from(self, silent: Tensor) -> "Adjacency":
         """The same edges, of which those from some sources carry no messages.
 
         Args:

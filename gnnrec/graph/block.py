@@ -36,13 +36,13 @@ class Block:
         hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
         return Block({**self.adjacency, **hidden}, self.num_targets)
 
-    def silence(self, silent: Tensor) -> "Block":
+    def without_messages_from(self, silent: Tensor) -> "Block":
         """The block in which some users only listen, as a user does who is attached and not in the graph.
 
         Args:
             silent: [U] bool, the users from whom no message starts.
         """
-        heard = {t: edges.silence(silent) for t, edges in self.adjacency.items() if t[0] == USER}
+        heard = {t: edges.without_messages_from(silent) for t, edges in self.adjacency.items() if t[0] == USER}
         return Block({**self.adjacency, **heard}, self.num_targets)
 
     def of_users(self, users: Tensor) -> "Block":

@@ -29,7 +29,7 @@ class Fold:
 
     Attributes:
         train: the training users of the fold.
-        test: the held-out users, with what the split lets a model know of them.
+        test: the held-out users, with what is known of them under the split.
         revealed: held-out users of several history lengths, to choose what differs between buckets; the same as `test`
             where that has users with known items.
     """

@@ -82,7 +82,7 @@ def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str,
 
     def work() -> tuple[Tensor, Tensor]:
         shard = shard_of(member)
-        block = shard.hide(INTERACTS, kept).block.silence(silent.roll(-shard.first))
+        block = shard.hide(INTERACTS, kept).block.without_messages_from(silent.roll(-shard.first))
         everyone = {USER: torch.arange(shard.size), ITEM: torch.arange(split.train.num_items)}
         with torch.no_grad():
             x = vectors(member.ranker.encoder, block, everyone)

@@ -367,7 +367,7 @@ def test_silent_users_are_heard_by_nobody_and_hear_as_before() -> None:
     block = whole_graph(build_graph(train))
     silent = torch.zeros(train.num_users, dtype=torch.bool)
     silent[[1, 4]] = True
-    quiet = block.silence(silent)
+    quiet = block.without_messages_from(silent)
     for edge_type, edges in quiet.adjacency.items():
         source, before = edges.visible()[0], block.adjacency[edge_type].visible()
         if edge_type[0] == "user":
