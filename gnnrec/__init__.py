@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from gnnrec.experiment.run import fit_and_evaluate
     from gnnrec.experiment.tables import compare, metrics_table
     from gnnrec.graph.build import attach, build_graph
-    from gnnrec.models.registry import *  # noqa: F403  (each model is listed once, in its own folder)
+    from gnnrec.models.blend import Blend
+    from gnnrec.models.graphsage import GraphSAGE
     from gnnrec.splits.split import FromFile, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
 
 _WHERE = {
     "load": "data",
     **dict.fromkeys(("NamedData", "Positive", "TableData"), "data.config"),
+    "Blend": "models.blend",
+    "GraphSAGE": "models.graphsage",
     "Dataset": "data.dataset",
     "from_frames": "data.frames",
     **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
@@ -38,9 +41,11 @@ _WHERE = {
 }
 
 __all__ = [
+    "Blend",
     "Dataset",
     "EvaluateConfig",
     "FromFile",
+    "GraphSAGE",
     "NamedData",
     "Positive",
     "Split",
