@@ -3,6 +3,7 @@
 from gnnrec.models.baselines.autoencoder import EASE, DenoisingRegression
 from gnnrec.models.baselines.factorization.als import ALS
 from gnnrec.models.baselines.factorization.bpr import BPR
+from gnnrec.models.baselines.factorization.irspack import IRSpack
 from gnnrec.models.baselines.item_knn import ItemKNN
 from gnnrec.models.baselines.lightfm import LightFM
 from gnnrec.models.baselines.linear import AttributeLinear
@@ -25,6 +26,7 @@ __all__ = [
     "BilinearRatings",
     "DenoisingRegression",
     "GlobalMean",
+    "IRSpack",
     "ItemKNN",
     "ItemMean",
     "LightFM",
