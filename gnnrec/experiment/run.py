@@ -263,7 +263,8 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
     if distributed.count() > 1:
         found["processes"] = str(distributed.count())
-    for name in ("gnnrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "implicit", "lightfm-next"):
+    libraries = ("numpy", "scipy", "scikit-learn", "implicit", "lightfm-next", "irspack")
+    for name in ("gnnrec", "torch", "torch-geometric", *libraries):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

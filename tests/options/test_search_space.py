@@ -13,6 +13,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     **{name: ({"cold": "attribute_map"}, {"cold": "none"}) for name in ("ALS", "BPR")},
     "BiasedMF": ({"cold": "attribute_map"},),
     "Biases": ({"cold": "attributes", "informed": True},),
+    "IRSpack": ({"item_features": True},),
 }
 """Options under which, taken together, every declared option means something."""
 
