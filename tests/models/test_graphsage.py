@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, TrainingError
@@ -27,6 +26,7 @@ from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import LIKES, RatingConfig
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import Edges, TrainingData, UserBatch
+from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 GROUPS = 4
 SMALL = EncoderConfig(channels=16)
