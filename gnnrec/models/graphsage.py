@@ -121,6 +121,7 @@ class GraphSAGE:
         self.loaded: dict[str, int] = {}
         self._tasks: list[Any]
         self._point: Point | None = None
+        self._residual_weight = WITHOUT_CHOICE
 
     @property
     def options(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class GraphSAGE:
         else:
             folds = selection_folds(train, validation, self.choose_on, seed)
             first = self.fit_folds([Fold(part, test, test) for part, test in folds], seed)[0]
-            self._tasks, self._point = first._tasks, first._point
+            self._tasks, self._point, self._residual_weight = first._tasks, first._point, first._residual_weight
 
     def fit_folds(self, folds: Sequence[Fold], seed: int) -> "list[GraphSAGE]":
         """One model for each fold, trained together, so that one early stopping serves all of them.
@@ -206,13 +207,14 @@ class GraphSAGE:
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted: of each ensemble member its weights and precomputed vectors."""
-        return {"tasks": [task.state_dict() for task in self._tasks], "point": self._point}
+        tasks = [task.state_dict() for task in self._tasks]
+        return {"tasks": tasks, "point": self._point, "residual_weight": self._residual_weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave; nothing is drawn, and no training data is needed."""
         kind: Any = RatingTask if self.predicts_ratings else RankingTask
         self._tasks = [kind.from_state(self.finetune, self.encoder, self._layer_class, one) for one in state["tasks"]]
-        self._point = state["point"]
+        self._point, self._residual_weight = state["point"], state["residual_weight"]
 
     def build(self, train: TrainingData, seed: int) -> HeteroData:
         """Builds graph and encoders, without any training; `fit` begins with it. Returns the graph, for the audit."""
@@ -220,6 +222,7 @@ class GraphSAGE:
         if isinstance(self.finetune, RatingConfig):
             cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
             self._point = Point.of(self.finetune.predict, train, cuts)
+            self._residual_weight = _weight_of(self.finetune)
             train = self._point.learned(train)
         weights_seeds = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
         self._tasks = [self._task(train, seed, each) for each in weights_seeds]
@@ -303,11 +306,8 @@ class GraphSAGE:
 
     def _means(self, tasks: Sequence[RatingTask], users: UserBatch) -> np.ndarray:
         """[B, I] float64, the predicted means of ratings, within the range of the training values."""
-        assert isinstance(self.finetune, RatingConfig)
-        weight = self.finetune.residual_weight
         encoded = torch.stack([task.encoded(users) for task in tasks]).mean(0)
-        added = (WITHOUT_CHOICE if weight == "choose" else weight) * encoded
-        return (tasks[0].base(users) + added).clamp(*tasks[0].range).numpy()
+        return (tasks[0].base(users) + self._residual_weight * encoded).clamp(*tasks[0].range).numpy()
 
     def _choose_for_ratings(self, finetune: RatingConfig, folds: Sequence[Fold]) -> RatingConfig:
         """The weight of the encoder's prediction, and the cut points with the least absolute error."""
@@ -331,7 +331,13 @@ class GraphSAGE:
         """A fitted model of some tasks."""
         model = GraphSAGE(encoder=self.encoder, pretrain=self.pretrain, finetune=finetune, choose_on=self.choose_on)
         model._tasks, model._point, model.best_params = tasks, self._point, self.best_params
+        if isinstance(finetune, RatingConfig):
+            model._residual_weight = _weight_of(finetune)
         return model
+
+
+def _weight_of(finetune: RatingConfig) -> float:
+    return WITHOUT_CHOICE if finetune.residual_weight == "choose" else finetune.residual_weight
 
 
 def _losses(task: Task, shard: Shard, num_neighbors: NumNeighbors, generator: torch.Generator) -> Iterator[Tensor]:

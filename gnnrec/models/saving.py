@@ -60,9 +60,9 @@ def load_model(folder: Path) -> Any:
         with safe_open(folder / ARRAYS, framework="pt") as file:
             arrays = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118  (no mapping)
         if structure["format"] != FORMAT:
-            raise ConfigError(f"{path}: format {structure['format']}, only {FORMAT} can be read; run the config again")
+            raise ValueError(f"format {structure['format']}, only {FORMAT} can be read")
         return unpack(structure["model"], arrays)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (ConfigError, OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{folder}: the saved model cannot be read ({reason}); run the config again") from error
 
@@ -75,7 +75,8 @@ def pack(value: Any, arrays: dict[str, Tensor]) -> Any:
     """
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
+    # np.float64 is a float too, but one that makes float64 of a float32 array that it is multiplied with.
+    if isinstance(value, float) and not isinstance(value, np.float64):
         return value if math.isfinite(value) else {TYPE: "float", "value": str(value)}
     if isinstance(value, Tensor):
         return {TYPE: "tensor", **_kept(value.detach().cpu(), arrays)}

@@ -35,15 +35,16 @@ def one_line(error: ValidationError, where: str, model: Any, at: str = "") -> st
         text = f"missing key {key!r}." if kind == "missing" else f"unknown key {key!r}.{nearest(key, allowed)}"
         text += f" Allowed: {', '.join(allowed)}" if allowed else ""
     elif kind == "union_tag_not_found":
-        key = context["discriminator"]
-        text = f"missing key {key}. It is one of: {', '.join(_tags(model, location, key))}"
+        key = _discriminator(context)
+        text = f"missing key {key!r}. It is one of: {', '.join(_tags(model, location, key))}"
     elif kind in ("union_tag_invalid", "literal_error"):
         if kind == "union_tag_invalid":
-            path, value = [*path, context["discriminator"].strip("'")], repr(context["tag"])
-            allowed = _tags(model, location, context["discriminator"])
+            path, value = [*path, _discriminator(context)], repr(context["tag"])
+            allowed = _tags(model, location, _discriminator(context))
         else:
             allowed = [str(choice) for choice in _choices(_follow(model, location)[1])]
-        text = f"unknown value {value}.{nearest(value, allowed)} Allowed: {', '.join(allowed) or context['expected']}"
+        known = ", ".join(allowed) or context.get("expected", "")
+        text = f"unknown value {value}.{nearest(value, allowed)} Allowed: {known}"
     elif kind in _NOT_A_MAPPING:
         text = f"{value} is not allowed; it should be a mapping (key: value)"
     elif kind in ("value_error", "assertion_error"):
@@ -119,10 +120,15 @@ def _own_tags(member: Any) -> list[Any]:
     return [choice for annotation in _fields(member).values() for choice in _choices(annotation)]
 
 
-def _tags(model: Any, location: Sequence[int | str], discriminator: str) -> list[str]:
-    """The values that tell the members of a union apart: the choices of the field that pydantic goes by."""
+def _discriminator(context: Mapping[str, Any]) -> str:
+    """The key that tells the members of a union apart: a field, or what a function with the key's name looks at."""
+    return str(context["discriminator"]).strip("'_()")
+
+
+def _tags(model: Any, location: Sequence[int | str], key: str) -> list[str]:
+    """The values of the key that tells the members of a union apart."""
     members = _members(_follow(model, location)[1])
-    return [str(choice) for member in members for choice in _choices(_fields(member).get(discriminator.strip("'")))]
+    return [str(choice) for member in members for choice in _choices(_fields(member).get(key))]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -63,8 +63,8 @@ def check_recommender(
     split = make_split(made(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
     build(model_class, options or {})
 
-    def make(chosen: Mapping[str, Any]) -> Recommender:
-        model: Recommender = build(model_class, _merged(options or {}, chosen))
+    def make(best_params: Mapping[str, Any]) -> Recommender:
+        model: Recommender = build(model_class, {**(options or {}), **best_params})
         return model
 
     trial = _Trial(make, split.train, split.validation, seed)
@@ -121,9 +121,9 @@ class _Trial:
         self,
         train: TrainingData | None = None,
         validation: TestSet | None = None,
-        chosen: Mapping[str, Any] | None = None,
+        best_params: Mapping[str, Any] | None = None,
     ) -> Recommender:
-        model = self.make(chosen or {})
+        model = self.make(best_params or {})
         model.fit(copy.deepcopy(train or self.train), copy.deepcopy(validation), self.seed)
         return model
 
@@ -135,9 +135,9 @@ class _Trial:
 def _members(trial: _Trial) -> str:
     model = trial.make({})
     if not isinstance(model, Recommender):
-        wanted = ("supports_cold_users", "predicts_ratings", "chosen", "fit", "score")
+        wanted = ("supports_cold_users", "predicts_ratings", "best_params", "fit", "score")
         return f"has no {', '.join(name for name in wanted if not hasattr(model, name))}"
-    for name, kind in (("supports_cold_users", bool), ("predicts_ratings", bool), ("chosen", dict)):
+    for name, kind in (("supports_cold_users", bool), ("predicts_ratings", bool), ("best_params", dict)):
         if not isinstance(getattr(model, name), kind):
             return f"{name} must be a {kind.__name__}, it is {getattr(model, name)!r}"
     return ""
@@ -289,15 +289,15 @@ def _global_generators(trial: _Trial) -> str:
     return f"the global generator of {' and '.join(names)} was moved; pass a generator instead" if names else ""
 
 
-def _chosen(trial: _Trial) -> str:
+def _best_params(trial: _Trial) -> str:
     model = trial.fit(validation=trial.validation)
     if not isinstance(model.best_params, dict):
-        return f"chosen must be a dict of options, it is {model.best_params!r}"
+        return f"best_params must be a dict of options, it is {model.best_params!r}"
     if not model.best_params:
         return ""
-    final = trial.fit(chosen=model.best_params)
+    final = trial.fit(best_params=model.best_params)
     message = _wrong(trial.score(model=final), len(trial.users), trial.train.num_items)
-    return message and f"fitted with the chosen options {model.best_params}: {message}"
+    return message and f"fitted with the best parameters {model.best_params}: {message}"
 
 
 def _saved(trial: _Trial) -> str:
@@ -376,23 +376,11 @@ _ALWAYS: Mapping[str, Callable[[_Trial], str]] = {
     "inputs unchanged": _inputs,
     "same seed": _same_seed,
     "global generators": _global_generators,
-    "chosen": _chosen,
+    "best parameters": _best_params,
     "saved and loaded": _saved,
 }
 _LEARNS: Mapping[str, Callable[[_Trial], str]] = {"learns unseen users": _learns}
 _DRAWS_NOTHING: Mapping[str, Callable[[_Trial], str]] = {"renamed training users": _renamed}
-
-
-def _merged(options: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the chosen ones in place; a dotted key leads into a nested mapping."""
-    merged = copy.deepcopy(dict(options))
-    for key, value in chosen.items():
-        *path, last = key.split(".")
-        here = merged
-        for step in path:
-            here = here.setdefault(step, {})
-        here[last] = value
-    return merged
 
 
 def _set_global_generators(seed: int) -> None:

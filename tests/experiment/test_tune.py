@@ -37,7 +37,7 @@ class {name}:
 
     def __init__(self, *, noise: float = 0.9, fails_above: float = 2.0, hangs_at: int = 0, takes: float = 0.0) -> None:
         self.noise, self.fails_above, self.hangs_at, self.takes = noise, fails_above, hangs_at, takes
-        self.chosen = {{}}
+        self.best_params = {{}}
 
     def fit(self, train, validation, seed):
         assert validation is None  # nothing is chosen

@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from gnnrec.options.messages import one_line
 
@@ -22,6 +22,14 @@ class Listed(Strict):
 
 
 Cut = Annotated[Folds | Listed, Field(discriminator="kind")]
+
+
+def _kind(value: Any) -> str:
+    """A key that may be left out."""
+    return str(value.get("kind", "folds") if isinstance(value, dict) else value.kind)
+
+
+CutOrFolds = Annotated[Annotated[Folds, Tag("folds")] | Annotated[Listed, Tag("file")], Discriminator(_kind)]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Config(Strict):
     class_: str = Field("Popularity", alias="class")
     cut: Cut | None = None
     cuts: list[Cut] = []
+    by_function: CutOrFolds | None = None
     encoder: Encoder = Encoder()
     attributes: dict[str, Attribute | None] = {}
     loss: Literal["bce", "softmax"] = "bce"
@@ -57,6 +66,8 @@ class Config(Strict):
         ({"class_": "A"}, "unknown key 'class_'. Did you mean 'class'? Allowed: seed, class, "),
         ({"SEED": 1}, "unknown key 'SEED'. Did you mean 'seed'?"),
         ({"loss": "SoftMax"}, "loss: unknown value 'SoftMax'. Did you mean 'softmax'?"),
+        ({"by_function": {"kind": "fold"}}, "by_function.kind: unknown value 'fold'. Did you mean 'folds'? Allowed: f"),
+        ({"by_function": {"kind": "file", "pth": "x"}}, "by_function: unknown key 'pth'. Did you mean 'path'?"),
         ({"seed": "x"}, "seed: 'x' is not allowed; it should be a valid integer, unable to parse string as an integer"),
         ({"seed": 1.5}, "seed: 1.5 is not allowed; it should be a valid integer, got a number with a fractional part"),
         (

@@ -34,7 +34,7 @@ class LikesItsHistory:
     predicts_ratings = False
 
     def __init__(self):
-        self.chosen = {}
+        self.best_params = {}
         self.asked = []
 
     def fit(self, train, validation, seed):

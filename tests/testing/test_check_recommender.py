@@ -1,7 +1,7 @@
 """The conformance checks find planted bugs, each by its name, and pass what keeps the contract."""
 
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ class Honest:
 
     def __init__(self, *, noise: float = 0.0) -> None:
         self.noise = noise
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         club_of = torch.zeros(train.num_users, len(train.ids["club"]))
@@ -187,7 +187,59 @@ class FriendsByRow(Honest):
 class ChoosesUnknownOption(Honest):
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
-        self.chosen = {"epochs": 3} if validation is not None else {}
+        self.best_params = {"epochs": 3} if validation is not None else {}
+
+
+class DrawsAgainWhenLoaded(Honest):
+    """Keeps what it counted, and draws the noise on top of it again when it is loaded: with the seed 0."""
+
+    options: ClassVar[dict[str, Any]] = {}
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        super().fit(train, validation, seed)
+        self.counted = self.counts
+        self.counts = self.counted + self.drawn(seed)
+
+    def drawn(self, seed: int) -> Tensor:
+        return torch.rand(self.counted.shape, generator=seeds.generator(seed, "noise"))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counted": self.counted, "popularity": self.popularity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.popularity, self.counted = state["popularity"], state["counted"]
+        self.counts = self.counted + self.drawn(0)
+
+
+class KeepsAGenerator(Honest):
+    """A generator is nothing that can be saved."""
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        super().fit(train, validation, seed)
+        self.generator = seeds.generator(seed, "unused")
+
+
+class CountsInTheModule(Honest):
+    """What it was fitted on is kept outside the model, where a process that loads the model does not find it."""
+
+    kept: ClassVar[list[Tensor]] = []
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        super().fit(train, validation, seed)
+        self.kept[:] = [self.counts]
+        del self.counts
+
+    def club(self, users: UserBatch) -> Tensor:
+        self.counts = self.kept[0]
+        return super().club(users)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"popularity": self.popularity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.popularity = state["popularity"]
+
+    options: ClassVar[dict[str, Any]] = {}
 
 
 class NeedsValidation(Honest):
@@ -200,7 +252,7 @@ class NoPredictsValues:
     supports_cold_users = True
 
     def __init__(self) -> None:
-        self.chosen: dict[str, Any] = {}
+        self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None: ...
 
@@ -216,10 +268,10 @@ def failed(model: type, draws: bool = False) -> set[str]:
 def test_a_model_that_keeps_the_contract_passes_every_check(model: type) -> None:
     checks = check_recommender(model, draws=False)
     assert [check for check in checks if not check.passed] == []
-    assert len({check.name for check in checks}) == len(checks) == 15
+    assert len({check.name for check in checks}) == len(checks) == 16
 
 
-def test_drawing_from_the_seed_is_allowed() -> None:
+def test_drawing_from_the_seed_is_allowed(loaded_in_this_process: None) -> None:
     assert_recommender(Honest, {"noise": 5.0})
 
 
@@ -242,12 +294,13 @@ def test_drawing_from_the_seed_is_allowed() -> None:
                 "index is no feature",
                 "same seed",
                 "renamed training users",
+                "saved and loaded",  # a generator is no array
             },
         ),
         (ChangesUsers, {"inputs unchanged"}),
         (ChangesPopularity, {"inputs unchanged"}),
         (ChangesValidation, {"inputs unchanged"}),
-        (MeanOfNothing, {"user without edges", "user with items only"}),
+        (MeanOfNothing, {"user without edges", "user with items only", "saved and loaded"}),
         (NeedsAttributes, {"user without edges", "user with items only"}),
         (MeanOfRatings, {"user with items only", "scores"}),
         (LastEdgeWins, {"order of edges", "renamed training users"}),
@@ -256,20 +309,39 @@ def test_drawing_from_the_seed_is_allowed() -> None:
         (CandidatesOnly, {"scores", "user without edges", "user with items only", "learns unseen users"}),
         (Ignores, {"learns unseen users"}),
         (OrderOfTraining, {"renamed training users"}),
-        (ChoosesUnknownOption, {"chosen"}),
+        (ChoosesUnknownOption, {"best parameters"}),
         (NeedsValidation, {"fit"}),
+        (KeepsAGenerator, {"saved and loaded"}),
         (NoPredictsValues, {"members"}),
     ],
 )
-def test_a_planted_bug_fails_its_check_and_no_other(model: type, names: set[str]) -> None:
+def test_a_planted_bug_fails_its_check_and_no_other(model: type, names: set[str], loaded_in_this_process: None) -> None:
     assert failed(model) == names
 
 
-def test_a_model_that_treats_all_users_alike_may_say_so() -> None:
+def test_a_model_that_draws_again_when_it_is_loaded_is_found_by_any_seed_but_its_own() -> None:
+    messages = {
+        seed: next(
+            c.message for c in check_recommender(DrawsAgainWhenLoaded, seed=seed) if c.name == "saved and loaded"
+        )
+        for seed in (0, 3)
+    }
+    assert messages[0] == ""
+    assert messages[3].startswith("saved and loaded in a fresh process, ")
+    assert "keep what was fitted, not what it can be drawn from again" in messages[3]
+
+
+def test_what_is_kept_outside_the_model_is_missed_in_a_fresh_process(request: pytest.FixtureRequest) -> None:
+    assert failed(CountsInTheModule) == {"saved and loaded"}
+    request.getfixturevalue("loaded_in_this_process")
+    assert failed(CountsInTheModule) == set()
+
+
+def test_a_model_that_treats_all_users_alike_may_say_so(loaded_in_this_process: None) -> None:
     assert_recommender(Ignores, learns=False, draws=False)
 
 
-def test_messages_stand_in_one_error_with_a_line_each() -> None:
+def test_messages_stand_in_one_error_with_a_line_each(loaded_in_this_process: None) -> None:
     with pytest.raises(AssertionError) as error:
         assert_recommender(MeanOfNothing)
     first, *lines = str(error.value).splitlines()
@@ -277,7 +349,7 @@ def test_messages_stand_in_one_error_with_a_line_each() -> None:
     assert "user without edges: 40 of 40 scores are not finite" in lines
 
 
-def test_the_check_of_learning_says_what_chance_is() -> None:
+def test_the_check_of_learning_says_what_chance_is(loaded_in_this_process: None) -> None:
     message = next(c.message for c in check_recommender(Ignores) if c.name == "learns unseen users")
     assert "chance is 0.25" in message
 
@@ -287,7 +359,7 @@ def test_an_unknown_option_is_refused_at_once() -> None:
         check_recommender(Honest, {"nois": 1.0})
 
 
-def test_global_generators_are_left_as_they_were() -> None:
+def test_global_generators_are_left_as_they_were(loaded_in_this_process: None) -> None:
     torch.manual_seed(7), np.random.seed(7), random.seed(7)
     wanted = (torch.rand(1).item(), np.random.rand(), random.random())
     torch.manual_seed(7), np.random.seed(7), random.seed(7)

@@ -41,12 +41,12 @@ def test_the_best_epoch_is_chosen_and_kept_and_patience_ends_the_search(monkeypa
 
     monkeypatch.setattr("gnnrec.models.baselines.lightfm.evaluate", lambda *_: Fake())
     model = fitted(choose=True, epochs=6, patience=3)
-    assert model.chosen == {"epochs": 2}
+    assert model.best_params == {"epochs": 2}
     assert next(values) == 0.9
-    final = fitted(**model.chosen)
+    final = fitted(**model.best_params)
     assert final.score(SPLIT.validation.users).equal(model.score(SPLIT.validation.users))
     model.fit(SPLIT.train, None, 0)
-    assert model.chosen == {}
+    assert model.best_params == {}
 
 
 def test_the_epoch_is_chosen_by_ndcg_of_the_validation_users() -> None:
@@ -58,7 +58,7 @@ def test_the_epoch_is_chosen_by_ndcg_of_the_validation_users() -> None:
         ]
         for n in range(1, 5)
     ]
-    assert fitted(choose=True, **options).chosen == {"epochs": 1 + int(np.argmax(by_epoch))}
+    assert fitted(choose=True, **options).best_params == {"epochs": 1 + int(np.argmax(by_epoch))}
 
 
 def test_a_user_is_the_sum_of_the_vectors_of_its_values() -> None:

@@ -109,13 +109,22 @@ def test_attribute_knn_equals_a_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"friends": -0.1}, {"attributes": -1}, {"popularity": 0}, {"power": 0}, {"neighbours": 0}]
+    "options", [{"friends": -0.1}, {"attributes": -1}, {"popularity": -1e-4}, {"power": 0}, {"neighbours": 0}]
 )
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be at least|{next(iter(options))} must be above"):
         NeighbourPopularity(**options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         AttributeKNN(k=0)
+
+
+def test_without_popularity_a_user_without_neighbours_has_equal_scores() -> None:
+    alone = UserBatch(torch.tensor([9]), edges(), {TAG: edges(), FRIEND: edges()})
+    for weight, differ in ((0.0, False), (1e-4, True)):
+        model = NeighbourPopularity(friends=1, attributes=0, popularity=weight)
+        model.fit(TRAIN, None, 0)
+        scores = model.score(alone)
+        assert bool((scores != scores[:, :1]).any()) == differ
 
 
 def test_friends_in_common_make_users_alike() -> None:

@@ -14,8 +14,9 @@ from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import ALS, BPR
+from gnnrec.models.baselines.factorization.cold import fit_library
 from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.views import Edges
+from gnnrec.views import Edges, TrainingData
 
 pytest.importorskip("implicit", reason="matrix factorization needs gnnrec[mf]")
 
@@ -26,6 +27,16 @@ TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
 def fitted(model: ALS | BPR, seed: int = 0) -> Any:
     model.fit(TRAIN, None, seed)
     return model
+
+
+def factors_of(model: ALS | BPR, train: TrainingData = TRAIN) -> tuple[np.ndarray, np.ndarray]:
+    """[U, D] and [I, D], the vectors of users and items that the library finds when it is called by itself."""
+    module, name, own = ("als", "AlternatingLeastSquares", "alpha")
+    if isinstance(model, BPR):
+        module, name, own = ("bpr", "BayesianPersonalizedRanking", "learning_rate")
+    options = {option: getattr(model, option) for option in ("factors", "regularization", "iterations", own)}
+    library = fit_library(module, name, options, train, 0)  # type: ignore[arg-type]
+    return library.user_factors, library.item_factors
 
 
 @pytest.mark.parametrize("model_class", [ALS, BPR])
@@ -39,7 +50,7 @@ def test_als_folds_in_by_the_closed_form_of_the_paper() -> None:
     # Hu et al., equation 4: x = (Y'Y + Y'(C - I)Y + regularization I)^-1 Y'C p, with confidence alpha where known.
     model = fitted(ALS(factors=5, alpha=7.0, regularization=0.3))
     known = replace(UNSEEN, items=Edges(torch.tensor([2, 2, 2]), torch.tensor([1, 5, 9])))
-    item = model._model.item_factors.astype(np.float64)
+    item = factors_of(model)[1].astype(np.float64)
     chosen = item[[1, 5, 9]]
     vector = np.linalg.solve(item.T @ item + 6.0 * chosen.T @ chosen + 0.3 * np.eye(5), 7.0 * chosen.sum(0))
     scores = model.score(known)
@@ -60,7 +71,8 @@ def test_als_mixes_the_vector_of_the_cold_policy_with_the_fold_in_by_the_number_
 def test_cold_users_get_the_mean_vector_of_the_users_with_items() -> None:
     for model in (fitted(ALS(cold="mean")), fitted(BPR(cold="mean"))):
         has_items = np.bincount(TRAIN.users.items.row, minlength=TRAIN.num_users) > 0
-        wanted = model._model.item_factors @ model._model.user_factors[has_items].mean(axis=0)
+        user, item = factors_of(model)
+        wanted = item @ user[has_items].mean(axis=0)
         scores = model.score(UNSEEN)
         assert scores[0].numpy() == pytest.approx(wanted, abs=1e-4)
         assert scores.equal(scores[:1].expand_as(scores))
@@ -71,8 +83,9 @@ def test_cold_users_get_the_vector_that_ridge_regression_maps_their_attributes_t
     for model in (ALS(cold="attribute_map", friends=friends), BPR(cold="attribute_map", friends=friends)):
         fitted(model)
         features = UserFeatures(TRAIN, friends=friends)
-        solved = Ridge(alpha=10.0).fit(features(TRAIN.users).toarray(), model._model.user_factors)
-        wanted = solved.predict(features(UNSEEN).toarray()) @ model._model.item_factors.T
+        user, item = factors_of(model)
+        solved = Ridge(alpha=10.0).fit(features(TRAIN.users).toarray(), user)
+        wanted = solved.predict(features(UNSEEN).toarray()) @ item.T
         assert model.score(UNSEEN).numpy() == pytest.approx(wanted, abs=1e-4)
 
 
@@ -82,19 +95,22 @@ def test_a_training_user_without_items_is_a_cold_user_and_does_not_count_in_the_
     for model in (ALS(cold="mean"), BPR(cold="mean")):
         model.fit(train, None, 0)
         scores = model.score(train.users)
-        wanted = model._model.item_factors @ model._model.user_factors[1:].mean(axis=0)
+        user, item = factors_of(model, train)
+        wanted = item @ user[1:].mean(axis=0)
         assert scores[0].numpy() == pytest.approx(wanted, abs=1e-4)
     for model in (ALS(cold="attribute_map"), BPR(cold="attribute_map")):
         model.fit(train, None, 0)
         features = UserFeatures(train)(train.users).toarray()
-        solved = Ridge(alpha=10.0).fit(features[1:], model._model.user_factors[1:])
-        wanted = model._model.item_factors @ solved.predict(features[:1])[0]
+        user, item = factors_of(model, train)
+        solved = Ridge(alpha=10.0).fit(features[1:], user[1:])
+        wanted = item @ solved.predict(features[:1])[0]
         assert model.score(train.users)[0].numpy() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_bpr_gives_a_training_user_its_own_vector_and_moves_another_towards_its_items() -> None:
     model = fitted(BPR(cold="mean"))
-    wanted = model._model.user_factors @ model._model.item_factors.T
+    user, item = factors_of(model)
+    wanted = user @ item.T
     order = torch.tensor([3, 1, 2])
     assert model.score(TRAIN.users.take(order)).numpy() == pytest.approx(wanted[[3, 1, 2]], abs=1e-4)
     support = replace(UNSEEN, items=Edges(torch.tensor([0]), torch.tensor([1])))
