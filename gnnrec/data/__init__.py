@@ -7,21 +7,12 @@ from gnnrec.data import table
 from gnnrec.data.cache import cached
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.datasets import heater, lastfm, movielens, renttherunway, tafeng
-from gnnrec.data.sources import fetch, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import fetch
 from gnnrec.errors import ConfigError
 from gnnrec.views import ITEM, USER
 
 __all__ = ["load"]
-
-READERS = {
-    "ml-100k": movielens.read_100k,
-    "ml-1m": movielens.read_1m,
-    "hetrec-lastfm": lastfm.read,
-    "heater-lastfm": heater.read,
-    "renttherunway": renttherunway.read,
-    "ta-feng": tafeng.read,
-}
 
 
 def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
@@ -42,9 +33,9 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         what = config.model_dump_json(exclude={"positive"})
         dataset = cached(what, config.files(base), lambda: table.read(config, base))
     else:
-        reader, files = READERS[config.source], fetch(config.source)
-        dataset = cached(config.source, list(files.values()), lambda: reader(files))
-        dataset = _only(dataset, config.use, source_named(config.source).not_default)
+        source, files = source_named(config.source), fetch(config.source)
+        dataset = cached(source.name, list(files.values()), lambda: source.read(files))
+        dataset = _only(dataset, config.use, source.not_default)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value)
 
 

@@ -1,11 +1,16 @@
 """The `data` part of a config: which source, which of its relations, and what counts as positive."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NamedSource = Literal["ml-100k", "hetrec-lastfm", "heater-lastfm", "ml-1m", "renttherunway", "ta-feng"]
+from gnnrec.data.datasets import SOURCES
+
+if TYPE_CHECKING:
+    NamedSource = str
+else:
+    NamedSource = Literal[tuple(SOURCES)]  # the names are checked when a config is read
 
 
 class _DataConfig(BaseModel):

@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.datasets import SOURCES
 from gnnrec.data.sources import find
 from gnnrec.views import ITEM, USER
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gnnrec.data.catalogue import SOURCES, File, Source, source_named
+from gnnrec.data.catalogue import File, Source
+from gnnrec.data.datasets import source_named
 from gnnrec.errors import DataError
-
-__all__ = ["SOURCES", "cache_folder", "fetch", "find", "source_named"]
 
 TIMEOUT = 20
 """Seconds without an answer after which an address counts as out of reach."""

@@ -8,9 +8,10 @@ import pytest
 import torch
 from made_table import write_shop
 
-from gnnrec.data import READERS, load
 from gnnrec.data import cache as data_cache
+from gnnrec.data import load
 from gnnrec.data.cache import cached
+from gnnrec.data.datasets import source_named
 from gnnrec.data.synthetic import made
 from gnnrec.experiment.config import read_config
 
@@ -65,7 +66,7 @@ def test_what_was_kept_is_what_was_read(tmp_path, cache, monkeypatch):
 @pytest.mark.parametrize("name", ["ml-1m", "hetrec-lastfm"])
 def test_of_real_data_too(real_files, name):
     files = real_files(name)
-    first = cached(name, list(files.values()), lambda: READERS[name](files))
+    first = cached(name, list(files.values()), lambda: source_named(name).read(files))
     second = cached(name, list(files.values()), lambda: pytest.fail("read again"))
     same(first, second)
 

@@ -2,15 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from gnnrec.data import READERS, _only, load
+from gnnrec.data import _only, load
 from gnnrec.data.config import NamedData
-from gnnrec.data.sources import SOURCES
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, DataError
-
-
-def test_every_source_has_a_reader():
-    assert READERS.keys() == SOURCES.keys()
 
 
 def test_use_keeps_what_it_names_and_the_node_types_of_that():

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset, Interactions
+from gnnrec.data.datasets import SOURCES
 from gnnrec.data.describe import describe, describe_text, list_sources, popularity_share
 from gnnrec.data.synthetic import made
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
-from gnnrec.data.sources import find, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import find
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.ranking import first_rank, tie_key, top
