@@ -60,7 +60,7 @@ def cached(what: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dat
 
 def _key(what: str, files: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{what}\n{pd.__version__}\n".encode())
-    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
+    for path in (*files, *sorted(Path(__file__).parent.rglob("*.py"))):
         with path.open("rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)

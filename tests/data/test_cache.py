@@ -87,6 +87,17 @@ def test_a_changed_file_or_option_is_read_anew(tmp_path, cache):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_changed_reader_of_a_named_data_set_is_read_anew(tmp_path, cache, monkeypatch):
+    (tmp_path / "data" / "datasets").mkdir(parents=True)
+    reader, file = tmp_path / "data" / "datasets" / "a.py", tmp_path / "file"
+    monkeypatch.setattr(data_cache, "__file__", str(tmp_path / "data" / "cache.py"))
+    file.write_text("x")
+    for code in ("one", "two", "two"):
+        reader.write_text(code)
+        cached("a", [file], lambda: made(0))
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_data_that_is_read_with_a_warning_warns_each_time(tmp_path, cache):
     file = tmp_path / "file"
     file.write_text("x")
