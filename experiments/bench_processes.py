@@ -34,7 +34,7 @@ from gnnrec.graph.sharding import Shard, own_shard
 from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.views import USER, TrainingData
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.data.synthetic import made
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, Relation, TestSet, TrainingData, UserBatch
 
 TAG, FRIEND, WISH = ("user", "tag", "tag"), ("user", "friend", "user"), ("user", "wish", "item")

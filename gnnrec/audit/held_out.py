@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gnnrec.audit.training import AuditError
 from gnnrec.data.dataset import Dataset
-from gnnrec.splits.split import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, EdgeType, TestSet, TrainingData
 
 Indices = NDArray[np.int64]

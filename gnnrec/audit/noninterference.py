@@ -8,7 +8,8 @@ import torch
 
 from gnnrec.audit.training import AuditError
 from gnnrec.recommender import Recommender
-from gnnrec.splits.split import TRAIN, Split
+from gnnrec.splits.parts import TRAIN
+from gnnrec.splits.split import Split
 
 
 def audit_interference(make: Callable[[Split], Recommender], split: Split, seed: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from torch_geometric.data import HeteroData
 
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import InputError
-from gnnrec.splits.split import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.splits.parts import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, EdgeType, TrainingData
 
 Indices = NDArray[np.int64]

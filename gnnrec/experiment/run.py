@@ -24,9 +24,11 @@ from gnnrec.experiment.results import Result, Run, config_checksum, finished_res
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
+from gnnrec.splits import make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
-from gnnrec.splits.split import TEST, VALIDATION, Split, make_split
+from gnnrec.splits.parts import TEST, VALIDATION
+from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 

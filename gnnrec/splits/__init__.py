@@ -1,1 +1,33 @@
-"""Who is in training, validation and test."""
+"""Who is in training, validation and test. Each kind of split is listed once, here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gnnrec.data.dataset import Dataset
+from gnnrec.splits.interactions import WarmInteractions
+from gnnrec.splits.kind import SplitKind
+from gnnrec.splits.split import Split
+from gnnrec.splits.unseen_items import UnseenItems
+from gnnrec.splits.unseen_users import FromFile, UnseenUsers
+
+__all__ = ["FromFile", "UnseenItems", "UnseenUsers", "WarmInteractions"]
+
+SplitConfig = Annotated[UnseenUsers | FromFile | UnseenItems | WarmInteractions, Field(discriminator="kind")]
+
+
+def make_split(dataset: Dataset, config: SplitKind, seed: int) -> Split:
+    """Cuts a data set into training, validation and test.
+
+    Args:
+        dataset: the data.
+        config: how to cut; see the classes of this folder.
+        seed: the run's seed, used for what the config leaves open.
+
+    Returns:
+        A split whose test part is sealed.
+
+    Raises:
+        ConfigError: the parts do not fit, or a test user of the file is not in the data.
+    """
+    return config.make(dataset, seed)

@@ -19,7 +19,7 @@ from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build
 from gnnrec.recommender import Recommender
 from gnnrec.runtime import seeds
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.testing.fresh_process import MODEL, scores_in_fresh_process
 from gnnrec.testing.layer import Check
 from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch

@@ -10,7 +10,9 @@ from gnnrec.audit.training import AuditError
 from gnnrec.data.synthetic import made
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
-from gnnrec.splits.split import TEST, VALIDATION, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits import UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits.parts import TEST, VALIDATION
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, Relation, TestSet
 
 FRIEND = (USER, "friend", USER)

@@ -10,16 +10,8 @@ from gnnrec.audit.training import AuditError, audit, audit_graph
 from gnnrec.data.dataset import Interactions, Numeric
 from gnnrec.data.synthetic import made
 from gnnrec.graph.build import build_graph
-from gnnrec.splits.split import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    FromFile,
-    UnseenItems,
-    UnseenUsers,
-    WarmInteractions,
-    make_split,
-)
+from gnnrec.splits import FromFile, UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits.parts import TEST, TRAIN, VALIDATION
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, reverse
 
 KINDS = {

@@ -11,7 +11,8 @@ from gnnrec.models import registry as models
 from gnnrec.models.baselines import Popularity
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.init import decompose
-from gnnrec.splits.split import TRAIN, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.parts import TRAIN
 from gnnrec.training.ranking import FinetuneConfig
 
 SMALL = {"encoder": EncoderConfig(channels=8), "pretrain": None, "finetune": FinetuneConfig(epochs=2, loss="bpr")}

@@ -10,7 +10,7 @@ from gnnrec.data import load
 from gnnrec.data.config import DataConfig
 from gnnrec.data.synthetic import made
 from gnnrec.errors import DataError
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 FILES = {
     "ratings.csv": (

@@ -16,7 +16,7 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.ranking import first_rank, tie_key, top
 from gnnrec.models.baselines.popularity import Popularity
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TestSet, UserBatch
 
 

@@ -11,7 +11,7 @@ from experiments.protocols import Protocol
 from gnnrec.data.synthetic import made
 from gnnrec.models.baselines import Popularity
 from gnnrec.serving.lists import Served
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 MEAN = {"mean": 0.5, "low": 0.4, "high": 0.6}
 

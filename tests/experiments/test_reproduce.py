@@ -19,7 +19,7 @@ from gnnrec.data import load
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 SHOP = Protocol("shop", "A made shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}

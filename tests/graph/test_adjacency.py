@@ -182,7 +182,9 @@ def test_it_is_freed_as_soon_as_nobody_holds_it():
     gc.disable()
     try:
         adjacency = Adjacency(torch.tensor([[0, 1, 2], [0, 0, 1]]), 3, 2)
-        hidden = adjacency.hide(torch.tensor([True, False, True])).without_messages_from(torch.tensor([True, False, False]))
+        hidden = adjacency.hide(torch.tensor([True, False, True])).without_messages_from(
+            torch.tensor([True, False, False])
+        )
         some = hidden.reaching(torch.tensor([1]))
         hidden.transpose()
         held = [weakref.ref(each) for each in (adjacency, hidden, some)]

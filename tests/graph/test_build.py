@@ -7,7 +7,7 @@ import torch
 from gnnrec.data.synthetic import made
 from gnnrec.errors import DataError
 from gnnrec.graph.build import attach, attached_edges, build_graph, node_counts
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, UserBatch, reverse
 
 FRIEND = (USER, "friend", USER)

@@ -16,7 +16,8 @@ from gnnrec.data.synthetic import made
 from gnnrec.graph import merge as folding
 from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import FinetuneConfig

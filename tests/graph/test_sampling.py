@@ -11,7 +11,7 @@ from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.sampling import NegativeSampler, sample_blocks, sample_edges
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 
 def generator(seed=0):

@@ -19,7 +19,8 @@ from gnnrec.graph.sharding import Shard, own_shard
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import FinetuneConfig, _steps
 from gnnrec.training.tracking import Tracker

@@ -11,8 +11,9 @@ from gnnrec.models.member import Member, Part
 from gnnrec.data.synthetic import made
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.views import TestSet, TrainingData
 

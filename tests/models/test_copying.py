@@ -6,7 +6,8 @@ from gnnrec.models.copying import Scored, choose_shares, mix, neighbour_choices,
 from gnnrec.data.synthetic import made
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.views import INTERACTS
 
 FRIEND, CLUB = ("user", "friend", "user"), ("user", "club", "club")

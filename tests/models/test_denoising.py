@@ -10,7 +10,7 @@ from gnnrec.models.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRe
 
 from gnnrec.data.synthetic import made
 from gnnrec.graph.matrices import UserFeatures
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 

@@ -11,8 +11,9 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.baselines import Popularity
 from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig, _drawn, _mates, _others, ogb_evaluator
 from gnnrec.training.ranking import FinetuneConfig

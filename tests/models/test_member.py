@@ -10,7 +10,7 @@ from gnnrec.models.member import Member, Part, by_stage
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, UserBatch
 
 

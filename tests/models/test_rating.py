@@ -15,7 +15,7 @@ from gnnrec.graph.build import build_graph
 from gnnrec.models.baselines import Biases
 from gnnrec.models.rating_effects import fit_biases, item_values, ratings_of, residual_directions
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.testing.recommender import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.rating import DISLIKES, LIKES, RatingFinetuneConfig, by_opinion, with_opinions

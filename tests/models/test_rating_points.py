@@ -15,7 +15,7 @@ from gnnrec.experiment.results import config_checksum
 from gnnrec.models.baselines import AttributeKNNRatings, BiasedMF, Biases, BilinearRatings, ItemMean, SegmentItemMean
 from gnnrec.models.rating_points import Point, median_cuts, rating_of_gain, spaced_by_gain
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.rating import RatingFinetuneConfig
 from gnnrec.views import Edges, TrainingData, UserBatch
 

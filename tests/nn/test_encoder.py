@@ -11,7 +11,7 @@ from gnnrec.graph.block import Block, whole_graph
 from gnnrec.graph.build import attach, build_graph, node_counts
 from gnnrec.nn.conv import AttributeAttention
 from gnnrec.nn.encoder import Encoder, EncoderConfig, convolve
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS, Edges, Relation, UserBatch, reverse
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -361,7 +361,7 @@ def test_two_steps_worked_by_hand(start, users, items):
 def test_silent_users_are_heard_by_nobody_and_hear_as_before() -> None:
     from gnnrec.data.synthetic import made
     from gnnrec.graph.build import build_graph
-    from gnnrec.splits.split import UnseenUsers, make_split
+    from gnnrec.splits import UnseenUsers, make_split
 
     train = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0).train
     block = whole_graph(build_graph(train))

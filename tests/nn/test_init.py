@@ -4,7 +4,7 @@ from gnnrec.models.spectral_regression import SpectralRegression
 
 from gnnrec.data.synthetic import made
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import USER
 
 SPLIT = make_split(made(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)

@@ -10,7 +10,7 @@ from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -11,8 +11,8 @@ from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.serving.profile import encode, parse
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_number
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Relation
 
 CLUB, COLOUR, FRIEND = ("user", "club", "club"), ("user", "colour", "colour"), ("user", "friend", "user")

@@ -1,8 +1,8 @@
 import torch
 
 from gnnrec.data.synthetic import made
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.folds import selection_folds
-from gnnrec.splits.split import UnseenUsers, make_split
 
 
 def test_few_validation_users_bring_further_cuts_and_enough_do_not() -> None:

@@ -12,8 +12,8 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import check_config
 from gnnrec.experiment.run import choosing_users, fit_and_evaluate
 from gnnrec.models.baselines import NeighbourPopularity, Popularity
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal, reveal_each
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, TestSet, UserBatch
 
 DATA = made(0, num_users=120)

@@ -9,7 +9,8 @@ from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.training import AuditError, audit
 from gnnrec.data.synthetic import made
 from gnnrec.experiment.run import fit_and_evaluate
-from gnnrec.splits.split import TEST, TRAIN, UNUSED, VALIDATION, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.parts import TEST, TRAIN, UNUSED, VALIDATION
 
 
 def split_of(share, support=0):

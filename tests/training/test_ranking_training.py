@@ -11,7 +11,7 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.block import Block
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.ranking import FinetuneConfig, _order, _shown
 from gnnrec.views import USER
 

@@ -22,8 +22,10 @@ from gnnrec.models.baselines import (
     SegmentPopularity,
 )
 from gnnrec.recommender import Recommender
+from gnnrec.splits import FromFile, UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal
-from gnnrec.splits.split import TEST, FromFile, Split, UnseenUsers, make_split
+from gnnrec.splits.parts import TEST
+from gnnrec.splits.split import Split
 from gnnrec.views import Edges, TestSet, UserBatch
 
 FOLDER = os.environ.get("GNNREC_DATA")

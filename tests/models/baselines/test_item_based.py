@@ -13,7 +13,7 @@ from gnnrec.graph.matrices import histories
 from gnnrec.models.baselines import EASE, ItemKNN
 from gnnrec.models.baselines.autoencoder import item_weights
 from gnnrec.models.baselines.factorization.fold_in import BPRFoldIn
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 SPLIT = make_split(made(1, num_users=80), UnseenUsers(test=0.2, validation=0.2, support=3), 0)

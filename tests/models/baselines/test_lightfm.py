@@ -12,7 +12,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import LightFM
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 pytest.importorskip("lightfm", reason="LightFM needs gnnrec[mf]")
 

@@ -11,7 +11,7 @@ from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models import ridge
 from gnnrec.models.baselines import AttributeLinear
 from gnnrec.models.ridge import RidgeMap
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 

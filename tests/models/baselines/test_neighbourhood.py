@@ -9,7 +9,7 @@ import torch
 
 from gnnrec.data.synthetic import made
 from gnnrec.models.baselines import AttributeKNN, NeighbourPopularity
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 TAG, FRIEND = ("user", "tag", "tag"), ("user", "friend", "user")

@@ -6,7 +6,7 @@ import torch
 from gnnrec.data.synthetic import made
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.baselines import Popularity, Random
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 
 def test_popularity_counts_the_training_users_and_nobody_else() -> None:

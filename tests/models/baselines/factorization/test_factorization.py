@@ -14,7 +14,7 @@ from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import ALS, BPR
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges
 
 pytest.importorskip("implicit", reason="matrix factorization needs gnnrec[mf]")

@@ -11,7 +11,7 @@ import torch
 from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import Biases, ItemMean
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 # User 0 gives 5 to item 0 and 3 to item 1, user 1 gives 1 to item 1; nobody rated item 2. The mean is 3.

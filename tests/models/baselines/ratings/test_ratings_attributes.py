@@ -11,7 +11,7 @@ from gnnrec.data.synthetic import made
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import AttributeKNNRatings, Biases, BilinearRatings, GlobalMean, SegmentItemMean
 from gnnrec.models.rating_effects import expected_item_bias, fit_biases, item_features, ratings_of
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 COLOUR = ("user", "colour", "colour")
