@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
 from gnnrec.views import Edges, Relation, TestSet, TrainingData, UserBatch
@@ -132,7 +132,7 @@ class TestHoldOut:
     """Taking training users out again must give what a split that held them out from the start would have given."""
 
     def parts(self):
-        split = make_split(made(3), UnseenUsers(test=0.2, validation=0.3), 0)
+        split = make_split(synthetic(3), UnseenUsers(test=0.2, validation=0.3), 0)
         rows = torch.isin(split.full.users.index, split.validation.users.index).nonzero().flatten()
         return split, *split.full.hold_out(rows)
 

@@ -1,4 +1,4 @@
-"""Made data with a known answer: users of a group like the items of that group, and an attribute reveals the group."""
+"""Synthetic data with a known answer: users of a group choose its items, and an attribute reveals the group."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from gnnrec.runtime import seeds
 from gnnrec.views import ITEM, USER, Relation
 
 
-def made(
+def synthetic(
     seed: int,
     num_users: int = 60,
     num_items: int = 40,
@@ -43,7 +43,7 @@ def made(
         loyalty: probability that a choice or a friend lies in the user's own group.
         skew: 0 makes all items of a group equally popular.
     """
-    random = seeds.numpy_generator(seed, "made")
+    random = seeds.numpy_generator(seed, "made")  # another name of the stage would draw other data
     user = np.repeat(np.arange(num_users), choices)
     places = num_items // groups
     popularity = np.arange(1, places + 1) ** -skew
@@ -61,7 +61,7 @@ def made(
     with_colour = everyone[everyone % 10 != 9]
     with_age = everyone[everyone % 7 != 6]
     return Dataset(
-        name="made",
+        name="synthetic",
         ids={
             USER: pd.Index([f"user {u}" for u in range(num_users)]),
             ITEM: pd.Index([f"item {i}" for i in range(num_items)]),

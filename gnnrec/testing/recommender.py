@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.ranking import top
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build
@@ -60,7 +60,7 @@ def check_recommender(
     Raises:
         ConfigError: the options do not fit the constructor.
     """
-    split = make_split(made(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
+    split = make_split(synthetic(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
     build(model_class, options or {})
 
     def make(chosen: Mapping[str, Any]) -> Recommender:

@@ -7,7 +7,7 @@ import torch
 
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.training import AuditError
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
 from gnnrec.splits import UnseenItems, UnseenUsers, WarmInteractions, make_split
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def opened(config, data=None):
-    split = make_split(made(seed=3) if data is None else data, config, seed=0)
+    split = make_split(synthetic(seed=3) if data is None else data, config, seed=0)
     split.open_test("to audit it")
     return split
 
@@ -165,7 +165,7 @@ def test_bins_of_other_bounds(asked):
 
 
 def test_a_relation_that_is_the_interactions_under_another_name():
-    data = made(seed=3)
+    data = synthetic(seed=3)
     raw = data.interactions
     played = Relation(USER, "played", ITEM, torch.stack([raw.user, raw.item]))
     split = opened(KINDS["unseen_users"], replace(data, relations=(*data.relations, played)))
@@ -173,7 +173,7 @@ def test_a_relation_that_is_the_interactions_under_another_name():
 
 
 def test_a_wish_list_that_seldom_comes_true_passes():
-    data = made(seed=3)
+    data = synthetic(seed=3)
     raw = data.interactions
     wished = Relation(USER, "wished", ITEM, torch.stack([raw.user, (raw.item + 1) % data.num_items]))
     split = opened(KINDS["unseen_users"], replace(data, relations=(*data.relations, wished)))
@@ -195,10 +195,10 @@ def test_a_run_whose_split_shows_the_answer_stops(monkeypatch, part):
         held_out = honest(self, asked_part, train)
         return with_users(held_out, items=held_out.target) if asked_part == part else held_out
 
-    split = make_split(made(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    split = make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
     assert fit_and_evaluate(split, ChoosesNothing).result.audit["asked"]["asked_users"] == 12
     monkeypatch.setattr(Split, "_held_out", leaky)
-    fresh = make_split(made(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    fresh = make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
     with pytest.raises(AuditError, match="are shown to the model, and asked for"):
         fit_and_evaluate(fresh, ChoosesNothing)
 

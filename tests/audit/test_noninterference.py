@@ -6,7 +6,7 @@ from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.audit.noninterference import audit_interference, other_choices
 from gnnrec.audit.training import AuditError
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models import registry as models
 from gnnrec.models.baselines import Popularity
 from gnnrec.nn.encoder import EncoderConfig
@@ -20,7 +20,7 @@ SMALL = {"encoder": EncoderConfig(channels=8), "pretrain": None, "finetune": Fin
 
 @pytest.fixture(scope="module")
 def split():
-    return make_split(made(seed=3, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    return make_split(synthetic(seed=3, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed=0)
 
 
 def everyone(world):

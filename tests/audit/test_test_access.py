@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_table import write_shop
+from synthetic_table import write_shop
 
 from gnnrec.audit.test_access import TestAccess, read_test_accesses, record_test_access, times_opened
 from gnnrec.errors import ConfigError

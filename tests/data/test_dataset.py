@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import DataError
 from gnnrec.views import Relation
 
@@ -125,7 +125,7 @@ def test_positives_need_values_and_must_leave_some():
 
 
 def test_checksum_sees_every_part():
-    data = made(0)
+    data = synthetic(0)
     i, r, a = data.interactions, data.relations, data.numeric[0]
     others = [
         replace(data, interactions=replace(i, value=i.value + 1)),
@@ -147,12 +147,12 @@ def test_checksum_sees_every_part():
         replace(data, numeric=(replace(a, bounds=(30.0,)),)),
         replace(data, numeric=(replace(a, node=a.node.flip(0)),)),
         replace(data, numeric=()),
-        made(1),
+        synthetic(1),
     ]
     checksums = [d.checksum for d in (data, *others)]
     assert len(set(checksums)) == len(checksums)
     # What the source and the items are called does not change what a model sees.
-    assert {made(0).checksum, replace(data, name="another", titles=()).checksum} == {data.checksum}
+    assert {synthetic(0).checksum, replace(data, name="another", titles=()).checksum} == {data.checksum}
 
 
 def test_checksum_does_not_run_parts_together():

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from gnnrec.data import load
 from gnnrec.data.config import DataConfig
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import DataError
 from gnnrec.splits import UnseenUsers, make_split
 
@@ -294,8 +294,8 @@ def test_skipping_every_row_says_that_nothing_is_left(folder):
 
 
 def test_data_that_went_through_files_are_the_same_data(tmp_path):
-    """Made data, written as tables and read again, has the edges it had."""
-    data = made(5)
+    """Synthetic data, written as tables and read again, has the edges it had."""
+    data = synthetic(5)
     users, items = data.ids["user"], data.ids["item"]
     i = data.interactions
     pd.DataFrame({"u": users[i.user.numpy()], "i": items[i.item.numpy()], "v": i.value, "t": i.time}).to_csv(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_table import write_shop
+from synthetic_table import write_shop
 
 from gnnrec import cli
 from gnnrec.errors import ConfigError

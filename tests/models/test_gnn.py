@@ -6,7 +6,7 @@ import pytest
 import torch
 from gnnrec.models.gnn import GraphRecommender
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.baselines import Popularity
@@ -25,7 +25,7 @@ SMALL = EncoderConfig(channels=16)
 
 
 def made_split(shuffled: bool = False, seed: int = 0) -> Split:
-    data = made(seed, num_users=240, num_items=40, groups=GROUPS)
+    data = synthetic(seed, num_users=240, num_items=40, groups=GROUPS)
     data = shuffle_attributes(data, seed) if shuffled else data
     return make_split(data, UnseenUsers(test=0.2, validation=0.2), seed)
 
@@ -199,7 +199,7 @@ def test_weights_of_another_run_are_taken_by_id(tmp_path: Path) -> None:
     first.fit(split.train, None, 0)
     Tracker.write(tmp_path / "model.pt", first.state_dict())
     # Another platform: items in another order and some of them new.
-    other = made(1, num_users=100, num_items=44, groups=GROUPS)
+    other = synthetic(1, num_users=100, num_items=44, groups=GROUPS)
     ids = {**other.ids, "item": other.ids["item"][::-1]}
     object.__setattr__(other, "ids", ids)
     other_split = make_split(other, UnseenUsers(test=0.2, validation=0.2), 1)
@@ -237,7 +237,7 @@ def test_a_step_that_is_far_too_large_stops_with_a_clear_message() -> None:
 
 
 def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
-    data = made(0, num_users=240, num_items=40, groups=GROUPS)
+    data = synthetic(0, num_users=240, num_items=40, groups=GROUPS)
     data = replace(data, relations=tuple(r for r in data.relations if r.source == "item"), numeric=())
     data = replace(data, ids={t: ids for t, ids in data.ids.items() if t in ("user", "item", "category")})
     split = make_split(data, UnseenUsers(test=0.2, validation=0.2), 0)
@@ -252,7 +252,7 @@ def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
 
 def test_a_handful_of_users_is_enough_to_pretrain() -> None:
     split = make_split(
-        made(0, num_users=10, num_items=4, choices=2, friends=1), UnseenUsers(test=0.2, validation=0.2), 0
+        synthetic(0, num_users=10, num_items=4, choices=2, friends=1), UnseenUsers(test=0.2, validation=0.2), 0
     )
     model = GraphRecommender(encoder=SMALL, pretrain=PretrainConfig(epochs=2), finetune=FinetuneConfig(epochs=2))
     model.fit(split.train, split.validation, 0)

@@ -9,7 +9,7 @@ import torch
 from gnnrec.models.rating import GraphRatingRecommender
 from scipy.optimize import nnls
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.build import build_graph
 from gnnrec.models.baselines import Biases
@@ -29,7 +29,7 @@ NO_EFFECTS = {"encoder": 1.0, "effects": 0.0}
 
 
 def made_split(seed: int = 0):
-    return make_split(made(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
+    return make_split(synthetic(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
 
 
 @pytest.mark.parametrize("shares", [NO_EFFECTS, {"encoder": 0.0, "effects": 1.0}], ids=["encoder", "effects"])
@@ -163,7 +163,7 @@ def test_an_epoch_takes_a_bounded_number_of_steps(monkeypatch, most, steps) -> N
 
     monkeypatch.setattr(Encoder, "forward", noted)
     monkeypatch.setattr("gnnrec.training.rating.MOST_STEPS", most)
-    split = make_split(made(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
+    split = make_split(synthetic(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
     assert split.train.num_users == 120
     finetune = RatingFinetuneConfig(epochs=2, batch_users=16)
     GraphRatingRecommender(encoder=SMALL, pretrain=None, finetune=finetune, shares=NO_EFFECTS).fit(split.train, None, 0)
@@ -244,7 +244,7 @@ def test_it_keeps_the_contract() -> None:
 
 
 def test_pretraining_asks_for_opinions_that_carry_no_message() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2), 0)
     model = GraphRatingRecommender(
         encoder=SMALL,
         pretrain=PretrainConfig(epochs=2),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_table import write_shop
+from synthetic_table import write_shop
 from torch import nn
 from two_processes import command_in_two, ended, in_two
 

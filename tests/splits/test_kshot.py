@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import check_config
@@ -16,7 +16,7 @@ from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal, reveal_each
 from gnnrec.views import Edges, TestSet, UserBatch
 
-DATA = made(0, num_users=120)
+DATA = synthetic(0, num_users=120)
 SHOTS = (0, 1, 2, 3)
 SPLIT = make_split(DATA, UnseenUsers(test=0.3, validation=0.2, support=SHOTS[-1]), 0)
 SPLIT.open_test("tests")

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from gnnrec import splits
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.splits import SplitConfig, UnseenItems, UnseenUsers, WarmInteractions, make_split
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, VALIDATION
@@ -15,7 +15,7 @@ from gnnrec.splits.split import SealedError, Split
 
 class TestSplit:
     def test_the_test_part_is_sealed(self):
-        split = make_split(made(0), UnseenUsers(test=0.2), 0)
+        split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
         with pytest.raises(SealedError, match=r"call split.open_test\(why\)"):
             _ = split.test
         assert len(split.validation.users) == 6  # the rest is open, and does not break the seal
@@ -26,7 +26,7 @@ class TestSplit:
         assert len(split.test.users) == 12
 
     def test_a_value_that_only_held_out_users_have_is_not_known(self):
-        data = made(0)
+        data = synthetic(0)
         user_part = torch.zeros(60, dtype=torch.int64)
         user_part[[4, 8]] = TEST
         user_part[5] = VALIDATION
@@ -54,10 +54,12 @@ class TestSplit:
             UnseenItems(),
             WarmInteractions(),
         ]
-        checksums = [make_split(made(0), config, seed).checksum for config in configs for seed in (0, 1)]
-        checksums.append(make_split(made(1), configs[0], 0).checksum)
+        checksums = [make_split(synthetic(0), config, seed).checksum for config in configs for seed in (0, 1)]
+        checksums.append(make_split(synthetic(1), configs[0], 0).checksum)
         assert len(set(checksums)) == len(checksums)
-        assert checksums[:-1] == [make_split(made(0), config, seed).checksum for config in configs for seed in (0, 1)]
+        assert checksums[:-1] == [
+            make_split(synthetic(0), config, seed).checksum for config in configs for seed in (0, 1)
+        ]
 
     @pytest.mark.parametrize(
         ("config", "message"),
@@ -80,7 +82,7 @@ class TestSplit:
     )
     def test_parts_that_do_not_fit(self, config, message):
         with pytest.raises(ConfigError, match=message) as caught:
-            make_split(made(0), config, 0)
+            make_split(synthetic(0), config, 0)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ class TestSplit:
             UnseenUsers(**wrong)
 
     def test_an_interaction_of_a_held_out_user_in_another_part(self):
-        split = make_split(made(0), UnseenUsers(test=0.2), 0)
+        split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
         edge_part = split.edge_part.clone()
         place = int((edge_part == TEST).nonzero()[0])
         user = int(split.dataset.interactions.user[place])
@@ -105,7 +107,7 @@ class TestSplit:
         assert int((replace(split, edge_part=edge_part).edge_part == TEST_SUPPORT).sum()) == 1
 
     def test_a_training_part_without_interactions(self):
-        data = made(0)
+        data = synthetic(0)
         user_part = torch.full((60,), TEST)
         user_part[:10] = VALIDATION
         with pytest.raises(ConfigError, match="the training part has no interaction"):

@@ -13,7 +13,7 @@ from gnnrec.data import load
 from gnnrec.data.config import NamedData
 from gnnrec.data.dataset import Dataset, Interactions
 from gnnrec.data.sources import find
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.splits import FromFile, UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, VALIDATION
@@ -32,7 +32,7 @@ class TestUnseenUsers:
     @FEW
     @given(SEEDS)
     def test_supports_are_nested_and_leave_the_rest_alone(self, seed):
-        data = made(seed % 7, num_users=20, choices=14)
+        data = synthetic(seed % 7, num_users=20, choices=14)
         before = None
         for support in (0, 1, 2, 3, 5):
             split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=support), seed)
@@ -48,7 +48,7 @@ class TestUnseenUsers:
 
     def test_support_is_drawn_at_random_by_the_seed(self):
         def shown(seed):
-            split = make_split(made(0), UnseenUsers(test=0.5, validation=0.1, support=2, seed=seed), 0)
+            split = make_split(synthetic(0), UnseenUsers(test=0.5, validation=0.1, support=2, seed=seed), 0)
             split.open_test("a test")
             items = split.test.users.items
             first = [sorted(split.test.target.node[split.test.target.row == row].tolist()) for row in range(30)]
@@ -61,7 +61,7 @@ class TestUnseenUsers:
         assert not torch.equal(one, other)
 
     def test_a_user_with_few_interactions_shows_them_all_and_is_asked_nothing(self):
-        data = made(0)
+        data = synthetic(0)
         split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=6), 0)
         split.open_test("a test")
         asked = torch.bincount(split.test.target.row, minlength=len(split.test.users))
@@ -103,13 +103,13 @@ class TestUnseenUsers:
 
     @pytest.mark.parametrize("seed", [0, 3, 7])
     def test_the_fold_is_the_seed_modulo_folds_where_it_is_left_out(self, seed):
-        left_out = make_split(made(0), UnseenUsers(folds=5, seed=0), seed)
-        assert left_out.checksum == make_split(made(0), UnseenUsers(folds=5, fold=seed % 5, seed=0), 0).checksum
+        left_out = make_split(synthetic(0), UnseenUsers(folds=5, seed=0), seed)
+        assert left_out.checksum == make_split(synthetic(0), UnseenUsers(folds=5, fold=seed % 5, seed=0), 0).checksum
 
     def test_its_own_seed_goes_before_that_of_the_run(self):
         config = UnseenUsers(test=0.2, validation=0.1, support=2, seed=4)
-        checksums = {make_split(made(0), config, seed).checksum for seed in range(3)}
-        assert checksums == {make_split(made(0), UnseenUsers(test=0.2, validation=0.1, support=2), 4).checksum}
+        checksums = {make_split(synthetic(0), config, seed).checksum for seed in range(3)}
+        assert checksums == {make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.1, support=2), 4).checksum}
 
 
 class TestFromFile:
@@ -128,29 +128,29 @@ class TestFromFile:
         path = tmp_path / "users.txt"
         path.write_text("user 3\n")
         config = FromFile(test=path, validation=0.2)
-        drawn = [make_split(made(0), config, seed).user_part for seed in range(3)]
+        drawn = [make_split(synthetic(0), config, seed).user_part for seed in range(3)]
         assert not torch.equal(drawn[0], drawn[1])
         assert all(part[3] == TEST for part in drawn)
 
     def test_a_line_that_names_nobody(self, tmp_path):
         path = tmp_path / "users.txt"
         path.write_text("user 3\n\nuser 77\nuser 5\n")
-        with pytest.raises(ConfigError, match=r"users.txt: line 3: user 'user 77' is not in made$"):
-            make_split(made(0), FromFile(test=path), 0)
+        with pytest.raises(ConfigError, match=r"users.txt: line 3: user 'user 77' is not in synthetic$"):
+            make_split(synthetic(0), FromFile(test=path), 0)
 
     def test_no_file(self, tmp_path):
         with pytest.raises(ConfigError, match=r"none.txt: no such file; it must list one test user id a line$"):
-            make_split(made(0), FromFile(test=tmp_path / "none.txt"), 0)
+            make_split(synthetic(0), FromFile(test=tmp_path / "none.txt"), 0)
 
     def test_an_empty_file(self, tmp_path):
         (tmp_path / "users.txt").write_text("\n")
         with pytest.raises(ConfigError, match="the test part has no interaction to find"):
-            make_split(made(0), FromFile(test=tmp_path / "users.txt"), 0)
+            make_split(synthetic(0), FromFile(test=tmp_path / "users.txt"), 0)
 
     def test_everybody_in_the_file(self, tmp_path):
-        (tmp_path / "users.txt").write_text("\n".join(made(0).ids["user"]))
+        (tmp_path / "users.txt").write_text("\n".join(synthetic(0).ids["user"]))
         with pytest.raises(ConfigError, match="leaves none to train on"):
-            make_split(made(0), FromFile(test=tmp_path / "users.txt"), 0)
+            make_split(synthetic(0), FromFile(test=tmp_path / "users.txt"), 0)
 
 
 def test_file_of_test_users_on_ml_100k():

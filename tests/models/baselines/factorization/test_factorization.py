@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import ALS, BPR
@@ -19,7 +19,7 @@ from gnnrec.views import Edges
 
 pytest.importorskip("implicit", reason="matrix factorization needs gnnrec[mf]")
 
-SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
 
 
