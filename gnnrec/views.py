@@ -119,14 +119,14 @@ class TestSet:
 
     Attributes:
         users: what a model may see.
-        target: edges to the relevant items, with the interactions' values; never shown to a model.
-        hidden: edges to items that the users chose and that are neither shown nor asked for: they stand in no list, see
+        ground_truth: edges to the relevant items, with the interactions' values; never shown to a model.
+        masked: edges to items that the users chose and that are neither shown nor asked for: they stand in no list, see
             `gnnrec.splits.kshot`; None where there are none.
     """
 
     users: UserBatch
-    target: Edges
-    hidden: Edges | None = None
+    ground_truth: Edges
+    masked: Edges | None = None
 
     def take(self, rows: Tensor) -> "TestSet":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
@@ -134,8 +134,8 @@ class TestSet:
         def cut(edges: Edges) -> Edges:
             return UserBatch(self.users.index, edges, {}).take(rows).items
 
-        hidden = None if self.hidden is None else cut(self.hidden)
-        return TestSet(self.users.take(rows), cut(self.target), hidden)
+        masked = None if self.masked is None else cut(self.masked)
+        return TestSet(self.users.take(rows), cut(self.ground_truth), masked)
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,13 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
         shown = pair[~np.isin(edge_part, later)]
     if len(np.unique(index)) < len(index):
         raise AuditError("audit: a held-out user is asked about twice")
-    target = _of(data, index, held_out.target)
+    target = _of(data, index, held_out.ground_truth)
     known = _of(data, index, users.items)
     _check_pairs(data, target, np.isin(target, pair[edge_part == part]), "are asked for, but are not held out")
     _check_pairs(data, known, ~np.isin(known, target), "are shown to the model, and asked for")
     _check_pairs(data, known, np.isin(known, shown), "are shown to the model, but are no support")
-    if held_out.hidden is not None:
-        hidden = _of(data, index, held_out.hidden)
+    if held_out.masked is not None:
+        hidden = _of(data, index, held_out.masked)
         _check_pairs(data, hidden, ~np.isin(hidden, target), "are left out of the lists, and asked for")
     for edge_type, edges in users.relations.items():
         _check_relation(data, edge_type, edges, index, friend, train)

@@ -35,4 +35,4 @@ def selection_folds(
     order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
     missing = -(-max(enough - size, 0) // size)
     further = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(missing, MOST_CUTS - 1)]]
-    return first + [(rest, asked) for rest, asked in further if len(rest.users.items) and len(asked.target)]
+    return first + [(rest, asked) for rest, asked in further if len(rest.users.items) and len(asked.ground_truth)]

@@ -23,9 +23,9 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
     items = held_out.users.items
     shown = _place(items, len(held_out.users)) < shots
     hidden = items.take(~shown)
-    if held_out.hidden is not None:
-        hidden = _join([hidden, held_out.hidden])
-    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.target, hidden)
+    if held_out.masked is not None:
+        hidden = _join([hidden, held_out.masked])
+    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.ground_truth, hidden)
 
 
 def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> TestSet:
@@ -51,8 +51,8 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
         items=stack([copy.users.items for copy in copies]),
         relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
     )
-    hidden = [copy.hidden for copy in copies if copy.hidden is not None]
-    return TestSet(users, stack([copy.target for copy in copies]), stack(hidden))
+    hidden = [copy.masked for copy in copies if copy.masked is not None]
+    return TestSet(users, stack([copy.ground_truth for copy in copies]), stack(hidden))
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:
@@ -87,7 +87,7 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
         At most K * B users, number of shots after number of shots; the copy for the j-th number has the index of its
         user plus (j + 1) times the largest index + 1, so that no two are taken for one.
     """
-    edges, size = test.target, len(test.users)
+    edges, size = test.ground_truth, len(test.users)
     drawn = torch.rand(len(edges), generator=seeds.generator(seed, "revealed"), dtype=torch.float64)
     order = drawn.argsort()
     place = torch.empty_like(order)
@@ -109,4 +109,4 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
         items=stack([part.users.items for part in parts]),
         relations={t: stack([part.users.relations[t] for part in parts]) for t in test.users.relations},
     )
-    return TestSet(users, stack([part.target for part in parts]))
+    return TestSet(users, stack([part.ground_truth for part in parts]))

@@ -59,13 +59,13 @@ def test_clean_splits_pass(kind):
     for held_out, train, part in ((split.test, split.full, TEST), (split.validation, split.train, VALIDATION)):
         record = audit_held_out(split, held_out, train, part)
         assert record["asked_users"] == len(held_out.users)
-        assert record["asked_interactions"] == len(held_out.target) == int((split.edge_part == part).sum())
+        assert record["asked_interactions"] == len(held_out.ground_truth) == int((split.edge_part == part).sum())
         assert record["shown_interactions"] == len(held_out.users.items)
 
 
 def test_a_target_in_the_support(asked):
     split, held_out, train, part = asked
-    leaked = add(held_out.users.items, int(held_out.target.row[0]), int(held_out.target.node[0]))
+    leaked = add(held_out.users.items, int(held_out.ground_truth.row[0]), int(held_out.ground_truth.node[0]))
     caught(
         "1 interactions are shown to the model, and asked for, e.g. user",
         split,
@@ -86,7 +86,7 @@ def test_an_item_in_the_support_that_is_no_choice_of_this_user(asked):
 
 def test_a_support_that_the_protocol_does_not_allow():
     split = opened(KINDS["unseen_users"])
-    target = split.test.target
+    target = split.test.ground_truth
     shown = torch.arange(len(target)) < 5
     leaked = TestSet(replace(split.test.users, items=target.take(shown)), target.take(~shown))
     caught("5 interactions are shown to the model, but are no support", split, leaked, split.full, TEST)
@@ -94,7 +94,7 @@ def test_a_support_that_the_protocol_does_not_allow():
 
 def test_targets_hidden_from_the_lists(asked):
     split, held_out, train, part = asked
-    caught("left out of the lists, and asked for", split, replace(held_out, hidden=held_out.target), train, part)
+    caught("left out of the lists, and asked for", split, replace(held_out, masked=held_out.ground_truth), train, part)
 
 
 def test_a_question_about_a_training_interaction(asked):
@@ -193,7 +193,7 @@ def test_a_run_whose_split_shows_the_answer_stops(monkeypatch, part):
 
     def leaky(self, asked_part, train):
         held_out = honest(self, asked_part, train)
-        return with_users(held_out, items=held_out.target) if asked_part == part else held_out
+        return with_users(held_out, items=held_out.ground_truth) if asked_part == part else held_out
 
     split = make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
     assert fit_and_evaluate(split, ChoosesNothing).result.audit["asked"]["asked_users"] == 12

@@ -42,7 +42,7 @@ def test_the_other_world_differs_in_held_out_choices_alone(split):
     one, other = split.dataset.interactions.item, world.dataset.interactions.item
     assert torch.equal(one == other, split.edge_part == TRAIN)
     assert torch.equal(split.train.users.items.node, world.train.users.items.node)
-    assert not torch.equal(split.validation.target.node, world.validation.target.node)
+    assert not torch.equal(split.validation.ground_truth.node, world.validation.ground_truth.node)
 
 
 class CountsEveryone(Popularity):
@@ -83,7 +83,7 @@ class PeeksAtTargets(Popularity):
 
     def __init__(self, world):
         super().__init__()
-        self.target = world.validation.target
+        self.target = world.validation.ground_truth
         self.index = world.validation.users.index
 
     def score(self, users):

@@ -117,7 +117,7 @@ def test_shares_are_the_least_squares_ones_within_users() -> None:
     split = made_split(2)
     model = GraphRatingRecommender(encoder=SMALL, finetune=QUICK, choose_on=0)
     model.fit(split.train, split.validation, 0)
-    users, target, member = split.validation.users, split.validation.target, model._members[0]
+    users, target, member = split.validation.users, split.validation.ground_truth, model._members[0]
     parts = [member.encoded(users).double(), member.effects(users), member.base(users)]
     rows: list[list[float]] = []
     for user in range(len(users)):

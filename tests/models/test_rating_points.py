@@ -155,7 +155,7 @@ def test_a_value_of_the_validation_users_alone_has_a_cut_too() -> None:
     train = replace(split.train, users=replace(split.train.users, items=items.take(items.weight != 1)))
     model = GraphRatingRecommender(**GRAPH, predict="median")
     model.fit(train, split.validation, 0)
-    assert (split.validation.target.weight == 1).any()
+    assert (split.validation.ground_truth.weight == 1).any()
     assert len(model.chosen["cut_points"]) == 4
     Point.of("median", split.train, model.chosen["cut_points"])
 

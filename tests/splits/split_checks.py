@@ -112,7 +112,7 @@ def check_held_out(split, held_out, train, users, target, support):
     """What is known of held-out users is theirs, and leads only to what training knows."""
     data, in_training = split.dataset, set(train.users.index.tolist())
     assert held_out.users.index.tolist() == sorted(users)
-    assert pairs(held_out.users, held_out.target) == target
+    assert pairs(held_out.users, held_out.ground_truth) == target
     assert pairs(held_out.users, held_out.users.items) == support
     assert not target.keys() & support.keys()
     friends = {k: w for k, w in raw(data, "friend").items() if k[0] in users and k[1] in in_training}

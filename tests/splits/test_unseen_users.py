@@ -38,7 +38,7 @@ class TestUnseenUsers:
             split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=support), seed)
             split.open_test("a test")
             now = [set(pairs(part.users, part.users.items)) for part in (split.validation, split.test)]
-            asked = [set(pairs(part.users, part.target)) for part in (split.validation, split.test)]
+            asked = [set(pairs(part.users, part.ground_truth)) for part in (split.validation, split.test)]
             if before is not None:
                 for one, other, target, more in zip(before[0], now, before[1], asked, strict=True):
                     assert one < other
@@ -51,7 +51,9 @@ class TestUnseenUsers:
             split = make_split(synthetic(0), UnseenUsers(test=0.5, validation=0.1, support=2, seed=seed), 0)
             split.open_test("a test")
             items = split.test.users.items
-            first = [sorted(split.test.target.node[split.test.target.row == row].tolist()) for row in range(30)]
+            first = [
+                sorted(split.test.ground_truth.node[split.test.ground_truth.row == row].tolist()) for row in range(30)
+            ]
             low = [items.node[items.row == row].max() < min(first[row]) for row in range(30)]
             return split.edge_part, sum(map(bool, low))
 
@@ -64,7 +66,7 @@ class TestUnseenUsers:
         data = synthetic(0)
         split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=6), 0)
         split.open_test("a test")
-        asked = torch.bincount(split.test.target.row, minlength=len(split.test.users))
+        asked = torch.bincount(split.test.ground_truth.row, minlength=len(split.test.users))
         shown = torch.bincount(split.test.users.items.row, minlength=len(split.test.users))
         assert (asked == 0).any()
         assert (shown <= 6).all()
