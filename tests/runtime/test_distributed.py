@@ -137,12 +137,12 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     folder = tmp_path / "two" / "shop" / "0"
     assert_alike(tmp_path / "one" / "shop" / "0", folder)
     assert read_run(folder).result.versions["processes"] == "2"
-    assert len((tmp_path / "two" / "openings.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "two" / "test_access.jsonl").read_text().splitlines()) == 1
     assert "shop seed 0" in (tmp_path / "0.out").read_text()
     assert (tmp_path / "1.out").read_text() == ""
     again = command_in_two(command, tmp_path)  # read, not run again
     assert [ended(process) for process in again] == [0, 0]
-    assert len((tmp_path / "two" / "openings.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "two" / "test_access.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.slow
