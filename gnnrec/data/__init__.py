@@ -1,4 +1,4 @@
-"""From the `data` part of a config to a Dataset."""
+"""Data sets: from the `data` part of a config to a `Dataset`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +16,17 @@ __all__ = ["load"]
 
 
 def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
-    """Reads a data source, fetching its files where they are not on this machine. What was read before is kept.
+    """Loads a data set; files that are not on this machine are fetched, and the data cache is used.
 
     Args:
         config: the `data` part of a config.
         base: folder that the config's paths are relative to.
 
     Returns:
-        The data, with only the positive interactions where `config.positive` says so.
+        The data; with `config.positive`, only the interactions of at least its value.
 
     Raises:
-        ConfigError: the config names something that is not there.
+        ConfigError: `config.use` names a relation or attribute that the data set does not have.
         DataError: a file cannot be had or read.
     """
     if isinstance(config, TableData):
@@ -40,7 +40,7 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
 
 
 def _only(dataset: Dataset, use: tuple[str, ...] | None, not_default: tuple[str, ...]) -> Dataset:
-    """Keeps the relations and attributes that `use` names, and the node types that they need."""
+    """Keeps the relations and attributes in `use` (None: all but `not_default`), and the node types that these need."""
     names = [r.name for r in dataset.relations] + [a.name for a in dataset.numeric]
     for name in use or ():
         if name not in names:

@@ -15,15 +15,15 @@ def unix_lines(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class File:
-    """One file of a source, in the form in which its checksum is known.
+    """One file of a data set, in the form in which its checksum is known.
 
     Attributes:
-        key: what the reader calls it. Two files with the same key are two forms of the same content; one is enough.
-        name: file name in the cache folder and in the source's folder under GNNREC_DATA (there also with .gz).
+        key: under which the reader takes it. Two files with the same key are two forms of one content; one is enough.
+        name: file name in the cache folder and in the data set's folder under GNNREC_DATA (there also with .gz).
         sha256: of the content, decompressed where it ends in .gz.
-        official: path inside the zip file at the source's official address; None where that has another content.
-        archived: path inside the source's package-index archive; None where it is not in it.
-        normal: what makes the official content comparable; tried when the content as it stands has another checksum.
+        official: path inside the zip file at the official address; None where that has another content.
+        archived: path inside the archive from the package index; None where it is not in it.
+        normal: official content -> the form with the known checksum; tried when the plain content has another one.
     """
 
     key: str
@@ -34,7 +34,7 @@ class File:
     normal: Callable[[bytes], bytes] = unix_lines
 
     def checked(self, content: bytes) -> bytes | None:
-        """The content, in its normal form where need be, if it has the known checksum; else None."""
+        """The content if it, or else its normal form, has the known checksum (then that form); else None."""
         if hashlib.sha256(content).hexdigest() == self.sha256:
             return content
         try:

@@ -19,7 +19,7 @@ from gnnrec.experiment.config import read_config
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GNNREC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 0)
     return tmp_path / "cache" / "read"
 
 
@@ -133,10 +133,10 @@ def test_writing_into_an_array_changes_no_file(tmp_path):
 def test_small_files_and_a_folder_that_cannot_be_written_keep_nothing(tmp_path, cache, monkeypatch):
     file = tmp_path / "file"
     file.write_text("x")
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 2)
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 2)
     cached("synthetic", [file], lambda: synthetic(0))
     assert not cache.exists()
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 0)
     cache.parent.mkdir(parents=True)
     cache.write_text("a file in the folder's place")
     assert cached("synthetic", [file], lambda: synthetic(0)).checksum == synthetic(0).checksum

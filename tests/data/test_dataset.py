@@ -60,7 +60,7 @@ def age(node, number, bins=2):
     [
         (
             {"interactions": Interactions(torch.tensor([0, 0]), torch.tensor([1, 1]))},
-            "stand twice, e.g. user a, item y",
+            "are repeated, e.g. user a, item y",
         ),
         ({"interactions": Interactions(torch.tensor([2]), torch.tensor([1]))}, "index out of range for 2 user"),
         ({"interactions": Interactions(torch.tensor([0]), torch.tensor([-1]))}, "index out of range for 2 item"),
@@ -69,10 +69,10 @@ def age(node, number, bins=2):
         ({"interactions": interactions(value=[1.0])}, "interactions: 1 numbers for 2 rows"),
         ({"interactions": interactions(value=[1.0, math.nan])}, "interactions: nan is no finite number"),
         ({"interactions": interactions(time=[1, 2, 3])}, "interactions: 3 numbers for 2 rows"),
-        ({"ids": {"user": pd.Index(["a", "a"]), "item": pd.Index(["x", "y"])}}, "user id 'a' stands twice"),
+        ({"ids": {"user": pd.Index(["a", "a"]), "item": pd.Index(["x", "y"])}}, "user id 'a' is repeated"),
         ({"ids": {"item": pd.Index(["x", "y"])}}, "unknown node type 'user'"),
         ({"relations": (relation("user", "tag", "tag", (0, 1)),)}, "index out of range for 1 tag"),
-        ({"relations": (relation("user", "tag", "tag", (0, 0), (0, 0)),)}, "stand twice"),
+        ({"relations": (relation("user", "tag", "tag", (0, 0), (0, 0)),)}, "are repeated"),
         ({"relations": (weighted(-0.5),)}, "tag: -0.5 is no finite number of at least 0"),
         ({"relations": (weighted(math.inf),)}, "tag: inf is no finite number of at least 0"),
         ({"relations": (weighted(1.0, 1.0),)}, "tag: 2 numbers for 1 rows"),

@@ -14,7 +14,7 @@ def read(files: dict[str, Path]) -> Dataset:
     """1,892 users, 17,632 artists, 92,834 interactions without values, 12,717 friendships.
 
     The data are those of HetRec 2011 under other ids, so that neither tags nor names can be joined to them. Which users
-    are in which part is not read from the files: the lists of the users' ids stand beside the configs that use them.
+    are in which part is not read from the files: lists of their ids are in the folder of the configs that use them.
 
     Args:
         files: `train`, `validation`, `test` and `friends`, Parquet files.

@@ -18,7 +18,7 @@ OCCUPATIONS = (
 """The occupations of MovieLens-1M in the order of their codes, as its README names them."""
 
 _MERGED_MOVIES = {860: 811, 1795: 1741}
-"""Two films of MovieLens-1M stand in the official files under two ids each; the checksums are of files without."""
+"""Two films of MovieLens-1M have two ids each in the official files; the checksums are of files with one id each."""
 
 
 def read(files: dict[str, Path]) -> Dataset:
