@@ -1,4 +1,4 @@
-"""Who is in training, validation and test. Each kind of split is listed once, here."""
+"""Splits of a data set into training, validation and test. Each kind of split is listed once, here."""
 
 from typing import Annotated
 
@@ -17,17 +17,17 @@ SplitConfig = Annotated[UnseenUsers | FromFile | UnseenItems | WarmInteractions,
 
 
 def make_split(dataset: Dataset, config: SplitKind, seed: int) -> Split:
-    """Cuts a data set into training, validation and test.
+    """Splits a data set into training, validation and test.
 
     Args:
         dataset: the data.
-        config: how to cut; see the classes of this folder.
-        seed: the run's seed, used for what the config leaves open.
+        config: how to split; see the classes of this folder.
+        seed: the run's seed, used where the config gives none.
 
     Returns:
         A split whose test part is sealed.
 
     Raises:
-        ConfigError: the parts do not fit, or a test user of the file is not in the data.
+        ConfigError: a part is empty, or a user of a file is not in the data.
     """
     return config.make(dataset, seed)

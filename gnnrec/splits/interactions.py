@@ -13,7 +13,7 @@ from gnnrec.splits.split import Split
 
 
 class WarmInteractions(SplitKind):
-    """Held-out interactions of users who are in training (warm start, for comparison)."""
+    """Held-out interactions of users who are in training: warm start, for comparison."""
 
     kind: Literal["interactions"] = "interactions"
     test: float = Field(0.2, gt=0, lt=1)
@@ -24,7 +24,7 @@ class WarmInteractions(SplitKind):
     """Seed of the permutation of interactions; left out, the run's seed."""
 
     def make(self, dataset: Dataset, seed: int) -> Split:
-        """Holds out interactions; of a user who would have none left in training, none is held out."""
+        """Holds out interactions, but none of a user whom training would have no interaction of."""
         edge_part = torch.zeros(len(dataset.interactions), dtype=torch.int64)
         order = permutation(len(edge_part), seed if self.seed is None else self.seed)
         mark(edge_part, order, self.test, self.validation)

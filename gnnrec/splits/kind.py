@@ -20,18 +20,18 @@ class SplitKind(BaseModel):
 
     @abstractmethod
     def make(self, dataset: Dataset, seed: int) -> Split:
-        """Cuts a data set into training, validation and test; see `gnnrec.splits.make_split`."""
+        """Splits a data set into training, validation and test; see `gnnrec.splits.make_split`."""
 
     @property
     def support_size(self) -> int:
-        """Interactions of each held-out user that a model may see."""
+        """Interactions of each held-out user that are in its support."""
         return 0
 
     @property
     def has_paths(self) -> bool:
-        """Whether the config names files, so that what it means depends on the folder it stands in."""
+        """Whether the config holds paths, which are relative to the folder of the config."""
         return False
 
     def with_folder(self, folder: Path) -> "SplitKind":
-        """The same config with relative paths made to start from `folder`."""
+        """The same config with its relative paths joined to `folder`."""
         return self

@@ -1,4 +1,4 @@
-"""The parts of a split, and how a random order is cut into them."""
+"""The parts of a split, and the cut of a random order into them."""
 
 import numpy as np
 from torch import Tensor
@@ -11,7 +11,7 @@ UNUSED = 5
 
 
 def permutation(size: int, seed: int) -> np.ndarray:
-    """[size] int64, the random order that a seed gives, by numpy's old generator: published folds are drawn with it."""
+    """[size] int64, a random order by numpy's legacy generator: published folds are drawn with it."""
     return np.random.RandomState(seed).permutation(size)
 
 

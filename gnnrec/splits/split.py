@@ -1,4 +1,4 @@
-"""A split: the part of each user and each interaction, and the views of it that models and evaluations get."""
+"""A split: the part of each user and each interaction, and its views: training data and test sets."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,25 +17,24 @@ from gnnrec.views import USER, Edges, EdgeType, Relation, TestSet, TrainingData,
 
 
 class SealedError(RuntimeError):
-    """The test part was asked for before the choice was made."""
+    """The test part was read before it was opened."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A data set, and for each user and each interaction the part it belongs to. It checks itself when made.
+    """A data set, and the part of each user, item and interaction; checked when it is constructed.
 
-    `train` and `validation` are for choosing; `full` (both together) is for the final fit; `test` is sealed until
-    `open_test` is called, and its edges to other users point into `full`.
+    `train` and `validation` are for model selection; `full` (both together) is for the final fit; `test` is sealed
+    until `open_test` is called, and its edges to other users point into `full`.
 
     Attributes:
-        dataset: the data that is split.
+        dataset: the data set that is split.
         user_part: [U] int64, TRAIN, VALIDATION, TEST or UNUSED.
         edge_part: [E] int64, TRAIN, VALIDATION (target), TEST (target), VALIDATION_SUPPORT,
             TEST_SUPPORT or UNUSED.
         item_part: [I] int64, TRAIN everywhere but with `unseen_items`.
-        rank_validation_items: whether the test users are ranked items of validation users that no training user chose.
-        reveal_order: [E] float64, a user's support is revealed in the ascending order of these; None for the order of
-            the interactions.
+        rank_validation_items: whether items with interactions of validation users alone are ranked for test users.
+        reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions.
     """
 
     dataset: Dataset
@@ -66,22 +65,22 @@ class Split:
 
     @cached_property
     def train(self) -> TrainingData:
-        """Training users only: what a model is fitted on while its settings are chosen."""
+        """Training users only: the training data of model selection."""
         return self._training((TRAIN,), (TRAIN,))
 
     @cached_property
     def full(self) -> TrainingData:
-        """Training and validation users: what a model is fitted on once its settings are chosen."""
+        """Training and validation users: the training data of the final fit."""
         return self._training((TRAIN, VALIDATION), (TRAIN, VALIDATION, VALIDATION_SUPPORT))
 
     @cached_property
     def validation(self) -> TestSet:
-        """Validation users, as seen from `train`."""
+        """Validation users, with edges into `train`."""
         return self._held_out(VALIDATION, self.train)
 
     @cached_property
     def test(self) -> TestSet:
-        """Test users, as seen from `full`.
+        """Test users, with edges into `full`.
 
         Raises:
             SealedError: the test part has not been opened.
@@ -91,7 +90,7 @@ class Split:
         return self._held_out(TEST, self.full)
 
     def open_test(self, why: str) -> None:
-        """Breaks the seal of the test part; `why` says after which choice."""
+        """Unseals the test part; `why` is the model selection that came before."""
         self._opened.append(why)
 
     @cached_property
@@ -115,7 +114,7 @@ class Split:
         }
         relations, ids = _binned(data, bounds)
         chosen = torch.isin(self.edge_part, torch.tensor(edge_parts))
-        users = _known(data, relations, index, index, chosen)
+        users = _user_batch(data, relations, index, index, chosen)
         candidates = torch.zeros(data.num_items, dtype=torch.bool)
         candidates[users.items.node] = True
         return TrainingData(
@@ -130,25 +129,25 @@ class Split:
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
         relations, _ = _binned(data, train.bounds)
-        asked = self.edge_part == part
+        wanted = self.edge_part == part
         new = (self.user_part == part).any()
-        index = (self.user_part == part).nonzero().flatten() if new else data.interactions.user[asked].unique()
+        index = (self.user_part == part).nonzero().flatten() if new else data.interactions.user[wanted].unique()
         if new:
-            support = self._belongs(self.edge_part, part) & ~asked
-        else:  # the users are known, and so is their history in the training that the model was fitted on
+            support = self._belongs(self.edge_part, part) & ~wanted
+        else:  # warm users: the support is their history in the training data
             known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION)
             support = torch.isin(self.edge_part, torch.tensor(known))
-        users = _known(data, relations, index, train.users.index, support)
+        users = _user_batch(data, relations, index, train.users.index, support)
         seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
-        target = Edges(row, data.interactions.item, data.interactions.value).take(asked & (row >= 0))
+        ground_truth = Edges(row, data.interactions.item, data.interactions.value).take(wanted & (row >= 0))
         items = users.items
         if new and self.reveal_order is not None:
             items = items.take(self.reveal_order[support].argsort(stable=True))
-        return TestSet(UserBatch(users.index, items, seen), target)
+        return TestSet(UserBatch(users.index, items, seen), ground_truth)
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
-        """[I] bool, the items to rank: those seen in training, or with `unseen_items` those held out."""
+        """[I] bool, the items to rank: the held-out items where there are any, else those in training."""
         held_out = self.item_part == part
         if held_out.any():
             return held_out
@@ -156,7 +155,7 @@ class Split:
 
 
 def _places(index: Tensor, size: int) -> Tensor:
-    """[size] int64, the place of each node in `index`, -1 for one that is not in it."""
+    """[size] int64, the position of each node in `index`, -1 for one that is not in it."""
     place = torch.full((size,), -1, dtype=torch.int64)
     place[index] = torch.arange(len(index))
     return place
@@ -177,7 +176,7 @@ def _binned(
 
 
 def value_type(node_type: str, attribute: str, taken: Mapping[str, pd.Index]) -> str:
-    """The node type of an attribute's values: the attribute's name, with the owner before it where that is taken.
+    """The node type of an attribute's values: its name, prefixed with the owner where that is taken.
 
     Example:
         >>> value_type("item", "age", {"user": pd.Index([]), "age": pd.Index([])})
@@ -186,8 +185,8 @@ def value_type(node_type: str, attribute: str, taken: Mapping[str, pd.Index]) ->
     return attribute if attribute not in taken else f"{node_type}_{attribute}"
 
 
-def _known(data: Dataset, relations: list[Relation], index: Tensor, friends: Tensor, chosen: Tensor) -> UserBatch:
-    """What is known of the users `index`: edges to users of `friends` and to other nodes; the interactions `chosen`."""
+def _user_batch(data: Dataset, relations: list[Relation], index: Tensor, friends: Tensor, chosen: Tensor) -> UserBatch:
+    """The users `index` with the interactions `chosen`, their edges to users of `friends`, and to other nodes."""
     place = _places(index, data.num_users)
     friend = _places(friends, data.num_users)
     edges: dict[EdgeType, Edges] = {}

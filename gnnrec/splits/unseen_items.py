@@ -1,4 +1,4 @@
-"""A kind of split: held-out items, of which training has no interaction."""
+"""A kind of split: held-out items, without any interaction in training."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from gnnrec.splits.split import Split
 
 
 class UnseenItems(SplitKind):
-    """Held-out items have no interaction in training; users are known; only the held-out items are ranked."""
+    """Held-out items have no interaction in training, their users have others; only held-out items are ranked."""
 
     kind: Literal["unseen_items"] = "unseen_items"
     test: float = Field(0.2, gt=0, lt=1)

@@ -1,4 +1,4 @@
-"""Kinds of split that hold out users: a share or a fold of them, or those that a file lists."""
+"""Kinds of split that hold out users: a share or a fold of them, or those listed in a file."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,10 +31,10 @@ class UnseenUsers(SplitKind):
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of all users in validation, cut from the training users."""
     train_share: float = Field(1.0, gt=0, le=1)
-    """Share of the training and of the validation users that is used, to learn from few; the others are nowhere. A
-    smaller share is part of a larger one."""
+    """Share of the training and of the validation users that is used; the others are in no part. A smaller share is a
+    subset of a larger one."""
     support: int = Field(0, ge=0)
-    """Interactions of each held-out user that a model may see."""
+    """Interactions of each held-out user that are its support."""
     seed: int | None = Field(None, ge=0)
     """Seed of the permutation of users; left out, the run's seed."""
 
@@ -44,7 +44,7 @@ class UnseenUsers(SplitKind):
         return self.support
 
     def make(self, dataset: Dataset, seed: int) -> Split:
-        """Holds out users with all their interactions, and leaves out what `train_share` does not use."""
+        """Holds out users with all their interactions; `train_share` leaves some of the others out."""
         own_seed = seed if self.seed is None else self.seed
         test, rest = self._test_users(permutation(dataset.num_users, own_seed), seed)
         user_part = _user_part(dataset, test, _first(rest, self.validation, dataset.num_users))
@@ -57,7 +57,7 @@ class UnseenUsers(SplitKind):
         return Split(dataset, user_part, edge_part, item_part, reveal_order=reveal_order)
 
     def _test_users(self, order: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The test users, and the others in the order in which validation users are taken from them."""
+        """The test users; and the others, of whom the first will validate."""
         if self.fold is not None and self.folds is None:
             raise ConfigError(f"split.fold: {self.fold} has no meaning without folds; give folds, or leave fold out")
         if self.folds is not None:
@@ -83,10 +83,10 @@ class FromFile(SplitKind):
     validation: Annotated[float, Field(gt=0, lt=1)] | Path = 0.1
     """Share of all users in validation, cut from the training users; or a file of validation user ids."""
     rank_validation_items: bool = True
-    """Whether items that validation users chose, but no training user, are ranked for the test users. Published splits
-    rank what is in their training file."""
+    """Whether items with interactions of validation users alone are ranked for the test users. Published splits rank
+    the items of their training file."""
     support: int = Field(0, ge=0)
-    """Interactions of each held-out user that a model may see."""
+    """Interactions of each held-out user that are its support."""
     seed: int | None = Field(None, ge=0)
     """Seed of the permutation of users; left out, the run's seed."""
 
@@ -140,7 +140,7 @@ def _user_part(dataset: Dataset, test: np.ndarray, validation: np.ndarray) -> Te
 
 
 def _leave_out(user_part: Tensor, share: float, seed: int) -> None:
-    """Leaves all but a share of the training and of the validation users out, at least one of each staying."""
+    """Keeps a share of the training and of the validation users, at least one of each; the others become UNUSED."""
     for part in (TRAIN, VALIDATION):
         users = (user_part == part).nonzero().flatten()
         order = torch.randperm(len(users), generator=seeds.generator(seed, f"train share {part}"))
@@ -169,7 +169,7 @@ def _check_disjoint(dataset: Dataset, path: Path, validation: np.ndarray, test: 
 
 
 def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) -> Tensor | None:
-    """Takes the first interactions of one random order per user, so that the support of k lies in that of k + 1.
+    """Marks the first interactions of each user in one random order: the support of k is part of that of k + 1.
 
     Returns:
         [E] float64, the order; None where `support` is 0.
