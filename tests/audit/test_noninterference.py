@@ -4,7 +4,7 @@ import pytest
 import torch
 from gnnrec.models.gnn import GraphRecommender
 
-from gnnrec.audit.noninterference import audit_interference, other_choices
+from gnnrec.audit.noninterference import audit_noninterference, other_interactions
 from gnnrec.audit.training import AuditError
 from gnnrec.data.synthetic import synthetic
 from gnnrec.models import registry as models
@@ -34,11 +34,11 @@ def test_no_model_hears_of_held_out_choices(split, name):
     options = {"encoder": EncoderConfig(channels=8), "pretrain": None} if name.startswith("Graph") else {}
     if name == "GraphRecommender":
         options |= {"finetune": FinetuneConfig(epochs=2)}
-    assert audit_interference(lambda world: cls(**options), split, seed=1)["compared_scores"] > 0
+    assert audit_noninterference(lambda world: cls(**options), split, seed=1)["compared_scores"] > 0
 
 
 def test_the_other_world_differs_in_held_out_choices_alone(split):
-    world = other_choices(split)
+    world = other_interactions(split)
     one, other = split.dataset.interactions.item, world.dataset.interactions.item
     assert torch.equal(one == other, split.edge_part == TRAIN)
     assert torch.equal(split.train.users.items.node, world.train.users.items.node)
@@ -105,5 +105,5 @@ class PeeksAtTargets(Popularity):
 )
 def test_a_leak_by_a_side_way_is_caught(split, leak, whom):
     fresh = make_split(split.dataset, UnseenUsers(test=0.2, validation=0.2), seed=0)
-    with pytest.raises(AuditError, match=f"{whom} users change with what held-out users chose"):
-        audit_interference(leak, fresh, seed=1)
+    with pytest.raises(AuditError, match=f"{whom} users change with the interactions of held-out users"):
+        audit_noninterference(leak, fresh, seed=1)
