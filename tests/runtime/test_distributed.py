@@ -96,13 +96,13 @@ def test_work_is_dealt_out_and_the_first_one_says_what_holds(tmp_path: Path) -> 
 
 def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = write_shop(tmp_path)
-    with pytest.raises(ConfigError, match=r"says 2, but this program runs in 1 process; .*torchrun --nproc-per-node 2"):
+    with pytest.raises(ConfigError, match=r"has 2, but this program runs in 1 process; .*torchrun --nproc-per-node 2"):
         run(read_config(shop, ["trainer.devices=2"]))
     with pytest.raises(ConfigError, match=r"Popularity is trained by one process"):
         read_config(shop, ["trainer.devices=2", "model={class: Popularity}"])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"says 1, but this program runs in 2 processes; .*trainer\.devices=2"):
+    with pytest.raises(ConfigError, match=r"has 1, but this program runs in 2 processes; .*trainer\.devices=2"):
         distributed.start(1)
 
 
