@@ -5,7 +5,7 @@
 Three cases, with encoders and settings as configs have them where nothing else is said (three layers of 64 channels):
 
 - *ml-1m*: MovieLens-1M, as many items as users; whole-graph steps of 256 users, as in configs/ml-1m/graphsage.yaml;
-- *many users*: made data with ten users for each item; the same steps;
+- *many users*: synthetic data with ten users for each item; the same steps;
 - *many users, sampled*: two layers, fan-out 10, steps of 2,048 users, sampled softmax. Only gradients are sent.
 
 One process and two take turns, so that a busy moment of the machine meets both. Measured are the wall clock, and the
@@ -29,12 +29,12 @@ from torch import Tensor
 from torch_geometric.nn import SAGEConv
 
 from experiments.benchmarks import medians, movielens, ratio, write
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.sharding import Shard, own_shard
 from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.views import USER, TrainingData
 
@@ -90,8 +90,8 @@ def work(case: str, rank: int, store: str, orders: list[Any], done: Any) -> None
 
 
 def many_users() -> TrainingData:
-    """Made data with ten users for each item: 20,000 users, 2,000 items, 20 draws of an item per user; no friends."""
-    data = made(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
+    """Synthetic data with ten users for each item: 20,000 users, 2,000 items, 20 draws per user; no friends."""
+    data = synthetic(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
     train = make_split(data, UnseenUsers(test=0.1, validation=0.1), 0).train
     alone = {t: edges for t, edges in train.users.relations.items() if t[2] != USER}
     return replace(train, users=replace(train.users, relations=alone))

@@ -58,8 +58,8 @@ class Point:
                 than the cuts are for.
         """
         found = [ratings_of(train).value]
-        if held_out is not None and held_out.target.weight is not None:
-            found.append(held_out.target.weight.double().numpy())
+        if held_out is not None and held_out.ground_truth.weight is not None:
+            found.append(held_out.ground_truth.weight.double().numpy())
         values = np.unique(np.concatenate(found))
         if predict == "median" and len(values) > MOST_VALUES:
             raise ConfigError(
@@ -85,7 +85,7 @@ class Point:
         """Held-out users to choose on."""
         if self.predict != "gain":
             return held_out
-        return replace(held_out, users=self.known(held_out.users), target=self._spaced(held_out.target))
+        return replace(held_out, users=self.known(held_out.users), ground_truth=self._spaced(held_out.ground_truth))
 
     def read(self, means: np.ndarray) -> np.ndarray:
         """The point at each mean that the model predicts; any shape, on the scale of the training values."""
@@ -188,7 +188,7 @@ def fit_point(
         pairs = []
         for rows in order.chunk(FOLDS):
             rest, test = train.hold_out(rows.sort().values)
-            if len(rest.users.items) and len(test.target):
+            if len(rest.users.items) and len(test.ground_truth):
                 fit(rest)
                 pairs.append(predicted_and_rated(means, test))
         if pairs:
@@ -208,7 +208,7 @@ def predicted_and_rated(means: Callable[[UserBatch], np.ndarray], held_out: Test
     pairs = [np.empty((2, 0))]
     for rows in torch.arange(len(held_out.users)).split(BATCH):
         some = held_out.take(rows)
-        assert some.target.weight is not None
-        predicted = means(some.users)[some.target.row.numpy(), some.target.node.numpy()]
-        pairs.append(np.stack([predicted, some.target.weight.double().numpy()]))
+        assert some.ground_truth.weight is not None
+        predicted = means(some.users)[some.ground_truth.row.numpy(), some.ground_truth.node.numpy()]
+        pairs.append(np.stack([predicted, some.ground_truth.weight.double().numpy()]))
     return np.concatenate(pairs, axis=1)

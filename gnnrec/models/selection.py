@@ -66,9 +66,9 @@ class HeldOutNDCG:
         num_items = len(candidates)
         shown = UserBatch(test.users.index, test.users.items, {}).history(num_items)
         eligible = candidates & ~shown  # [B, I]
-        if test.hidden is not None:
-            eligible &= ~UserBatch(test.users.index, test.hidden, {}).history(num_items)
-        relevant = UserBatch(test.users.index, test.target, {}).history(num_items) & eligible
+        if test.masked is not None:
+            eligible &= ~UserBatch(test.users.index, test.masked, {}).history(num_items)
+        relevant = UserBatch(test.users.index, test.ground_truth, {}).history(num_items) & eligible
         rows = relevant.any(1).nonzero().flatten()
         self._seed = seed
         self.prepared = rows, eligible[rows], relevant[rows], test.users.index[rows]

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.ranking import top
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build
 from gnnrec.recommender import Recommender
 from gnnrec.runtime import seeds
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.testing.fresh_process import MODEL, scores_in_fresh_process
 from gnnrec.testing.layer import Check
 from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch
@@ -60,7 +60,7 @@ def check_recommender(
     Raises:
         ConfigError: the options do not fit the constructor.
     """
-    split = make_split(made(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
+    split = make_split(synthetic(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
     build(model_class, options or {})
 
     def make(best_params: Mapping[str, Any]) -> Recommender:

@@ -10,7 +10,7 @@ from gnnrec.models.member import Member
 from torch import Tensor
 from two_processes import in_two
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph import merge as folding
@@ -19,7 +19,8 @@ from gnnrec.graph.sharding import Shard, own_shard
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import FinetuneConfig, _steps
 from gnnrec.training.tracking import Tracker
@@ -31,7 +32,7 @@ SUMS = {"layer": "torch_geometric.nn.GraphConv", "layer_options": {"aggr": "add"
 
 
 def made_split() -> Split:
-    return make_split(made(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
+    return make_split(synthetic(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def member_of(split: Split, **encoder: Any) -> tuple[GraphRecommender, Member]:
@@ -195,7 +196,7 @@ def test_what_would_be_wrong_is_refused(tmp_path: Path) -> None:
 
     assert "'friend' between users" in in_two(tmp_path / "a", lambda: refused(True, member))[0]
     assert "only SAGEConv and GraphConv" in in_two(tmp_path / "b", lambda: refused(False, other))[0]
-    tiny = make_split(made(0, num_users=8, num_items=4, groups=2), UnseenUsers(test=0.4, validation=0.4), 0)
+    tiny = make_split(synthetic(0, num_users=8, num_items=4, groups=2), UnseenUsers(test=0.4, validation=0.4), 0)
     if tiny.train.num_users < 2:
         assert "too many" in in_two(tmp_path / "c", lambda: refused(False, member_of(tiny)[1]))[0]
 

@@ -8,11 +8,12 @@ from gnnrec.models.denoising import PENALTIES, DenoisingRegression, path_name
 from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.member import Member, Part
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.views import TestSet, TrainingData
 
@@ -20,7 +21,7 @@ SMALL = EncoderConfig(channels=8, layers=2)
 
 
 def made_split(shuffled: bool = False) -> Split:
-    data = made(0, num_users=160, num_items=40)
+    data = synthetic(0, num_users=160, num_items=40)
     return make_split(shuffle_attributes(data, 0) if shuffled else data, UnseenUsers(test=0.2, validation=0.2), 0)
 
 
@@ -66,7 +67,7 @@ def test_paths_get_a_share_where_they_help_and_none_where_nothing_is_to_be_known
 
 
 def test_with_known_items_the_penalty_that_is_best_by_itself_is_mixed() -> None:
-    data = made(0, num_users=160, num_items=40)
+    data = synthetic(0, num_users=160, num_items=40)
     split = make_split(data, UnseenUsers(test=0.2, validation=0.3, support=2), 0)
     [member] = untrained([(split.train, split.validation)])
     member.precompute()

@@ -3,10 +3,11 @@ import pytest
 import torch
 from gnnrec.models.copying import Scored, choose_shares, mix, neighbour_choices, similar_items
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.views import INTERACTS
 
 FRIEND, CLUB = ("user", "friend", "user"), ("user", "club", "club")
@@ -14,7 +15,7 @@ FRIEND, CLUB = ("user", "friend", "user"), ("user", "club", "club")
 
 @pytest.fixture
 def split() -> Split:
-    return make_split(made(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
+    return make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
 
 
 def test_choices_against_a_slow_loop(split: Split) -> None:
@@ -76,7 +77,7 @@ def test_scored_answers_for_any_of_its_users_in_any_order(split: Split) -> None:
 
 
 def test_similar_items_against_cosines_of_columns() -> None:
-    split = make_split(made(1), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
+    split = make_split(synthetic(1), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
     block = whole_graph(build_graph(split.train))
     chose = split.train.users.history(split.train.num_items).double()  # [U, I]
     length = chose.norm(dim=0).clamp(min=1)

@@ -8,15 +8,15 @@ import pytest
 import torch
 from gnnrec.models.denoising import INTERCEPT_PENALTY, SIDE_PENALTY, DenoisingRegression, penalty_of
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.matrices import UserFeatures
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 
 def small() -> tuple[TrainingData, UserBatch]:
     """Training users with at most four of the first six items, so that all ways to hide them can be listed."""
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
     users = split.train.users
     items = users.items
     place = torch.zeros(len(items), dtype=torch.int64)
@@ -82,7 +82,7 @@ def test_of_too_many_users_some_are_drawn_by_the_seed(monkeypatch: pytest.Monkey
 
 
 def test_of_a_user_of_whom_nothing_is_known_it_expects_about_what_is_popular() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
     none = torch.empty(0, dtype=torch.int64)
     nobody = UserBatch(torch.tensor([-1]), Edges(none, none), {})
     expected = DenoisingRegression(split.train, 1, 1e6)(nobody)[0]  # items say nothing at such a penalty
@@ -94,7 +94,7 @@ def test_a_known_item_raises_the_items_of_the_users_who_chose_it() -> None:
     # Users 0-9 chose items 0 and 1, users 10-19 items 2 and 3. All of them: 1/2 of the users each.
     row = torch.arange(20).repeat_interleave(2)
     node = torch.tensor([0, 1] * 10 + [2, 3] * 10)
-    split = make_split(made(0), UnseenUsers(test=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
     train = replace(split.train, users=UserBatch(torch.arange(20), Edges(row, node), {}))
     asked = UserBatch(torch.tensor([-1]), Edges(torch.tensor([0]), torch.tensor([0])), {})
     expected = DenoisingRegression(train, 1, 0.25)(asked)[0]

@@ -7,10 +7,10 @@ from gnnrec.models.denoising import DenoisingRegression
 from gnnrec.models.gnn import GraphRecommender
 from gnnrec.models.member import Member, Part, by_stage
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, UserBatch
 
 
@@ -28,7 +28,7 @@ def test_users_stand_at_the_highest_stage_that_they_reach() -> None:
 
 
 def test_each_user_gets_the_shares_of_its_stage() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.3, support=2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.3, support=2), 0)
     config = EncoderConfig(channels=8)
     layer = GraphRecommender(encoder=config).layer_class
     member = Member(Part.of(split.train, 8, 0), config, layer, ("user", "item"), 0)
@@ -46,7 +46,7 @@ def test_each_user_gets_the_shares_of_its_stage() -> None:
 
 
 def test_the_denoising_regression_is_fitted_to_what_is_known_at_a_stage() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.3, support=2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.3, support=2), 0)
     config = EncoderConfig(channels=8)
     layer = GraphRecommender(encoder=config).layer_class
     member = Member(Part.of(split.train, 8, 0), config, layer, ("user", "item"), 0)
@@ -62,7 +62,7 @@ def test_the_denoising_regression_is_fitted_to_what_is_known_at_a_stage() -> Non
 
 
 def test_a_path_that_the_data_does_not_have_is_refused_by_name() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
     model = GraphRecommender(encoder=EncoderConfig(channels=8), shares={0: {"freind": 0.2}})
     with pytest.raises(
         ConfigError,

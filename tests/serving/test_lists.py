@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_table import write_shop
+from synthetic_table import write_shop
 from typer.testing import CliRunner
 
 from gnnrec.cli import app

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import check_config
 from gnnrec.experiment.run import choosing_users, fit_and_evaluate
 from gnnrec.models.baselines import NeighbourPopularity, Popularity
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal, reveal_each
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, TestSet, UserBatch
 
-DATA = made(0, num_users=120)
+DATA = synthetic(0, num_users=120)
 SHOTS = (0, 1, 2, 3)
 SPLIT = make_split(DATA, UnseenUsers(test=0.3, validation=0.2, support=SHOTS[-1]), 0)
 SPLIT.open_test("tests")
@@ -60,12 +60,12 @@ def test_the_first_items_are_shown_and_the_others_hidden() -> None:
     ):
         cut = reveal(case, shots)
         assert rows_and_nodes(cut.users.items) == shown
-        assert cut.hidden is not None
-        assert rows_and_nodes(cut.hidden) == hidden
-        assert cut.target is case.target
+        assert cut.masked is not None
+        assert rows_and_nodes(cut.masked) == hidden
+        assert cut.ground_truth is case.ground_truth
         assert cut.users.index.equal(case.users.index)
     assert reveal(case, 1).users.items.weight.tolist() == [0.0, 1.0]
-    assert rows_and_nodes(reveal(reveal(case, 2), 1).hidden) == rows_and_nodes(reveal(case, 1).hidden)
+    assert rows_and_nodes(reveal(reveal(case, 2), 1).masked) == rows_and_nodes(reveal(case, 1).masked)
 
 
 @pytest.mark.parametrize("shots", SHOTS)
@@ -74,7 +74,7 @@ def test_what_is_revealed_is_the_support_of_a_split_with_that_support(shots: int
     other.open_test("tests")
     for full, part in ((SPLIT.test, other.test), (SPLIT.validation, other.validation)):
         assert rows_and_nodes(reveal(full, shots).users.items) == rows_and_nodes(part.users.items)
-        assert rows_and_nodes(full.target) <= rows_and_nodes(part.target)
+        assert rows_and_nodes(full.ground_truth) <= rows_and_nodes(part.ground_truth)
 
 
 def test_the_order_of_revealing_is_not_that_of_the_items() -> None:
@@ -142,7 +142,7 @@ def test_what_is_hidden_is_part_of_the_question() -> None:
     model = LikesItsHistory()
     model.num_items = 5
     hidden = reveal(by_hand(), 2)
-    shown = TestSet(hidden.users, hidden.target)
+    shown = TestSet(hidden.users, hidden.ground_truth)
     checksums = {evaluate(model, case, everything, config, 0).checksum for case in (hidden, shown, by_hand())}
     assert len(checksums) == 3
 

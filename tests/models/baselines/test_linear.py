@@ -5,15 +5,15 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models import ridge
 from gnnrec.models.baselines import AttributeLinear
 from gnnrec.models.ridge import RidgeMap
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
-SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 @pytest.mark.parametrize("shape", [(30, 6), (6, 30), (8, 8)])
