@@ -10,17 +10,17 @@ import pytest
 import torch
 
 import gnnrec.models.baselines.factorization.irspack as module
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import IRSpack
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.testing.recommender import assert_recommender
 from gnnrec.views import ITEM, Edges, Relation, TrainingData, UserBatch, reverse
 
 pytest.importorskip("irspack", reason="IRSpack needs gnnrec[mf]")
 
-SPLIT = make_split(made(4, num_users=70), UnseenUsers(test=0.2, validation=0.2), 4)
+SPLIT = make_split(synthetic(4, num_users=70), UnseenUsers(test=0.2, validation=0.2), 4)
 TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
 SMALL: dict[str, Any] = {
     "factors": 6,
