@@ -21,7 +21,7 @@ data:
   positive: {min_value: 4}
 split: {kind: unseen_users, test: 0.2, validation: 0.2}
 model:
-  class: GraphRecommender
+  class: GraphSAGE
   encoder: {channels: 16}
   pretrain: {epochs: 3}
   finetune: {epochs: 40, learning_rate: 0.02, batch_users: 64}

@@ -6,11 +6,11 @@ import gnnrec
 
 
 def test_every_public_name_is_there_and_has_a_docstring() -> None:
-    assert {"GraphRecommender", "ALS", "UnseenUsers", "load", "evaluate"} <= set(dir(gnnrec))
+    assert {"GraphSAGE", "Blend", "ALS", "UnseenUsers", "load", "evaluate"} <= set(dir(gnnrec))
     for name in (*gnnrec.__all__, *gnnrec.splits.__all__, *gnnrec.models.registry.__all__):
         assert getattr(gnnrec, name).__doc__, name
-    with pytest.raises(AttributeError, match="GrapRecommender"):
-        gnnrec.GrapRecommender  # noqa: B018
+    with pytest.raises(AttributeError, match="GrapSAGE"):
+        gnnrec.GrapSAGE  # noqa: B018
 
 
 def test_from_a_data_frame_to_a_table_in_a_few_lines() -> None:
@@ -29,7 +29,7 @@ def test_from_a_data_frame_to_a_table_in_a_few_lines() -> None:
     options = {"pretrain": None, "encoder": {"channels": 8}, "finetune": {"epochs": 40, "learning_rate": 0.05}}
     runs = [
         gnnrec.fit_and_evaluate(split, "Popularity"),
-        gnnrec.fit_and_evaluate(split, gnnrec.GraphRecommender, options, name="graphsage"),
+        gnnrec.fit_and_evaluate(split, gnnrec.GraphSAGE, options, name="graphsage"),
     ]
     text = gnnrec.metrics_table([run.result for run in runs]).markdown()
     assert "| Popularity |" in text

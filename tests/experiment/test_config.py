@@ -1,17 +1,17 @@
 from pathlib import Path
 
 import pytest
-from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.results import config_checksum
+from gnnrec.models.graphsage import GraphSAGE
 
 CONFIG = """
 data: {source: table, interactions: {path: ratings.csv, user: user, item: item}}
 split: {kind: unseen_users, test: 0.2, validation: 0.2}
 model:
-  class: GraphRecommender
+  class: GraphSAGE
   encoder: {channels: 8}
   finetune: {epochs: 1}
 """
@@ -57,9 +57,9 @@ def test_the_written_config_reads_back_the_same_from_its_own_folder(tmp_path: Pa
 def test_overrides_have_dotted_keys(tmp_path: Path) -> None:
     config = read_config(write(tmp_path), ["model.encoder.channels=16", "model.pretrain=null", "evaluate.at=[5]"])
     model = config.model()
-    assert isinstance(model, GraphRecommender)
-    assert model.encoder_config.channels == 16
-    assert model.pretrain_config is None
+    assert isinstance(model, GraphSAGE)
+    assert model.encoder.channels == 16
+    assert model.pretrain is None
     assert config.config.evaluate.at == [5]
 
 
@@ -71,8 +71,8 @@ def test_a_mapping_replaces_the_one_that_stands_there(tmp_path: Path) -> None:
 
 def test_chosen_options_replace_those_of_the_config(tmp_path: Path) -> None:
     model = read_config(write(tmp_path)).model({"finetune.epochs": 7})
-    assert model.finetune_config.epochs == 7
-    assert model.encoder_config.channels == 8
+    assert model.finetune.epochs == 7
+    assert model.encoder.channels == 8
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_chosen_options_replace_those_of_the_config(tmp_path: Path) -> None:
         ),
         ("model.finetune.loss=softmx", "model.finetune.loss: unknown value 'softmx'. Did you mean 'softmax'?"),
         ("model.encoder.dropout=1.5", "model.encoder.dropout: 1.5 is not allowed"),
-        ("model.class=GraphRecomender", "Did you mean 'GraphRecommender'?"),
+        ("model.class=GraphSAG", "Did you mean 'GraphSAGE'?"),
         ("model.encoder.layer=torch_geometric.nn.SAGEConf", "SAGEConf"),
         ("model.encoder.layer=no_such_package.Conv", "cannot import no_such_package"),
         ("model.encoder.layer_options={heads: 2}", "SAGEConv has no option 'heads'"),
@@ -113,7 +113,7 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     assert "no such config file" in refused(tmp_path / "none.yaml")
     assert "cannot be read" in refused(write(tmp_path, "a: [1\nb: 2"))
     assert "must be a mapping" in refused(write(tmp_path, "- 1\n- 2\n"))
-    assert "missing key 'class'" in refused(write(tmp_path, CONFIG.replace("class: GraphRecommender", "")))
+    assert "missing key 'class'" in refused(write(tmp_path, CONFIG.replace("class: GraphSAGE", "")))
     assert "missing key" in refused(write(tmp_path, CONFIG.replace("split:", "expected: {} #")))
 
 

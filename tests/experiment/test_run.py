@@ -20,7 +20,7 @@ from gnnrec.serving.lists import load_run, recommend_to
 from gnnrec.training import tracking
 from gnnrec.training.tracking import Tracker
 
-QUICK = ["model.finetune.epochs=8", "model.pretrain.epochs=2"]
+QUICK = ["model.finetune.epochs=8", "model.pretrain.epochs=2", "model.choose_on=60"]  # two folds of 30 users
 
 
 class StoppedError(Exception):
@@ -173,7 +173,7 @@ def test_the_audit_runs_before_every_fit(tmp_path: Path, monkeypatch: pytest.Mon
         raise AuditError("audit: planted")
 
     monkeypatch.setattr("gnnrec.experiment.run.audit", refuse)
-    monkeypatch.setattr("gnnrec.models.gnn.GraphRecommender.fit", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr("gnnrec.models.graphsage.GraphSAGE.fit", lambda *_: pytest.fail("fitted"))
     with pytest.raises(AuditError, match="planted"):
         run(config, tmp_path / "runs" / "shop" / "0")
 

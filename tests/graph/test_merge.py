@@ -1,26 +1,24 @@
-"""Many attribute columns as one node type: the same edges, one relation, and models that keep every promise."""
+"""Many attribute columns as one node type: the same edges, one relation, and models that keep the contract."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gnnrec.models.gnn import GraphRecommender
-from gnnrec.models.rating import GraphRatingRecommender
 
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.synthetic import synthetic
-from gnnrec.graph import merge as folding
+from gnnrec.graph import merge as merging
 from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
-from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.training.ranking import RankingConfig
 from gnnrec.views import ITEM, USER, Relation
 
 COLUMNS = MOST + 2
@@ -38,7 +36,7 @@ def column(source: str, count: int, number: int, weight: bool = False) -> tuple[
 
 
 def wide(of_users: int = COLUMNS, of_items: int = COLUMNS, num_users: int = 60) -> Dataset:
-    """The synthetic data with many columns that say nothing."""
+    """The made data with many columns that mean nothing."""
     data = synthetic(0, num_users=num_users)
     added = [column(USER, num_users, n, weight=n == 1) for n in range(of_users)]
     added += [column(ITEM, 40, n) for n in range(of_items)]
@@ -55,22 +53,22 @@ def split_of(data: Dataset) -> Split:
 
 def test_few_columns_stay_as_they_are() -> None:
     train = split_of(wide(3, 3)).train
-    fold = AttributeMerge(train)
-    assert not fold.needed
-    assert fold.training(train) is train
-    assert fold.users(train.users) is train.users
-    assert fold.unmerged({"club": 4}) == {"club": 4}
+    merge = AttributeMerge(train)
+    assert not merge.needed
+    assert merge.training(train) is train
+    assert merge.users(train.users) is train.users
+    assert merge.unmerged({"club": 4}) == {"club": 4}
 
 
 def test_every_edge_is_there_once_under_the_name_of_its_value() -> None:
     train = split_of(wide()).train
-    folded = AttributeMerge(train).training(train)
-    assert [t for t in folded.users.relations if t[2] != USER] == [(USER, OF_USERS, OF_USERS)]
-    assert [relation.type for relation in folded.relations] == [(ITEM, OF_ITEMS, OF_ITEMS)]
-    assert (USER, "friend", USER) in folded.users.relations
+    merged = AttributeMerge(train).training(train)
+    assert [t for t in merged.users.relations if t[2] != USER] == [(USER, OF_USERS, OF_USERS)]
+    assert [relation.type for relation in merged.relations] == [(ITEM, OF_ITEMS, OF_ITEMS)]
+    assert (USER, "friend", USER) in merged.users.relations
 
-    edges = folded.users.relations[USER, OF_USERS, OF_USERS]
-    names = folded.ids[OF_USERS].to_numpy()[edges.node.numpy()]
+    edges = merged.users.relations[USER, OF_USERS, OF_USERS]
+    names = merged.ids[OF_USERS].to_numpy()[edges.node.numpy()]
     found = sorted(zip(edges.row.tolist(), names, edges.weight.tolist(), strict=True))
     expected = []
     for (_, _, target), own in train.users.relations.items():
@@ -80,45 +78,49 @@ def test_every_edge_is_there_once_under_the_name_of_its_value() -> None:
             expected += list(zip(own.row.tolist(), values, weight, strict=True))
     assert found == sorted(expected)
 
-    of_items = folded.relations[0]
+    of_items = merged.relations[0]
     assert of_items.edge_index.shape[1] == sum(relation.edge_index.shape[1] for relation in train.relations)
-    assert int(of_items.edge_index[1].max()) < len(folded.ids[OF_ITEMS])
+    assert int(of_items.edge_index[1].max()) < len(merged.ids[OF_ITEMS])
 
 
-def test_users_are_folded_once() -> None:
+def test_users_are_merged_once() -> None:
     split = split_of(wide())
-    fold = AttributeMerge(split.train)
-    once = fold.users(split.validation.users)
+    merge = AttributeMerge(split.train)
+    once = merge.users(split.validation.users)
     assert set(once.relations) == {(USER, "friend", USER), (USER, OF_USERS, OF_USERS)}
-    assert fold.users(once) is once
+    assert merge.users(once) is once
 
 
 def test_a_column_whose_values_something_else_touches_is_left_alone() -> None:
     data = wide()
     shared = Relation(ITEM, "worn by", "user column 0", torch.tensor([[0, 1], [0, 2]]))
     train = split_of(replace(data, relations=(*data.relations, shared))).train
-    folded = AttributeMerge(train).training(train)
-    assert (USER, "user column 0", "user column 0") in folded.users.relations
-    assert (ITEM, "worn by", "user column 0") in [relation.type for relation in folded.relations]
+    merged = AttributeMerge(train).training(train)
+    assert (USER, "user column 0", "user column 0") in merged.users.relations
+    assert (ITEM, "worn by", "user column 0") in [relation.type for relation in merged.relations]
 
 
-@pytest.mark.parametrize("model_class", [GraphRecommender, GraphRatingRecommender])
-def test_models_of_folded_columns_keep_the_contract(model_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "MOST", 0)
-    finetune = {"epochs": 30, "learning_rate": 0.02}
-    assert_recommender(model_class, {"encoder": {"channels": 16}, "finetune": finetune})
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["ranking", "rating"])
+def test_models_of_merged_columns_keep_the_contract(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MOST", 0)
+    finetune = {"objective": objective, "epochs": 30, "learning_rate": 0.02, "batch_users": 32}
+    if objective == "rating":
+        finetune |= {"epochs": 15, "learning_rate": 0.01, "residual_weight": 2.0}
+    options = {"encoder": {"channels": 16, "layers": 2}, "pretrain": None, "finetune": finetune, "choose_on": 0}
+    assert_recommender(GraphSAGE, options, seed=3)
 
 
 @pytest.mark.parametrize("pretrained", [False, True])
-def test_the_audit_knows_folded_tables_by_their_own_names(pretrained: bool) -> None:
+def test_the_audit_gets_merged_tables_by_their_own_names(pretrained: bool) -> None:
     split = split_of(wide())
-    model = GraphRecommender(
+    model = GraphSAGE(
         encoder=EncoderConfig(channels=8, layers=2),
         pretrain=PretrainConfig(epochs=1) if pretrained else None,
-        finetune=FinetuneConfig(epochs=1),
+        finetune=RankingConfig(epochs=1),
     )
     graph = model.build(split.train, 0)
-    relations = set(model._members[0].part.block.adjacency)
+    relations = set(model._tasks[0].block.adjacency)
     assert len(relations) == 7  # interactions, attributes of users and of items, both ways; friends
     assert audit(split, split.train, model.tables)["tables"] == model.tables
     audit_graph(graph, split, split.train)
@@ -128,14 +130,13 @@ def test_the_audit_knows_folded_tables_by_their_own_names(pretrained: bool) -> N
     assert torch.isfinite(model.score(split.validation.users)).all()
 
 
-def test_folded_columns_reveal_what_one_of_them_says() -> None:
-    """The club among many columns of noise still tells the group."""
+def test_merged_columns_reveal_what_one_of_them_does() -> None:
+    """The club among many columns of noise still reveals the group."""
     split = split_of(wide(num_users=240))
-    model = GraphRecommender(
+    model = GraphSAGE(
         encoder=EncoderConfig(channels=16),
         pretrain=None,
-        finetune=FinetuneConfig(epochs=60, batch_users=64, learning_rate=0.02),
-        shares={},
+        finetune=RankingConfig(epochs=60, batch_users=64, learning_rate=0.02),
     )
     model.fit(split.train, split.validation, 0)
     users = split.validation.users

@@ -5,24 +5,24 @@ from typing import Any
 
 import pytest
 import torch
-from gnnrec.models.gnn import GraphRecommender
-from gnnrec.models.member import Member
 from torch import Tensor
 from two_processes import in_two
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.graph import merge as folding
+from gnnrec.graph import merge as merging
 from gnnrec.graph.merge import MOST
 from gnnrec.graph.sharding import Shard, own_shard
+from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.split import Split
 from gnnrec.training.pretrain import PretrainConfig
-from gnnrec.training.ranking import FinetuneConfig, _steps
+from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import INTERACTS, ITEM, USER
 
@@ -35,30 +35,30 @@ def made_split() -> Split:
     return make_split(synthetic(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
-def member_of(split: Split, **encoder: Any) -> tuple[GraphRecommender, Member]:
+def task_of(split: Split, **encoder: Any) -> tuple[GraphSAGE, RankingTask]:
     config = EncoderConfig(**{"channels": 8, "dropout": 0.0, **LINEAR, **encoder})
-    model = GraphRecommender(encoder=config, pretrain=PretrainConfig(epochs=2))
+    model = GraphSAGE(encoder=config, pretrain=PretrainConfig(epochs=2))
     model.build(split.train, 0)
-    member = model._members[0]
+    task: RankingTask = model._tasks[0]
     with torch.no_grad():
-        member.ranker.gain.fill_(1.0)  # at 0, no gradient would reach the encoder
-    return model, member
+        task.head.logit_scale.fill_(1.0)  # at 0, no gradient would reach the encoder
+    return model, task
 
 
-def shard_of(member: Member, *, sampled: bool = False) -> Shard:
+def shard_of(task: RankingTask, *, sampled: bool = False) -> Shard:
     if distributed.count() == 1:
-        return Shard.whole(member.part.block)
-    return own_shard(member.part.graph, sampled=sampled)
+        return Shard.whole(task.block)
+    return own_shard(task.graph_for_shards, sampled=sampled)
 
 
 def test_shards_are_runs_of_users_with_about_as_many_edges(tmp_path: Path) -> None:
     split = made_split()
-    _, member = member_of(split)
-    first, second = in_two(tmp_path, lambda: shard_of(member))
-    whole = Shard.whole(member.part.block)
+    _, task = task_of(split)
+    first, second = in_two(tmp_path, lambda: shard_of(task))
+    whole = Shard.whole(task.block)
     assert (first.first, second.first) == (0, first.size)
     assert first.size + second.size == first.num_users == whole.num_users == split.train.num_users
-    for edge_type, adjacency in member.part.block.adjacency.items():
+    for edge_type, adjacency in task.block.adjacency.items():
         own = [shard.block.adjacency[edge_type].num_edges for shard in (first, second)]
         if USER in edge_type:
             assert sum(own) == adjacency.num_edges
@@ -76,17 +76,17 @@ def test_shards_are_runs_of_users_with_about_as_many_edges(tmp_path: Path) -> No
 @pytest.mark.parametrize("encoder", [LINEAR, SUMS])
 def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str, Any]) -> None:
     split = made_split()
-    _, member = member_of(split, **encoder)
+    _, task = task_of(split, **encoder)
     generator = torch.Generator().manual_seed(1)
     kept = torch.rand(len(split.train.users.items), generator=generator) < 0.5
     silent = torch.rand(split.train.num_users, generator=generator) < 0.3
 
     def work() -> tuple[Tensor, Tensor]:
-        shard = shard_of(member)
+        shard = shard_of(task)
         block = shard.hide(INTERACTS, kept).block.without_messages_from(silent.roll(-shard.first))
         everyone = {USER: torch.arange(shard.size), ITEM: torch.arange(split.train.num_items)}
         with torch.no_grad():
-            x = vectors(member.ranker.encoder, block, everyone)
+            x = vectors(task.head.encoder, block, everyone)
         return x[USER], x[ITEM]
 
     users, items = work()
@@ -102,17 +102,17 @@ def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str,
 def test_losses_and_gradients_add_up_to_those_of_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: Any, most: int
 ) -> None:
-    monkeypatch.setattr(folding, "MOST", most)
+    monkeypatch.setattr(merging, "MOST", most)
     split = made_split()
-    _, member = member_of(split)
-    assert member.part.folding.needed == (most == 0)
-    config = FinetuneConfig(loss=loss, batch_users=7, negatives=5, history_dropout=0.5)
+    _, task = task_of(split)
+    assert (task.graph is not task.graph_for_shards) == (most == 0)
+    config = RankingConfig(loss=loss, batch_users=7, negatives=5, history_dropout=0.5)
 
     def work() -> list[Tensor]:
         generator, found = torch.Generator().manual_seed(3), []
-        parameters = list(member.ranker.parameters())
-        for value in _steps(member.ranker, shard_of(member), split.train, config, None, generator):
-            member.ranker.zero_grad()
+        parameters = list(task.head.parameters())
+        for value in ranking_losses(task.head, shard_of(task), split.train, config, None, generator):
+            task.head.zero_grad()
             value.backward()
             distributed.sum_gradients(parameters)
             found += [distributed.total(value.detach()), *(p.grad.clone() for p in parameters if p.grad is not None)]
@@ -127,12 +127,12 @@ def test_losses_and_gradients_add_up_to_those_of_one_process(
 
 def test_a_batch_of_other_processes_users_is_a_loss_of_nothing(tmp_path: Path) -> None:
     split = made_split()
-    _, member = member_of(split)
+    _, task = task_of(split)
     for loss in ("softmax", "sampled_softmax", "bpr"):
-        config = FinetuneConfig(loss=loss, batch_users=1, most_steps=1_000)  # type: ignore[arg-type]
+        config = RankingConfig(loss=loss, batch_users=1, most_steps=1_000)  # type: ignore[arg-type]
 
-        def work(config: FinetuneConfig = config) -> list[float]:
-            steps = _steps(member.ranker, shard_of(member), split.train, config, None, torch.Generator())
+        def work(config: RankingConfig = config) -> list[float]:
+            steps = ranking_losses(task.head, shard_of(task), split.train, config, None, torch.Generator())
             return [value.item() for value in steps]
 
         first, second = in_two(tmp_path / loss, work)
@@ -142,16 +142,16 @@ def test_a_batch_of_other_processes_users_is_a_loss_of_nothing(tmp_path: Path) -
 
 def fitted(split: Split, **options: Any) -> tuple[list[dict[str, Any]], dict[str, Any], Tensor]:
     """What a fit reports, chooses and scores."""
-    finetune = FinetuneConfig(epochs=6, learning_rate=0.02, batch_users=32)
+    finetune = RankingConfig(epochs=6, learning_rate=0.02, batch_users=32)
     encoder = EncoderConfig(channels=8, dropout=options.pop("dropout", 0.0))
     pretrain = PretrainConfig(epochs=2, evaluate_every=1)
-    model = GraphRecommender(encoder=encoder, pretrain=pretrain, finetune=finetune, choose_on=30, **options)
+    model = GraphSAGE(encoder=encoder, pretrain=pretrain, finetune=finetune, choose_on=30, **options)
     model.tracker = Tracker()
     model.fit(split.train, split.validation, 0)
-    return model.tracker.history, model.chosen, model.score(split.validation.users)
+    return model.tracker.history, model.best_params, model.score(split.validation.users)
 
 
-def test_a_fit_with_pretraining_friends_and_cuts_gives_the_curves_of_one_process(tmp_path: Path) -> None:
+def test_a_fit_with_pretraining_friends_and_folds_gives_the_curves_of_one_process(tmp_path: Path) -> None:
     split = made_split()
     history, chosen, score = fitted(split)
     for other_history, other_chosen, other_score in in_two(tmp_path, lambda: fitted(split)):
@@ -164,7 +164,9 @@ def test_a_fit_with_pretraining_friends_and_cuts_gives_the_curves_of_one_process
             assert other.get("mrr") == pytest.approx(record.get("mrr"), abs=0.02)
             assert other.get("ndcg@10") == pytest.approx(record.get("ndcg@10"), abs=0.01)
         assert other_chosen == chosen
-        torch.testing.assert_close(other_score, score, rtol=5e-3, atol=5e-3)
+        # As shares of the best item's probability: AdamW moves the bias of a hardly chosen item by rounding alone.
+        one, other = ((s - s.amax(1, keepdim=True)).exp() for s in (score, other_score))
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-3)
 
 
 def test_drawn_edges_lead_to_own_users_and_the_processes_stay_in_step(tmp_path: Path) -> None:
@@ -183,29 +185,29 @@ def test_drawn_edges_lead_to_own_users_and_the_processes_stay_in_step(tmp_path: 
 
 def test_what_would_be_wrong_is_refused(tmp_path: Path) -> None:
     split = made_split()
-    _, member = member_of(split)
-    _, other = member_of(split, layer="torch_geometric.nn.GATConv", layer_options={})
+    _, task = task_of(split)
+    _, other = task_of(split, layer="torch_geometric.nn.GATConv", layer_options={})
 
-    def refused(sampled: bool, model: Member) -> str:
+    def refused(sampled: bool, model: RankingTask) -> str:
         try:
             shard = shard_of(model, sampled=sampled)
-            vectors(model.ranker.encoder, shard.block, {ITEM: torch.arange(3)})
+            vectors(model.head.encoder, shard.block, {ITEM: torch.arange(3)})
         except ConfigError as error:
             return str(error)
         return ""
 
-    assert "'friend' between users" in in_two(tmp_path / "a", lambda: refused(True, member))[0]
+    assert "'friend' between users" in in_two(tmp_path / "a", lambda: refused(True, task))[0]
     assert "only SAGEConv and GraphConv" in in_two(tmp_path / "b", lambda: refused(False, other))[0]
     tiny = make_split(synthetic(0, num_users=8, num_items=4, groups=2), UnseenUsers(test=0.4, validation=0.4), 0)
     if tiny.train.num_users < 2:
-        assert "too many" in in_two(tmp_path / "c", lambda: refused(False, member_of(tiny)[1]))[0]
+        assert "too many" in in_two(tmp_path / "c", lambda: refused(False, task_of(tiny)[1]))[0]
 
 
 @pytest.mark.parametrize("metrics", [["ndcg", "mrr", "coverage"], ["rated_ndcg"]])
 def test_evaluation_that_is_dealt_out_gives_the_same_numbers(tmp_path: Path, metrics: Any) -> None:
     split = made_split()
-    model, member = member_of(split)
-    member.precompute()
+    model, task = task_of(split)
+    task.precompute()
     config = EvaluateConfig(metrics=metrics, at=[5], batch_size=4)
 
     def work() -> Any:

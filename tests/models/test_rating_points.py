@@ -2,29 +2,35 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gnnrec.models.rating import GraphRatingRecommender
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.results import config_checksum
 from gnnrec.models.baselines import AttributeKNNRatings, BiasedMF, Biases, BilinearRatings, ItemMean, SegmentItemMean
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.rating_points import Point, median_cuts, rating_of_gain, spaced_by_gain
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.splits import UnseenUsers, make_split
-from gnnrec.training.rating import RatingFinetuneConfig
+from gnnrec.training.rating import RatingConfig
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 NONE = torch.empty(0, dtype=torch.int64)
 STRANGER = UserBatch(torch.tensor([-1]), Edges(NONE, NONE), {})
-GRAPH = {
-    "encoder": EncoderConfig(channels=8, layers=1, dropout=0.0),
-    "finetune": RatingFinetuneConfig(epochs=3, batch_users=32, ema_decay=0.0),
-}
+FINETUNE = RatingConfig(epochs=3, batch_users=32, ema_decay=0.0)
+
+
+def graph_model(choose_on: int = 300, **finetune: Any) -> GraphSAGE:
+    """A small GraphSAGE of ratings; options are the objective's."""
+    options = RatingConfig(**{**FINETUNE.model_dump(), **finetune})
+    return GraphSAGE(
+        encoder=EncoderConfig(channels=8, layers=1, dropout=0.0), pretrain=None, finetune=options, choose_on=choose_on
+    )
 
 
 def rated(user: list[int], item: list[int], value: list[float]) -> TrainingData:
@@ -101,7 +107,7 @@ def test_a_median_by_hand() -> None:
         AttributeKNNRatings,
         BilinearRatings,
         BiasedMF,
-        lambda predict="mean": GraphRatingRecommender(**GRAPH, predict=predict),
+        lambda predict="mean": graph_model(predict=predict),
     ],
 )
 def test_a_model_of_gains_is_one_of_means_of_ratings_spaced_like_gains(model, predict) -> None:
@@ -130,22 +136,22 @@ def test_a_model_of_gains_is_one_of_means_of_ratings_spaced_like_gains(model, pr
 
 def test_medians_of_the_graph_model_are_chosen_once_and_kept() -> None:
     split = make_split(synthetic(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
-    model = GraphRatingRecommender(**GRAPH, predict="median", choose_on=30)
+    model = graph_model(predict="median", choose_on=30)
     model.fit(split.train, split.validation, 0)
-    cuts = model.chosen["cut_points"]
-    assert cuts == sorted(cuts)
-    assert len(cuts) == 4
-    final = GraphRatingRecommender(**GRAPH, predict="median", cut_points=cuts, shares=model.chosen["shares"])
-    means = GraphRatingRecommender(**GRAPH, shares=model.chosen["shares"])
+    chosen = model.best_params["finetune"]
+    assert list(chosen.cut_points) == sorted(chosen.cut_points)
+    assert len(chosen.cut_points) == 4
+    final = graph_model(**chosen.model_dump())
+    means = graph_model(**{**chosen.model_dump(), "predict": "mean", "cut_points": "choose"})
     for fitted in (final, means):
         fitted.fit(split.train, None, 0)
     score = final.score(split.validation.users)
     predicted = means.score(split.validation.users).double()
-    wanted = 1 + sum((predicted >= cut).double() for cut in cuts)
-    clear = torch.stack([(predicted - cut).abs() > 1e-6 for cut in cuts]).all(0)
+    wanted = 1 + sum((predicted >= cut).double() for cut in chosen.cut_points)
+    clear = torch.stack([(predicted - cut).abs() > 1e-6 for cut in chosen.cut_points]).all(0)
     assert torch.equal(score[clear].double(), wanted[clear])
-    other = GraphRatingRecommender(**GRAPH, predict="median")
-    other.load_state_dict(split.train, final.state_dict())
+    other = graph_model(predict="median")
+    other.load_state_dict(final.state_dict())
     assert torch.equal(other.score(split.validation.users), score)
 
 
@@ -153,18 +159,18 @@ def test_a_value_of_the_validation_users_alone_has_a_cut_too() -> None:
     split = make_split(synthetic(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
     items = split.train.users.items
     train = replace(split.train, users=replace(split.train.users, items=items.take(items.weight != 1)))
-    model = GraphRatingRecommender(**GRAPH, predict="median")
+    model = graph_model(predict="median")
     model.fit(train, split.validation, 0)
     assert (split.validation.ground_truth.weight == 1).any()
-    assert len(model.chosen["cut_points"]) == 4
-    Point.of("median", split.train, model.chosen["cut_points"])
+    assert len(model.best_params["finetune"].cut_points) == 4
+    Point.of("median", split.train, model.best_params["finetune"].cut_points)
 
 
 def test_without_users_to_choose_on_the_graph_model_rounds() -> None:
     split = make_split(synthetic(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
-    model = GraphRatingRecommender(**GRAPH, predict="median")
+    model = graph_model(predict="median")
     model.fit(split.train, None, 0)
-    assert model._point.cuts == (1.5, 2.5, 3.5, 4.5)
+    assert model.state_dict()["point"].cuts == (1.5, 2.5, 3.5, 4.5)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -176,7 +182,7 @@ def test_what_does_not_fit_is_refused() -> None:
         Point.of("median", rated([0, 0, 0], [0, 1, 2], [1.0, 2.0, 3.0]), [1.5])
     for options in ({"cut_points": [2.0]}, {"cut_points": [3.0, 2.0], "predict": "median"}):
         with pytest.raises(ValueError, match="cut_points must ascend, and are for `predict: median` alone"):
-            GraphRatingRecommender(**options)
+            RatingConfig(**options)
 
 
 def test_one_value_alone_stays_what_it_is() -> None:

@@ -12,6 +12,7 @@ WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     **{name: ({"cold": "attribute_map"}, {"cold": "none"}) for name in ("ALS", "BPR")},
     "BiasedMF": ({"cold": "attribute_map"},),
+    "GraphSAGE": ({}, {"finetune": {"objective": "rating"}}),
     "Biases": ({"cold": "attributes", "informed": True},),
     "IRSpack": ({"item_features": True},),
 }
@@ -59,14 +60,14 @@ def check_space(cls: type, complete: dict[str, Any], space: dict[str, Any]) -> N
 
 
 def test_models_that_can_be_tuned_can_be_and_the_others_have_nothing_to_tune() -> None:
-    assert {*models.__all__} - {*WITH_SPACE} == {"GlobalMean", "Popularity", "Random"}
+    assert {*models.__all__} - {*WITH_SPACE} == {"Blend", "GlobalMean", "Popularity", "Random"}
     assert searched(models.Popularity, {}) == {}
 
 
 def test_parts_that_a_config_leaves_out_and_conditions_that_do_not_hold() -> None:
-    with_, without = (complete_options(models.GraphRecommender, o) for o in ({}, {"pretrain": None}))
-    assert "pretrain.learning_rate" in searched(models.GraphRecommender, with_)
-    rest = searched(models.GraphRecommender, without)
+    with_, without = (complete_options(models.GraphSAGE, o) for o in ({}, {"pretrain": None}))
+    assert "pretrain.learning_rate" in searched(models.GraphSAGE, with_)
+    rest = searched(models.GraphSAGE, without)
     assert "finetune.learning_rate" in rest
     assert not any(name.startswith("pretrain") for name in rest)
     mean = searched(models.ALS, complete_options(models.ALS, {"cold": "mean"}))

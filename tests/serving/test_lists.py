@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,22 +13,29 @@ from gnnrec.cli import app
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.run import run
+from gnnrec.models.saving import save_model
 from gnnrec.serving.lists import item_index, load_run, recommend_to
 
-SMALL = ["model.finetune.epochs=4", "model.pretrain=null"]
+SMALL = ["model.finetune.epochs=4", "model.pretrain=null", "model.choose_on=0"]
+BLEND = (
+    "model={class: Blend, choose_on: 0, weights: {0: {graphsage: 0.7, regression: 0.3}}, components: {"
+    "graphsage: {class: GraphSAGE, encoder: {channels: 16}, pretrain: null, finetune: {epochs: 2}}, "
+    "regression: {class: AttributeLinear, svd_rank: 8}}}"
+)
 PROFILE = {"interests": ["chess", "wine"], "age": 30}
 
 
 def finished(folder: Path, *overrides: str) -> Path:
     folder.mkdir(exist_ok=True)
     to = folder / "runs" / "shop" / "0"
-    run(read_config(write_shop(folder), [*SMALL, *overrides]), to)
+    other = any(override.startswith("model=") for override in overrides)
+    run(read_config(write_shop(folder), [*([] if other else SMALL), *overrides]), to)
     return to
 
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_scores_of_the_encoder_alone_are_inner_products(tmp_path: Path, members: int) -> None:
-    served = load_run(finished(tmp_path, "model.shares={}", f"model.members={members}"))
+    served = load_run(finished(tmp_path, f"model.members={members}"))
     users = served.train.users.take(torch.arange(20))
     score = served.model.query(users) @ served.model.item_vectors().t()
     torch.testing.assert_close(score, served.model.score(users), rtol=1e-5, atol=1e-4)
@@ -36,7 +44,7 @@ def test_scores_of_the_encoder_alone_are_inner_products(tmp_path: Path, members:
 
 def test_an_index_over_all_cells_recommends_what_all_scores_do(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    folder = finished(tmp_path, "model.shares={}")
+    folder = finished(tmp_path)
     every = load_run(folder)
     assert every.index is None
     config = folder / "config.yaml"
@@ -57,7 +65,7 @@ def test_an_index_over_all_cells_recommends_what_all_scores_do(tmp_path: Path) -
 
 def test_items_that_are_no_candidates_are_not_in_the_index(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    served = load_run(finished(tmp_path, "model.shares={}"))
+    served = load_run(finished(tmp_path))
     served.train.candidates[3:9] = False
     index = item_index(served.model, served.train, 1)
     assert index is not None
@@ -67,13 +75,32 @@ def test_items_that_are_no_candidates_are_not_in_the_index(tmp_path: Path) -> No
     assert not set(served.train.ids["item"][3:9]) & {row["item"] for row in rows}
 
 
-def test_a_model_with_other_paths_is_not_served_from_an_index(tmp_path: Path) -> None:
-    served = load_run(finished(tmp_path, "model.shares={0: {regression: 0.3}}", "model.regularization=1.0"))
-    assert item_index(served.model, served.train, 1) is None
+def test_a_model_whose_scores_are_no_inner_products_is_not_served_from_an_index(tmp_path: Path) -> None:
+    blend = load_run(finished(tmp_path, BLEND))
+    assert item_index(blend.model, blend.train, 1) is None
     alone = load_run(finished(tmp_path / "counted", "model={class: SegmentPopularity}"))
     assert item_index(alone.model, alone.train, 1) is None
 
 
-def test_a_share_of_the_regression_needs_a_regularization(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="regularization: must be a number where shares give the regression a share"):
-        read_config(write_shop(tmp_path), ["model.shares={0: {regression: 0.3}}"])
+@pytest.mark.parametrize("model", ["graphsage", BLEND])
+def test_what_is_served_is_the_model_that_was_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Its scores for the training users, bit for bit; nothing is fitted when it is loaded."""
+    fitted: list[Any] = []
+    monkeypatch.setattr(
+        "gnnrec.experiment.run.save_model", lambda one, folder: (fitted.append(one), save_model(one, folder))
+    )
+    folder = finished(tmp_path, *([] if model == "graphsage" else [model]))
+    for name in ("gnnrec.models.graphsage.GraphSAGE.fit", "gnnrec.models.blend.Blend.fit"):
+        monkeypatch.setattr(name, lambda *_: pytest.fail("fitted again"))
+    served = load_run(folder)
+    users = served.train.users
+    assert torch.equal(served.model.score(users), fitted[0].score(users))
+
+
+def test_a_run_without_its_model_says_what_to_do(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    (folder / "model" / "model.json").unlink()
+    with pytest.raises(ConfigError, match=r"model.json: no such file"):
+        load_run(folder)

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from gnnrec.models.gnn import GraphRecommender
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.block import Block
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.splits import UnseenUsers, make_split
-from gnnrec.training.ranking import FinetuneConfig, _order, _shown
+from gnnrec.training.ranking import RankingConfig, _order, _shown
 from gnnrec.views import USER
 
 
@@ -62,9 +62,7 @@ def test_many_users_are_trained_on_in_part(
 
     monkeypatch.setattr("gnnrec.training.ranking.vectors", noted)
     encoder = EncoderConfig(channels=8, layers=2)
-    model = GraphRecommender(
-        encoder=encoder, pretrain=None, finetune=FinetuneConfig(epochs=3, **options), shares={}, regularization=1.0
-    )
+    model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=3, **options))
     model.fit(split.train, None, 0)
     assert users == [graph] * steps * 3
 
@@ -74,10 +72,8 @@ def test_parts_of_the_users_teach_what_all_of_them_do() -> None:
     split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.1), 0)
     values = []
     for graph_users in (16_384, split.train.num_users // 3):
-        finetune = FinetuneConfig(epochs=60, batch_users=32, learning_rate=0.02, graph_users=graph_users)
-        model = GraphRecommender(
-            encoder=EncoderConfig(channels=16), pretrain=None, finetune=finetune, shares={}, regularization=1.0
-        )
+        finetune = RankingConfig(epochs=60, batch_users=32, learning_rate=0.02, graph_users=graph_users)
+        model = GraphSAGE(encoder=EncoderConfig(channels=16), pretrain=None, finetune=finetune)
         model.fit(split.train, None, 0)
         values.append(evaluate(model, split.validation, split.train.candidates, EvaluateConfig(), 0).metrics["ndcg@10"])
     assert values[1] > 0.8 * values[0]
