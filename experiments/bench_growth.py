@@ -1,4 +1,4 @@
-"""How time and memory of one epoch grow with the users: made data, 20 interactions and 8 attributes each, 10^5 items.
+"""Time and memory of one epoch as the users grow: synthetic data, 20 interactions and 8 attributes each, 10^5 items.
 
     python -m experiments.bench_growth [--large] [--users 10000 100000]
 
@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from gnnrec.models.gnn import GraphRecommender
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from experiments.benchmarks import write
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.training.ranking import FinetuneConfig
+from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import ITEM, USER, Edges, TrainingData, UserBatch
 
@@ -56,7 +56,7 @@ class Watch(Tracker):
         self.seconds = time.perf_counter() - self.begin
 
 
-def made(num_users: int) -> TrainingData:
+def synthetic(num_users: int) -> TrainingData:
     """Users with popular and less popular items (a power law), and an even value of each attribute."""
     random = np.random.default_rng(0)
     user = np.repeat(np.arange(num_users), CHOICES)
@@ -77,15 +77,13 @@ def made(num_users: int) -> TrainingData:
 
 
 def one(num_users: int, threads: int) -> dict[str, float]:
-    """Trains one epoch on made data of one size, in this process."""
+    """Trains one epoch on synthetic data of one size, in this process."""
     torch.set_num_threads(threads)
-    train = made(num_users)
-    model = GraphRecommender(
-        encoder=EncoderConfig(layers=2, channels=32, start="random"),
+    train = synthetic(num_users)
+    model = GraphSAGE(
+        encoder=EncoderConfig(layers=2, channels=32, init="random"),
         pretrain=None,
-        finetune=FinetuneConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
-        shares={},
-        regularization=1.0,
+        finetune=RankingConfig(epochs=1, loss="sampled_softmax", batch_users=4096),
         num_neighbors=5,
     )
     watch = model.tracker = Watch()

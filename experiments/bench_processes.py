@@ -5,7 +5,7 @@
 Three cases, with encoders and settings as configs have them where nothing else is said (three layers of 64 channels):
 
 - *ml-1m*: MovieLens-1M, as many items as users; whole-graph steps of 256 users, as in configs/ml-1m/graphsage.yaml;
-- *many users*: made data with ten users for each item; the same steps;
+- *many users*: synthetic data with ten users for each item; the same steps;
 - *many users, sampled*: two layers, fan-out 10, steps of 2,048 users, sampled softmax. Only gradients are sent.
 
 One process and two take turns, so that a busy moment of the machine meets both. Measured are the wall clock, and the
@@ -25,16 +25,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-from gnnrec.models.gnn import GraphRecommender
 from torch import Tensor
+from torch_geometric.nn import SAGEConv
 
 from experiments.benchmarks import medians, movielens, ratio, write
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.sharding import Shard, own_shard
+from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import UnseenUsers, make_split
-from gnnrec.training.ranking import FinetuneConfig, _steps
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.views import USER, TrainingData
 
 PROCESSES = 2
@@ -50,20 +51,20 @@ class Trainer:
     def __init__(self, case: str) -> None:
         make, layers, num_neighbors, config = CASES[case]
         train = make()
-        model = GraphRecommender(encoder=EncoderConfig(layers=layers), pretrain=None)
-        model.build(train, 0)
-        member = model._members[0]
+        task = RankingTask(
+            train, config, EncoderConfig(layers=layers), SAGEConv, pretrained=False, seed=0, weights_seed=0
+        )
         sampled = num_neighbors is not None
         alone = distributed.count() == 1
-        shard = Shard.whole(member.part.block) if alone else own_shard(member.part.graph, sampled=sampled)
-        self.parameters = list(member.ranker.parameters())
+        shard = Shard.whole(task.block) if alone else own_shard(task.graph_for_shards, sampled=sampled)
+        self.parameters = list(task.head.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.005)
-        member.ranker.train()
+        task.head.train()
         generator = torch.Generator().manual_seed(0)
 
         def losses() -> Iterator[Tensor]:
             while True:
-                yield from _steps(member.ranker, shard, train, config, num_neighbors, generator)
+                yield from ranking_losses(task.head, shard, train, config, num_neighbors, generator)
 
         self.losses = losses()
 
@@ -89,17 +90,17 @@ def work(case: str, rank: int, store: str, orders: list[Any], done: Any) -> None
 
 
 def many_users() -> TrainingData:
-    """Made data with ten users for each item: 20,000 users, 2,000 items, 20 draws of an item per user; no friends."""
-    data = made(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
+    """Synthetic data with ten users for each item: 20,000 users, 2,000 items, 20 draws per user; no friends."""
+    data = synthetic(0, num_users=20_000, num_items=2_000, groups=20, choices=20, friends=0)
     train = make_split(data, UnseenUsers(test=0.1, validation=0.1), 0).train
     alone = {t: edges for t, edges in train.users.relations.items() if t[2] != USER}
     return replace(train, users=replace(train.users, relations=alone))
 
 
-CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, FinetuneConfig]] = {
-    "ml-1m": (lambda: movielens().train, 3, None, FinetuneConfig()),
-    "many users": (many_users, 3, None, FinetuneConfig(graph_users=100_000)),  # all of them, as several processes do
-    "many users, sampled": (many_users, 2, 10, FinetuneConfig(loss="sampled_softmax", batch_users=2048)),
+CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, RankingConfig]] = {
+    "ml-1m": (lambda: movielens().train, 3, None, RankingConfig()),
+    "many users": (many_users, 3, None, RankingConfig(graph_users=100_000)),  # all of them, as several processes do
+    "many users, sampled": (many_users, 2, 10, RankingConfig(loss="sampled_softmax", batch_users=2048)),
 }
 """Name -> what makes the data, layers, fan-out, settings."""
 

@@ -9,27 +9,27 @@ this kind must do. The encoder has three layers of 64 channels and is hardly tra
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from gnnrec.models.gnn import GraphRecommender
 from torch import Tensor
 
 from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
-from gnnrec.nn.encoder import EncoderConfig
+from gnnrec.models.blend import Blend
+from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.options.resolve import build
 from gnnrec.serving.lists import Served, recommend_to
-from gnnrec.training.ranking import FinetuneConfig
 from gnnrec.views import USER, TrainingData
 
 BATCH = 2048
-ALONE = "encoder alone"
-PATHS: dict[str, dict[int, dict[str, float]]] = {ALONE: {}, "with regression": {0: {"regression": 0.3}}}
+ALONE, BLEND = "encoder alone", "with regression"
+OPTIONS: dict[str, Any] = {"encoder": {"layers": 3}, "pretrain": None, "finetune": {"epochs": 1}}
+REGRESSION = {"class": "AttributeLinear", "regularization": 1.0, "svd_rank": 64, "idf": True, "normalise": "length"}
 
 
-def latency(
-    model: GraphRecommender, train: TrainingData, user_ids: pd.Index, times: int
-) -> dict[str, dict[str, float]]:
+def latency(model: Any, train: TrainingData, user_ids: pd.Index, times: int) -> dict[str, dict[str, float]]:
     """Milliseconds of one user: medians and the 99th percentile of wall-clock time and of processor time."""
     served = Served(model, train, user_ids)
     profiles = [{"age": 18 + i % 50, "gender": "FM"[i % 2], "occupation": "artist"} for i in range(times)]
@@ -52,16 +52,15 @@ def main() -> None:
     times = parser.parse_args().times
     torch.set_num_threads(1)
     split = movielens()
-    train, models = split.train, {}
-    for name, shares in PATHS.items():
-        models[name] = GraphRecommender(
-            encoder=EncoderConfig(layers=3),
-            pretrain=None,
-            finetune=FinetuneConfig(epochs=1),
-            shares=shares,
-            regularization=1.0,
-        )
-        models[name].fit(train, None, seed=0)
+    train = split.train
+    components = {"graphsage": {"class": "GraphSAGE", **OPTIONS}, "regression": REGRESSION}
+    weights = {0: {"graphsage": 0.7, "regression": 0.3}}
+    models: dict[str, Any] = {
+        ALONE: build(GraphSAGE, OPTIONS),
+        BLEND: Blend(components=components, weights=weights),
+    }
+    for model in models.values():
+        model.fit(train, None, seed=0)
     one_user = {name: latency(model, train, split.dataset.ids[USER], times) for name, model in models.items()}
 
     users = train.users.take(torch.arange(BATCH))

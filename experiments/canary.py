@@ -7,7 +7,8 @@ import torch
 
 from gnnrec.audit.training import AuditError, audit, audit_graph
 from gnnrec.graph.build import build_graph
-from gnnrec.splits.split import TRAIN, Split
+from gnnrec.splits.parts import TRAIN
+from gnnrec.splits.split import Split
 from gnnrec.views import INTERACTS, USER, Edges, TrainingData
 
 Leak = Callable[[Split], None]

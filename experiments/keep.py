@@ -39,7 +39,7 @@ def keep(protocol: Protocol, runs: Path, results: Path) -> dict[str, Any]:
     content = {
         "protocol": protocol.name,
         "title": protocol.title,
-        "openings": _openings(runs),
+        "openings": _test_accesses(runs),
         "canaries": _canaries(rows, runs),
         "columns": comparisons(rows, protocol),
         "groups": gains_by_group(rows, protocol),
@@ -82,15 +82,15 @@ def _traced(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "config": {key: value for key, value in run["config"].items() if key != "base"}}
 
 
-def _openings(runs: Path) -> dict[str, Any]:
-    """How often test parts were opened, and over how many different splits and configs."""
-    openings = read_test_accesses([runs])
+def _test_accesses(runs: Path) -> dict[str, Any]:
+    """How often test parts were evaluated, and over how many different splits and configs."""
+    accesses = read_test_accesses([runs])
     return {
-        "times": len(openings),
-        "splits": len({opening.split_checksum for opening in openings}),
-        "configs": len({(opening.config, opening.config_checksum) for opening in openings}),
-        "first": str(openings[0].time) if openings else None,
-        "last": str(openings[-1].time) if openings else None,
+        "times": len(accesses),
+        "splits": len({access.split_checksum for access in accesses}),
+        "configs": len({(access.config, access.config_checksum) for access in accesses}),
+        "first": str(accesses[0].time) if accesses else None,
+        "last": str(accesses[-1].time) if accesses else None,
     }
 
 

@@ -29,7 +29,8 @@ from experiments.quick import quick_overrides
 from experiments.render import floor_lines, read_kept, render, suspects
 from experiments.targets import render_targets
 from gnnrec.data.config import NamedData
-from gnnrec.data.sources import fetch, find, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import fetch, find
 from gnnrec.errors import DataError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.run import run

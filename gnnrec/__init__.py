@@ -20,34 +20,39 @@ if TYPE_CHECKING:
     from gnnrec.experiment.run import fit_and_evaluate
     from gnnrec.experiment.tables import compare, metrics_table
     from gnnrec.graph.build import attach, build_graph
-    from gnnrec.models.registry import *  # noqa: F403  (each model is listed once, in its own folder)
-    from gnnrec.splits.split import FromFile, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
+    from gnnrec.models.blend import Blend
+    from gnnrec.models.graphsage import GraphSAGE
+    from gnnrec.splits import *  # noqa: F403  (each kind of split is listed once, in its own folder)
+    from gnnrec.splits import make_split
+    from gnnrec.splits.split import Split
 
 _WHERE = {
     "load": "data",
     **dict.fromkeys(("NamedData", "Positive", "TableData"), "data.config"),
+    "Blend": "models.blend",
+    "GraphSAGE": "models.graphsage",
     "Dataset": "data.dataset",
     "from_frames": "data.frames",
     **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
     **dict.fromkeys(("attach", "build_graph"), "graph.build"),
     "fit_and_evaluate": "experiment.run",
-    **dict.fromkeys(
-        ("FromFile", "Split", "UnseenItems", "UnseenUsers", "WarmInteractions", "make_split"), "splits.split"
-    ),
+    "make_split": "splits",
+    "Split": "splits.split",
     **dict.fromkeys(("compare", "metrics_table"), "experiment.tables"),
 }
 
+_LISTS = ("gnnrec.splits", "gnnrec.models.registry")
+"""Modules whose `__all__` lists the kinds of split and the models."""
+
 __all__ = [
+    "Blend",
     "Dataset",
     "EvaluateConfig",
-    "FromFile",
+    "GraphSAGE",
     "NamedData",
     "Positive",
     "Split",
     "TableData",
-    "UnseenItems",
-    "UnseenUsers",
-    "WarmInteractions",
     "attach",
     "build_graph",
     "compare",
@@ -64,11 +69,11 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(f"gnnrec.{_WHERE[name]}"), name)
     if not name.startswith("_") and name[0].isupper():
-        registry = importlib.import_module("gnnrec.models.registry")
-        if name in registry.__all__:
-            return getattr(registry, name)
+        for module in map(importlib.import_module, _LISTS):
+            if name in module.__all__:
+                return getattr(module, name)
     raise AttributeError(f"module 'gnnrec' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *importlib.import_module("gnnrec.models.registry").__all__})
+    return sorted({*globals(), *__all__, *(name for m in map(importlib.import_module, _LISTS) for name in m.__all__)})

@@ -18,22 +18,21 @@ class Recommender(Protocol):
     constructor, as JSON), `state_dict()` and `load_state_dict(state)`.
 
     Attributes:
-        supports_cold_users: False where a user without any known item cannot be told from another; such a model gets
-            a dash in the tables.
-        predicts_ratings: True where scores are values on the scale of the interactions (ratings), so that RMSE means
-            something.
+        supports_cold_users: False where all users without a history get the same scores; such a model gets a dash in
+            the tables.
+        predicts_ratings: True where scores are values on the scale of the interactions (ratings), so that RMSE is
+            defined.
         best_params: after a fit with validation users, the arguments of the constructor that were chosen on them (for
             example `{"epochs": 37}`); empty where there was nothing to choose. A model made with these arguments
             and fitted without validation users is the final one.
 
     A class may have more: `log_scores = True` where scores are logarithms (a blend takes their exponential);
-    `search_space` (see `gnnrec.options.search_space`) holds what `gnnrec tune` may try of its
-    options; `chooses_on_validation = True` asks for the fit with validation users, which the others are
-    spared; `fit_folds(folds, seed)` fits one model for each of several folds and chooses on all of them together;
-    `build(train, seed)`, which gives the graph that it will learn from, and `tables` (node type -> rows of its
-    learned tables) are audited before each fit; `item_vectors()` and `query(users)`, whose inner products are the
-    scores (None where they are not), let lists come from an index where there are very many items; `tracker` receives
-    progress and keeps checkpoints.
+    `search_space` (see `gnnrec.options.search_space`) holds what `gnnrec tune` may try of its options;
+    `chooses_on_validation = True` where the fit with validation users is needed; `fit_folds(folds, seed)` fits one
+    model for each of several folds and chooses on all of them together; `build(train, seed)`, which returns the graph
+    that it will be trained on, and `tables` (node type -> rows of its learned tables) are audited before each fit;
+    `item_vectors()` and `query(users)`, whose inner products are the scores (None where they are not), let lists come
+    from an index where there are very many items; `tracker` receives progress and keeps checkpoints.
     """
 
     supports_cold_users: bool
@@ -54,10 +53,10 @@ class Recommender(Protocol):
         """Scores every item for each user; a user's scores depend on that user alone, not on the rest of the batch.
 
         Args:
-            users: B users, in training or not, with what is known of them.
+            users: B users, in training or not, with their edges.
 
         Returns:
             [B, I] float32, higher is better; all finite. The columns of items that are no candidates, and of the
-            support, are there but are not looked at.
+            support, are computed, but ignored.
         """
         ...

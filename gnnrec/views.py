@@ -1,4 +1,4 @@
-"""What a model may know: of the users it is asked about (Users), and of the world it is trained on (Training)."""
+"""The inputs of a model: training data, batches of users as queries, and test sets with their ground truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ INTERACTS: EdgeType = (USER, "interacts", ITEM)
 
 
 def reverse(edge_type: EdgeType) -> EdgeType:
-    """The type of the same edges turned round.
+    """The type of the reversed edges.
 
     Example:
         >>> reverse(("user", "tag", "tag"))
@@ -30,15 +30,15 @@ def reverse(edge_type: EdgeType) -> EdgeType:
 class Relation:
     """Edges of one kind between two node types.
 
-    A relation that touches users begins at the user (readers turn it round where needed). A relation from users to
-    users is symmetric: it holds each edge in both directions.
+    A relation between users and another type has the users as its source (readers reverse it where needed). A
+    relation from users to users is symmetric: it holds each edge in both directions.
 
     Attributes:
         source: node type of row 0.
-        name: what the relation is called; also the key under which `gnnrec recommend --user` takes its values.
+        name: name of the relation; also its key in `gnnrec recommend --user`.
         target: node type of row 1.
         edge_index: [2, E] int64.
-        weight: [E] float32, at least 0; None where every edge counts 1.
+        weight: [E] float32, at least 0; None where every weight is 1.
     """
 
     source: str
@@ -58,9 +58,9 @@ class Edges:
     """Edges from the rows of a batch of users to nodes of one type.
 
     Attributes:
-        row: [E] int64, place of the user in the batch.
+        row: [E] int64, position of the user in the batch.
         node: [E] int64, index of the node: an item, an attribute value, or a row of the training users.
-        weight: [E] float32 (a rating, a count, a strength); None where every edge counts 1.
+        weight: [E] float32 (a rating, a count, a strength); None where every weight is 1.
     """
 
     row: Tensor
@@ -71,21 +71,21 @@ class Edges:
         return len(self.row)
 
     def take(self, kept: Tensor) -> "Edges":
-        """The edges chosen by a [E] bool mask or by int64 positions."""
+        """The edges selected by a [E] bool mask or by int64 positions."""
         return Edges(self.row[kept], self.node[kept], None if self.weight is None else self.weight[kept])
 
 
 @dataclass(frozen=True)
 class UserBatch:
-    """All that a model learns of B users. A user is nothing but its edges.
+    """B users as queries to a model. A user has no features but its edges.
 
     Attributes:
-        index: [B] int64, the user's index in the data set (to tell users apart, never a feature); -1 for a user who
-            stands in no file.
-        items: edges to the items that the user is known to have chosen: the history of a training user, the support
-            of a held-out one in the order in which it is revealed. Weights are the values of the interactions.
+        index: [B] int64, the user's index in the data set (an identity, never a feature); -1 for a user who is not in
+            the data set.
+        items: edges to items: the history of a training user, or the support of a held-out one in the order in which
+            it is revealed. Weights are the values of the interactions.
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
-            `TrainingData.users`: an edge to a user who is not in training is not known.
+            `TrainingData.users`: edges to users outside training are left out.
     """
 
     index: Tensor
@@ -107,7 +107,7 @@ class UserBatch:
         return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
 
     def history(self, num_items: int) -> Tensor:
-        """[B, I] bool, which items each user is known to have chosen. For a batch, never for all users at once."""
+        """[B, I] bool, the items of each user. Dense: for a batch, never for all users at once."""
         mask = torch.zeros(len(self), num_items, dtype=torch.bool)
         mask[self.items.row, self.items.node] = True
         return mask
@@ -115,18 +115,18 @@ class UserBatch:
 
 @dataclass(frozen=True)
 class TestSet:
-    """Users to be evaluated: what is known of them, and what a model is asked to find.
+    """Users of an evaluation: queries, ground truth, and masked items.
 
     Attributes:
-        users: what a model may see.
-        target: edges to the relevant items, with the interactions' values; never shown to a model.
-        hidden: edges to items that the users chose and that are neither shown nor asked for: they stand in no list, see
+        users: the queries; all that a model gets.
+        ground_truth: edges to the relevant items, with the values of the interactions; no input of a model.
+        masked: edges to items with an interaction that is neither support nor ground truth: they are in no list, see
             `gnnrec.splits.kshot`; None where there are none.
     """
 
     users: UserBatch
-    target: Edges
-    hidden: Edges | None = None
+    ground_truth: Edges
+    masked: Edges | None = None
 
     def take(self, rows: Tensor) -> "TestSet":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
@@ -134,21 +134,21 @@ class TestSet:
         def cut(edges: Edges) -> Edges:
             return UserBatch(self.users.index, edges, {}).take(rows).items
 
-        hidden = None if self.hidden is None else cut(self.hidden)
-        return TestSet(self.users.take(rows), cut(self.target), hidden)
+        masked = None if self.masked is None else cut(self.masked)
+        return TestSet(self.users.take(rows), cut(self.ground_truth), masked)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything that a model is fitted on.
+    """Training data: everything that a model is fitted on.
 
     Attributes:
         users: the training users with their histories and their other edges.
         ids: node type -> ids, for every type but `user`.
-        relations: edges between nodes that are no users (item to category, skill to skill ...).
+        relations: edges between nodes other than users (item to category, skill to skill ...).
         bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute.
-        candidates: [I] bool, the items that may be recommended (those seen in training).
-        titles: [I] names of the items for people to read; empty where there are none.
+        candidates: [I] bool, the items that may be recommended: those with a training interaction.
+        titles: [I] titles of the items, for output only; empty where there are none.
     """
 
     users: UserBatch
@@ -160,22 +160,22 @@ class TrainingData:
 
     @property
     def num_users(self) -> int:
-        """Training users, those without any interaction included."""
+        """Number of training users, those without any interaction included."""
         return len(self.users)
 
     @property
     def num_items(self) -> int:
-        """Items of the data set; scores have this many columns, whether or not an item is a candidate."""
+        """Number of items in the data set: the columns of scores, candidates or not."""
         return len(self.ids[ITEM])
 
     @cached_property
     def popularity(self) -> Tensor:
-        """[I] float32, how many training users chose each item. The only popularity count there is."""
+        """[I] float32, number of training interactions of each item."""
         return torch.bincount(self.users.items.node, minlength=self.num_items).float()
 
     @cached_property
     def reachable(self) -> dict[str, Tensor]:
-        """Node type -> [N] bool, nodes with an edge in training. Of the others, nothing is known."""
+        """Node type -> [N] bool, nodes with an edge in training; every training user counts as one."""
         seen = {t: torch.zeros(len(ids), dtype=torch.bool) for t, ids in self.ids.items()}
         seen[USER] = torch.ones(self.num_users, dtype=torch.bool)
         seen[ITEM][self.users.items.node] = True
@@ -187,13 +187,13 @@ class TrainingData:
         return seen
 
     def hold_out(self, rows: Tensor) -> tuple["TrainingData", TestSet]:
-        """Takes some training users out, as if they had never been seen: for choosing within the training part.
+        """Moves some training users into a test set, for model selection within the training data.
 
         Args:
-            rows: [B] int64, their places among the training users, no place twice.
+            rows: [B] int64, their positions among the training users, each once.
 
         Returns:
-            The training part without them, its bins as they were, and the users, whose histories are the target.
+            The training data without them, with the same bins; and the users, whose histories are the ground truth.
         """
         rest = torch.ones(self.num_users, dtype=torch.bool)
         rest[rows] = False
@@ -210,14 +210,14 @@ class TrainingData:
         candidates = torch.zeros_like(self.candidates)
         candidates[users.items.node] = True
         train = replace(self, users=users, candidates=candidates)
-        asked = among_rest(self.users.take(rows))
-        seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in asked.relations.items()}
-        nothing = asked.items.take(torch.empty(0, dtype=torch.int64))
-        return train, TestSet(UserBatch(asked.index, nothing, seen), asked.items)
+        held_out = among_rest(self.users.take(rows))
+        seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in held_out.relations.items()}
+        nothing = held_out.items.take(torch.empty(0, dtype=torch.int64))
+        return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items)
 
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:
-        """The user relations that do not lead to users: attributes, tags, skills ..."""
+        """The relations from users to other types: attributes, tags, skills ..."""
         return tuple(t for t in self.users.relations if t[2] != USER)
 
     @property

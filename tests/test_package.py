@@ -6,8 +6,8 @@ import gnnrec
 
 
 def test_every_public_name_is_there_and_has_a_docstring() -> None:
-    assert {"GraphSAGE", "Blend", "ALS", "load", "evaluate"} <= set(dir(gnnrec))
-    for name in (*gnnrec.__all__, *gnnrec.models.registry.__all__):
+    assert {"GraphSAGE", "Blend", "ALS", "UnseenUsers", "load", "evaluate"} <= set(dir(gnnrec))
+    for name in (*gnnrec.__all__, *gnnrec.splits.__all__, *gnnrec.models.registry.__all__):
         assert getattr(gnnrec, name).__doc__, name
     with pytest.raises(AttributeError, match="GrapSAGE"):
         gnnrec.GrapSAGE  # noqa: B018

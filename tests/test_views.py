@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, Relation, TestSet, TrainingData, UserBatch
 
 TAG, FRIEND, WISH = ("user", "tag", "tag"), ("user", "friend", "user"), ("user", "wish", "item")
@@ -132,7 +132,7 @@ class TestHoldOut:
     """Taking training users out again must give what a split that held them out from the start would have given."""
 
     def parts(self):
-        split = make_split(made(3), UnseenUsers(test=0.2, validation=0.3), 0)
+        split = make_split(synthetic(3), UnseenUsers(test=0.2, validation=0.3), 0)
         rows = torch.isin(split.full.users.index, split.validation.users.index).nonzero().flatten()
         return split, *split.full.hold_out(rows)
 
@@ -149,8 +149,8 @@ class TestHoldOut:
         split, _, asked = self.parts()
         assert asked.users.index.tolist() == split.validation.users.index.tolist()
         assert len(asked.users.items) == 0
-        assert as_pairs(asked.target) == as_pairs(split.validation.target)
-        assert asked.target.weight.tolist() == split.validation.target.weight.tolist()
+        assert as_pairs(asked.ground_truth) == as_pairs(split.validation.ground_truth)
+        assert asked.ground_truth.weight.tolist() == split.validation.ground_truth.weight.tolist()
         for edge_type in [t for t in split.validation.users.relations if t[1] != "age"]:
             assert as_pairs(asked.users.relations[edge_type]) == as_pairs(split.validation.users.relations[edge_type])
 
@@ -166,6 +166,6 @@ def test_held_out_users_can_be_taken_with_all_that_is_theirs():
     held_out = TestSet(some_users(), edges((0, 3), (2, 4), (1, 5)), edges((2, 2)))
     taken = held_out.take(torch.tensor([2, 0]))
     assert taken.users.index.tolist() == [9, 7]
-    assert as_pairs(taken.target) == [(1, 3), (0, 4)]
-    assert as_pairs(taken.hidden) == [(0, 2)]
-    assert TestSet(some_users(), edges((0, 3))).take(torch.tensor([0])).hidden is None
+    assert as_pairs(taken.ground_truth) == [(1, 3), (0, 4)]
+    assert as_pairs(taken.masked) == [(0, 2)]
+    assert TestSet(some_users(), edges((0, 3))).take(torch.tensor([0])).masked is None

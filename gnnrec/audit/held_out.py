@@ -1,6 +1,6 @@
-"""Proof that what a model is told of the users it is asked about does not hold the answer.
+"""Checks that the queries of a test set do not contain its ground truth.
 
-Counted again from the raw data, without the code of `split`, as in `audit`.
+Recomputed from the raw data without the code of `split`, as in `audit.training`.
 """
 
 from typing import Any
@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 
 from gnnrec.audit.training import AuditError
 from gnnrec.data.dataset import Dataset
-from gnnrec.splits.split import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, EdgeType, TestSet, TrainingData
 
 Indices = NDArray[np.int64]
 GIVEN_AWAY = 0.5
-"""A relation from users to items that holds more than this share of what is asked for gives the answer away."""
+"""A relation from users to items that holds more than this share of the ground truth is refused."""
 
 
 def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: int) -> dict[str, Any]:
-    """Checks, before an evaluation, what is known and what is asked of held-out users.
+    """Checks, before an evaluation, the queries and the ground truth of held-out users.
 
     Args:
         split: the split, with the raw data.
-        held_out: the users, what a model may see of them, and what it is asked.
+        held_out: the users with their support and other edges, and the ground truth.
         train: what the model was fitted on.
         part: TEST or VALIDATION.
 
@@ -31,7 +32,7 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
         What was checked, ready for JSON.
 
     Raises:
-        AuditError: the way of leaking, and an example.
+        AuditError: which leak, and an example.
     """
     data, users = split.dataset, held_out.users
     raw = data.interactions
@@ -40,32 +41,32 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
     pair = _pairs(data, raw.user.numpy(), raw.item.numpy())
     cold = bool((split.user_part == part).any())
     if cold:
-        _check(data, index, split.user_part.numpy()[index] != part, "are not of this part but are asked about")
-        _check(data, index, np.isin(index, friend), "are asked about, and were trained on")
-        shown = pair[edge_part == (TEST_SUPPORT if part == TEST else VALIDATION_SUPPORT)]
-    else:  # known users with held-out interactions: all that was trained on may be shown
+        _check(data, index, split.user_part.numpy()[index] != part, "are in the test set, but not of this part")
+        _check(data, index, np.isin(index, friend), "are in the test set and in training")
+        allowed = pair[edge_part == (TEST_SUPPORT if part == TEST else VALIDATION_SUPPORT)]
+    else:  # warm users with held-out interactions: the support is their training history
         later = [TEST, TEST_SUPPORT] if part == TEST else [TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT]
-        shown = pair[~np.isin(edge_part, later)]
+        allowed = pair[~np.isin(edge_part, later)]
     if len(np.unique(index)) < len(index):
-        raise AuditError("audit: a held-out user is asked about twice")
-    target = _of(data, index, held_out.target)
-    known = _of(data, index, users.items)
-    _check_pairs(data, target, np.isin(target, pair[edge_part == part]), "are asked for, but are not held out")
-    _check_pairs(data, known, ~np.isin(known, target), "are shown to the model, and asked for")
-    _check_pairs(data, known, np.isin(known, shown), "are shown to the model, but are no support")
-    if held_out.hidden is not None:
-        hidden = _of(data, index, held_out.hidden)
-        _check_pairs(data, hidden, ~np.isin(hidden, target), "are left out of the lists, and asked for")
+        raise AuditError("audit: a held-out user is in the test set twice")
+    target = _of(data, index, held_out.ground_truth)
+    support = _of(data, index, users.items)
+    _check_pairs(data, target, np.isin(target, pair[edge_part == part]), "are in the ground truth, but not held out")
+    _check_pairs(data, support, ~np.isin(support, target), "are in the support and in the ground truth")
+    _check_pairs(data, support, np.isin(support, allowed), "are in the support, but not of this part's support")
+    if held_out.masked is not None:
+        masked = _of(data, index, held_out.masked)
+        _check_pairs(data, masked, ~np.isin(masked, target), "are masked and in the ground truth")
     for edge_type, edges in users.relations.items():
         _check_relation(data, edge_type, edges, index, friend, train)
         if edge_type[2] == ITEM:
             given = np.isin(target, _of(data, index, edges)).mean()
             if given > GIVEN_AWAY:
                 raise AuditError(
-                    f"audit: relation {edge_type[1]!r} of the held-out users holds {given:.0%} of the items that are "
-                    "asked for; it is the interactions under another name: leave it out with data.use"
+                    f"audit: relation {edge_type[1]!r} of the held-out users holds {given:.0%} of the ground "
+                    "truth; it is the interactions under another name: leave it out with data.use"
                 )
-    return {"asked_users": len(index), "asked_interactions": len(target), "shown_interactions": len(known)}
+    return {"asked_users": len(index), "asked_interactions": len(target), "shown_interactions": len(support)}
 
 
 def _pairs(data: Dataset, user: Indices, item: Indices) -> Indices:
@@ -93,7 +94,7 @@ def _check_pairs(data: Dataset, pairs: Indices, fine: NDArray[np.bool_], what: s
 def _check_relation(
     data: Dataset, edge_type: EdgeType, edges: Edges, index: Indices, friend: Indices, train: TrainingData
 ) -> None:
-    """A held-out user's edges are its own, and lead to no user outside training."""
+    """Every edge of a held-out user is an edge of that user in the data, and none leads to a user outside training."""
     row, node = index[edges.row.numpy()], edges.node.numpy()
     if edge_type[2] == USER:
         beyond = (node < 0) | (node >= len(friend))

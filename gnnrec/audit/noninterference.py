@@ -1,4 +1,4 @@
-"""A leak found by its effect: a model must be the same, bit for bit, had the held-out users chosen other items."""
+"""Noninterference: a model must be the same, bit for bit, for other held-out interactions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,21 +8,22 @@ import torch
 
 from gnnrec.audit.training import AuditError
 from gnnrec.recommender import Recommender
-from gnnrec.splits.split import TRAIN, Split
+from gnnrec.splits.parts import TRAIN
+from gnnrec.splits.split import Split
 
 
-def audit_interference(make: Callable[[Split], Recommender], split: Split, seed: int) -> dict[str, Any]:
-    """Fits a model twice, in a world as it is and in one whose held-out users chose other items, and compares scores.
+def audit_noninterference(make: Callable[[Split], Recommender], split: Split, seed: int) -> dict[str, Any]:
+    """Fits a model on a split and on the same split with other held-out interactions, and compares scores.
 
-    `audit` reads what a model is given; this reads what the model became, so it also finds what came by another way: a
-    file, a cache, a statistic over everyone that initial vectors or the draws of negatives are made from. It takes two
-    fits, so it is for tests and for small data.
+    `audit` checks the inputs of a fit; this compares its results, so it also finds leaks by other ways: a file, a
+    cache, or a statistic over all users behind initial vectors or the draws of negatives. It takes two fits, so it is
+    for tests and for small data.
 
     Source: the noninterference of Goguen, Meseguer, Security Policies and Security Models, IEEE S&P 1982.
 
     Args:
-        make: gives a new model, fitted on nothing; told the world, for what reads its data elsewhere.
-        split: one that holds out users, of whom no item is shown.
+        make: returns a new model, not fitted; its argument is for models that read their data elsewhere.
+        split: one that holds out users, without support.
         seed: of both fits.
 
     Returns:
@@ -32,23 +33,23 @@ def audit_interference(make: Callable[[Split], Recommender], split: Split, seed:
         AuditError: a score differs.
     """
     scores = []
-    for world in (split, other_choices(split)):
-        model = make(world)
-        model.fit(world.train, None, seed)
-        asked = [world.train.users, world.validation.users] if model.supports_cold_users else [world.train.users]
-        scores.append([model.score(users) for users in asked])
-    for users, one, other in zip(("training", "held-out"), *scores, strict=False):
-        differ = (one != other).any(1)
+    for one in (split, other_interactions(split)):
+        model = make(one)
+        model.fit(one.train, None, seed)
+        batches = [one.train.users, one.validation.users] if model.supports_cold_users else [one.train.users]
+        scores.append([model.score(users) for users in batches])
+    for users, before, after in zip(("training", "held-out"), *scores, strict=False):
+        differ = (before != after).any(1)
         if differ.any():
             raise AuditError(
-                f"audit: the scores of {int(differ.sum())} of {len(differ)} {users} users change with what held-out "
-                "users chose; the model learned from them"
+                f"audit: the scores of {int(differ.sum())} of {len(differ)} {users} users change with the interactions "
+                "of held-out users; the model learned from them"
             )
     return {"compared_scores": sum(score.numel() for score in scores[0])}
 
 
-def other_choices(split: Split) -> Split:
-    """The same split of a world in which each held-out user chose other items: each item's neighbour by number."""
+def other_interactions(split: Split) -> Split:
+    """The same split with other held-out interactions: each item is replaced by the one with the next index."""
     raw = split.dataset.interactions
     moved = torch.where(split.edge_part == TRAIN, raw.item, (raw.item + 1) % split.dataset.num_items)
     return replace(split, dataset=replace(split.dataset, interactions=replace(raw, item=moved)), _opened=[])

@@ -1,4 +1,4 @@
-"""openings.jsonl: a line for each time that a run looked at a test part, written before it looks."""
+"""The test-access log: a line in test_access.jsonl for each evaluation of a test part, written before it begins."""
 
 import os
 from collections import Counter
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gnnrec.errors import ConfigError
 
-OPENINGS = "openings.jsonl"
+LOG = "test_access.jsonl"
+FORMER_LOG = "openings.jsonl"
+"""What the log was called in older folders; it is still read."""
 
 
 class TestAccess(BaseModel):
-    """One look at a test part."""
+    """One access to a test part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,22 +27,22 @@ class TestAccess(BaseModel):
     seed: int
     """The run's seed."""
     split_checksum: str
-    """SHA-256 of the split whose test part was opened."""
+    """SHA-256 of the split whose test part is evaluated."""
     config_checksum: str
     """SHA-256 of the config."""
     why: str
-    """After which choice."""
+    """After which model selection."""
 
 
-def record_test_access(folder: Path, opening: TestAccess) -> None:
-    """Adds a line to a folder's openings; several processes may do so at once.
+def record_test_access(folder: Path, access: TestAccess) -> None:
+    """Appends a line to the log of a folder; several processes may do so at once.
 
     Args:
         folder: the `--out` of `gnnrec run`.
-        opening: what is about to be opened.
+        access: the access that is about to happen.
     """
-    line = (opening.model_dump_json() + "\n").encode()
-    file = os.open(folder / OPENINGS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    line = (access.model_dump_json() + "\n").encode()
+    file = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(file, line)
         os.fsync(file)
@@ -49,13 +51,13 @@ def record_test_access(folder: Path, opening: TestAccess) -> None:
 
 
 def read_test_accesses(folders: Iterable[Path]) -> list[TestAccess]:
-    """All openings that were recorded in folders, oldest first.
+    """All accesses that are recorded in folders, oldest first.
 
     Args:
         folders: each the `--out` of `gnnrec run`, or a folder that holds several.
 
     Returns:
-        Empty where nothing was opened.
+        Empty where no test part was evaluated.
 
     Raises:
         ConfigError: there is no such folder, or a line that cannot be read.
@@ -64,22 +66,23 @@ def read_test_accesses(folders: Iterable[Path]) -> list[TestAccess]:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder; give the --out of `gnnrec run`, or a folder that holds some")
-        for path in (*folder.glob(OPENINGS), *folder.glob(f"*/{OPENINGS}")):
-            found[path.resolve()] = _read(path)
-    return sorted((o for openings in found.values() for o in openings), key=lambda o: (o.time, o.config, o.seed))
+        for name in (LOG, FORMER_LOG):
+            for path in (*folder.glob(name), *folder.glob(f"*/{name}")):
+                found[path.resolve()] = _read(path)
+    return sorted((a for accesses in found.values() for a in accesses), key=lambda a: (a.time, a.config, a.seed))
 
 
-def times_opened(openings: Iterable[TestAccess]) -> dict[str, int]:
-    """How often each test part was opened: checksum of the split -> number."""
-    return dict(Counter(opening.split_checksum for opening in openings))
+def accesses_per_split(accesses: Iterable[TestAccess]) -> dict[str, int]:
+    """Checksum of a split -> number of accesses to its test part."""
+    return dict(Counter(access.split_checksum for access in accesses))
 
 
 def _read(path: Path) -> list[TestAccess]:
-    openings = []
+    accesses = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            openings.append(TestAccess.model_validate_json(line))
+            accesses.append(TestAccess.model_validate_json(line))
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise ConfigError(f"{path}: line {number}: is no opening ({reason}); mend or delete the line") from error
-    return openings
+            raise ConfigError(f"{path}: line {number}: no test access ({reason}); mend or delete the line") from error
+    return accesses

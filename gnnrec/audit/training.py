@@ -1,6 +1,6 @@
-"""Proof that nothing of a held-out user reached training: everything is counted again from the raw data.
+"""Checks that nothing of a held-out user is in the training data: everything is recomputed from the raw data.
 
-Shares no code with `split` and `graph`, on purpose: a mistake there must not hide itself here.
+Shares no code with `split` and `graph`, so that a mistake there is found here.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from torch_geometric.data import HeteroData
 
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import InputError
-from gnnrec.splits.split import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT, Split
+from gnnrec.splits.parts import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, EdgeType, TrainingData
 
 Indices = NDArray[np.int64]
@@ -22,12 +23,12 @@ Mask = NDArray[np.bool_]
 
 
 class AuditError(InputError):
-    """Something of a held-out user reached training; the message names the way."""
+    """Something of a held-out user is in the training data; the message names the way."""
 
 
 @dataclass(frozen=True)
 class _Allowed:
-    """What training may know, from the parts of the split alone.
+    """What may be in the training data, from the parts of the split alone.
 
     Attributes:
         data: the raw data.
@@ -43,7 +44,7 @@ class _Allowed:
 
     @property
     def popularity(self) -> Indices:
-        """[I] int64, how many training users chose each item."""
+        """[I] int64, number of training interactions of each item."""
         count = np.zeros(self.data.num_items, dtype=np.int64)
         np.add.at(count, self.data.interactions.item.numpy()[self.edge], 1)
         return count
@@ -52,22 +53,22 @@ class _Allowed:
 def audit(
     split: Split, train: TrainingData, tables: Mapping[str, int] | None = None, final: bool | None = None
 ) -> dict[str, Any]:
-    """Checks, before a fit, that what a model is fitted on holds nothing of a held-out user.
+    """Checks, before a fit, that the training data hold nothing of a held-out user.
 
     Held out are the users of validation and test, or of test alone in the final fit. Where a split holds out
-    interactions or items of known users, the same is checked for the held-out interactions.
+    interactions or items of warm users, the same is checked for the held-out interactions.
 
     Args:
         split: the split, with the raw data.
-        train: what the model will be fitted on.
-        tables: node type -> rows of each table that the model learns; none may belong to users.
-        final: whether validation users are known by now; left out, whether `train` is `split.full`.
+        train: the training data.
+        tables: node type -> rows of each table that the model learns; none may be one of users.
+        final: whether validation users may be in `train`; left out, whether `train` is `split.full`.
 
     Returns:
         What was checked, ready for JSON.
 
     Raises:
-        AuditError: the way of leaking, and an example.
+        AuditError: which leak, and an example.
     """
     final = train is split.full if final is None else final
     allowed = _allowed(split, train, final)
@@ -78,9 +79,7 @@ def audit(
         _check_relation(allowed, edge_type, edges.row, edges.node, train, "training")
     for relation in train.relations:
         if USER in (relation.source, relation.target):
-            raise AuditError(
-                f"audit: relation {relation.type} stands with the relations between items, but holds users"
-            )
+            raise AuditError(f"audit: relation {relation.type} is among the relations between items, but holds users")
     _check_popularity(allowed, train)
     _check_tables(allowed, train, tables or {})
     friends = sum(len(train.users.relations[t]) for t in train.user_types)
@@ -110,7 +109,7 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
         Edge type (joined by spaces) -> number of edges checked, ready for JSON.
 
     Raises:
-        AuditError: the way of leaking, and an example.
+        AuditError: which leak, and an example.
     """
     allowed = _allowed(split, train, train is split.full if final is None else final)
     _check_users(allowed)
@@ -118,7 +117,7 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
         raise AuditError(f"audit: the graph has {graph[USER].num_nodes} users, training has {train.num_users}")
     stored = [key for key, value in graph[USER].items() if isinstance(value, Tensor) and value.is_floating_point()]
     if stored:
-        raise AuditError(f"audit: the graph stores {stored[0]!r} for users; a user is nothing but its edges")
+        raise AuditError(f"audit: the graph stores {stored[0]!r} for users; a user has no features but its edges")
     for edge_type in graph.edge_types:
         source, name, target = edge_type
         if USER not in (source, target):
@@ -151,7 +150,7 @@ def _check_users(allowed: _Allowed) -> None:
     if len(wrong):
         raise AuditError(f"audit: {len(wrong)} held-out users are among the training users, e.g. {ids[wrong[0]]}")
     if len(np.unique(index)) < len(index):
-        raise AuditError("audit: a training user stands twice among the training users")
+        raise AuditError("audit: a user is among the training users twice")
 
 
 def _data_set_user(allowed: _Allowed, row: Tensor, where: str) -> Indices:
@@ -192,7 +191,7 @@ def _outside(key: Indices, allowed: Indices) -> Indices:
 def _check_relation(
     allowed: _Allowed, edge_type: EdgeType, row: Tensor, node: Tensor, train: TrainingData, where: str
 ) -> None:
-    """Every edge of a user is an edge of that same user in the raw data, and leads to no held-out user."""
+    """Every edge of a user is an edge of that user in the raw data, and leads to no held-out user."""
     name = f"{where}: relation {edge_type[1]!r}"
     source = _data_set_user(allowed, row, name)
     target = _data_set_user(allowed, node, name) if edge_type[2] == USER else node.numpy()
@@ -220,7 +219,7 @@ def _check_popularity(allowed: _Allowed, train: TrainingData) -> None:
     wrong = np.flatnonzero(train.candidates.numpy() & (allowed.popularity == 0))
     if len(wrong):
         item = allowed.data.ids[ITEM][wrong[0]]
-        raise AuditError(f"audit: {len(wrong)} candidates were chosen by no training user, e.g. item {item}")
+        raise AuditError(f"audit: {len(wrong)} candidates have no training interaction, e.g. item {item}")
 
 
 def _check_count(allowed: _Allowed, count: NDArray[Any], what: str) -> None:
@@ -235,7 +234,7 @@ def _check_count(allowed: _Allowed, count: NDArray[Any], what: str) -> None:
 
 
 def _check_bounds(allowed: _Allowed, train: TrainingData) -> None:
-    """Quantiles of the training users' numbers; of items, which are all known, of every item's."""
+    """Bounds are quantiles over the training users; for item attributes, over all items."""
     for numeric in allowed.data.numeric:
         found = train.bounds.get((numeric.node_type, numeric.name), ())
         if numeric.bounds is not None:

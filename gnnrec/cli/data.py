@@ -40,8 +40,8 @@ def describe_(
     """Shows counts, attributes, degrees, licence, and how far popularity alone goes."""
     from gnnrec.data import load
     from gnnrec.data.config import NamedData
+    from gnnrec.data.datasets import source_named
     from gnnrec.data.describe import describe, describe_text
-    from gnnrec.data.sources import source_named
     from gnnrec.experiment.config import read_config
 
     if Path(name).suffix in (".yaml", ".yml"):

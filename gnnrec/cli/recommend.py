@@ -29,7 +29,7 @@ def recommend(
         line(f"warning: {note}")
     if served.index is not None:
         found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} training users"
-        err.print(f"an index of {len(served.index.items)} items was asked; {found}", highlight=False, soft_wrap=True)
+        err.print(f"an index of {len(served.index.items)} items was searched; {found}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"items": rows, "warnings": notes}))
         return

@@ -1,4 +1,4 @@
-"""From the `data` part of a config to a Dataset."""
+"""Data sets: from the `data` part of a config to a `Dataset`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,49 +7,40 @@ from gnnrec.data import table
 from gnnrec.data.cache import cached
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.datasets import heater, lastfm, movielens, renttherunway, tafeng
-from gnnrec.data.sources import fetch, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import fetch
 from gnnrec.errors import ConfigError
 from gnnrec.views import ITEM, USER
 
 __all__ = ["load"]
 
-READERS = {
-    "ml-100k": movielens.read_100k,
-    "ml-1m": movielens.read_1m,
-    "hetrec-lastfm": lastfm.read,
-    "heater-lastfm": heater.read,
-    "renttherunway": renttherunway.read,
-    "ta-feng": tafeng.read,
-}
-
 
 def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
-    """Reads a data source, fetching its files where they are not on this machine. What was read before is kept.
+    """Loads a data set; files that are not on this machine are fetched, and the data cache is used.
 
     Args:
         config: the `data` part of a config.
         base: folder that the config's paths are relative to.
 
     Returns:
-        The data, with only the positive interactions where `config.positive` says so.
+        The data; with `config.positive`, only the interactions of at least its value.
 
     Raises:
-        ConfigError: the config names something that is not there.
+        ConfigError: `config.use` names a relation or attribute that the data set does not have.
         DataError: a file cannot be had or read.
     """
     if isinstance(config, TableData):
         what = config.model_dump_json(exclude={"positive"})
         dataset = cached(what, config.files(base), lambda: table.read(config, base))
     else:
-        reader, files = READERS[config.source], fetch(config.source)
-        dataset = cached(config.source, list(files.values()), lambda: reader(files))
-        dataset = _only(dataset, config.use, source_named(config.source).not_default)
+        source, files = source_named(config.source), fetch(config.source)
+        dataset = cached(source.name, list(files.values()), lambda: source.read(files))
+        dataset = _only(dataset, config.use, source.not_default)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value)
 
 
 def _only(dataset: Dataset, use: tuple[str, ...] | None, not_default: tuple[str, ...]) -> Dataset:
-    """Keeps the relations and attributes that `use` names, and the node types that they need."""
+    """Keeps the relations and attributes in `use` (None: all but `not_default`), and the node types that these need."""
     names = [r.name for r in dataset.relations] + [a.name for a in dataset.numeric]
     for name in use or ():
         if name not in names:

@@ -1,4 +1,4 @@
-"""Data sets that were read before, kept as arrays that are mapped into memory instead of parsed again."""
+"""The data cache: data sets that were parsed once, as arrays that are mapped into memory."""
 
 import hashlib
 import json
@@ -20,33 +20,33 @@ from gnnrec.data.dataset import Dataset, Interactions, Numeric
 from gnnrec.data.sources import cache_folder
 from gnnrec.views import Relation
 
-LEAST_BYTES = 1_000_000
-"""Size of the files together below which reading them is as quick as looking for what was kept."""
+MIN_BYTES = 1_000_000
+"""Total size of the files below which parsing them takes no longer than a look-up in the cache."""
 
 HEADER = 128
-"""Bytes before the numbers in a file of numpy; a file without more cannot be mapped."""
+"""Bytes before the numbers in a .npy file; a file without any number cannot be mapped."""
 
 
-def cached(what: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dataset:
-    """What `read` gives, from the folder of an earlier reading where there is one.
+def cached(how: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dataset:
+    """The result of `read`, from the data cache where there is an entry for it.
 
-    A folder is named by a checksum of the files' contents, of `what`, of the readers' code and of pandas' version, so
-    that none of them can change without a new reading. Its arrays are mapped into memory: processes on one machine
-    share them. Data that is read with a warning is read, and warned of, each time. `<cache folder>/read` may be deleted
-    at any time.
+    An entry is a folder named by a checksum of the files' contents, of `how`, of the code of `gnnrec.data` and of
+    pandas' version; a change in any of them makes a new entry. Its arrays are mapped into memory, so processes on one
+    machine share them. A data set whose reader warns is not stored, so the warning comes each time. The folder
+    `<cache folder>/read` may be deleted at any time.
 
     Args:
-        what: how the files are read, besides their contents.
-        files: that `read` looks at.
+        how: how the files are read: the name of a data set, or the options of the reader.
+        files: the files that `read` reads.
         read: the reader.
     """
-    if not all(path.is_file() for path in files) or sum(path.stat().st_size for path in files) < LEAST_BYTES:
+    if not all(path.is_file() for path in files) or sum(path.stat().st_size for path in files) < MIN_BYTES:
         return read()
-    folder = cache_folder() / "read" / _key(what, files)
+    folder = cache_folder() / "read" / _key(how, files)
     if folder.is_dir():
         try:
             return _load(folder)
-        except (OSError, EOFError, ValueError, KeyError):  # somebody has cut or emptied a file
+        except (OSError, EOFError, ValueError, KeyError):  # a file of the entry was cut or emptied
             shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -58,9 +58,9 @@ def cached(what: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dat
     return dataset
 
 
-def _key(what: str, files: Sequence[Path]) -> str:
-    digest = hashlib.sha256(f"{what}\n{pd.__version__}\n".encode())
-    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
+def _key(how: str, files: Sequence[Path]) -> str:
+    digest = hashlib.sha256(f"{how}\n{pd.__version__}\n".encode())
+    for path in (*files, *sorted(Path(__file__).parent.rglob("*.py"))):
         with path.open("rb") as file:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
@@ -69,7 +69,7 @@ def _key(what: str, files: Sequence[Path]) -> str:
 
 
 def _store(folder: Path, dataset: Dataset) -> None:
-    """Writes a folder whole or not at all; where it cannot be written, nothing is kept."""
+    """Writes an entry whole or not at all; without permission or space, nothing is stored."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
@@ -84,12 +84,12 @@ def _store(folder: Path, dataset: Dataset) -> None:
         pd.DataFrame({"title": list(dataset.titles)}).to_parquet(partial / "titles.parquet")
         (partial / "about.json").write_text(json.dumps(_about(dataset, list(tensors))))
         os.rename(partial, folder)
-    except OSError:  # no place is left, or another process was faster
+    except OSError:  # the disk is full, or another process has written the entry
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _tensors(dataset: Dataset) -> dict[str, Tensor]:
-    """File name -> tensor, of those that are there."""
+    """File name -> tensor, without those that are None."""
     found = {f"interactions-{f.name}": getattr(dataset.interactions, f.name) for f in fields(Interactions)}
     for place, relation in enumerate(dataset.relations):
         found |= {f"edges-{place}": relation.edge_index, f"weight-{place}": relation.weight}
@@ -111,8 +111,8 @@ def _about(dataset: Dataset, tensors: Sequence[str]) -> dict[str, Any]:
 
 def _load(folder: Path) -> Dataset:
     about = json.loads((folder / "about.json").read_text())
-    held = {name: _mapped(folder / f"{name}.npy") for name in about["tensors"]}
-    columns: dict[str, Any] = {f.name: held.get(f"interactions-{f.name}") for f in fields(Interactions)}
+    tensors = {name: _mapped(folder / f"{name}.npy") for name in about["tensors"]}
+    columns: dict[str, Any] = {f.name: tensors.get(f"interactions-{f.name}") for f in fields(Interactions)}
     return Dataset(
         name=about["name"],
         ids={
@@ -121,15 +121,15 @@ def _load(folder: Path) -> Dataset:
         },
         interactions=Interactions(**columns),
         relations=tuple(
-            Relation(source, name, target, held[f"edges-{place}"], held.get(f"weight-{place}"))
+            Relation(source, name, target, tensors[f"edges-{place}"], tensors.get(f"weight-{place}"))
             for place, (source, name, target) in enumerate(about["relations"])
         ),
         numeric=tuple(
             Numeric(
                 node_type,
                 name,
-                held[f"node-{place}"],
-                held[f"number-{place}"],
+                tensors[f"node-{place}"],
+                tensors[f"number-{place}"],
                 bins,
                 None if bounds is None else tuple(bounds),
             )
@@ -141,6 +141,6 @@ def _load(folder: Path) -> Dataset:
 
 
 def _mapped(path: Path) -> Tensor:
-    """The array of a file, in a private mapping: what somebody writes into it stays in that process."""
+    """The array of a file, mapped copy-on-write: a write to it changes neither the file nor another process."""
     empty = path.stat().st_size <= HEADER
     return torch.from_numpy(np.load(path, mmap_mode=None if empty else "c"))

@@ -25,7 +25,7 @@ def node_ids(values: Iterable[str]) -> pd.Index:
 
 
 def positions(ids: pd.Index, column: "pd.Series") -> np.ndarray:
-    """[R] int64, the place of each cell in `ids`, -1 where it is not there. Only distinct cells are looked up.
+    """[R] int64, the position of each cell in `ids`, -1 where it is missing. Only distinct cells are looked up.
 
     Example:
         >>> positions(pd.Index(["9", "10"]), pd.Series([10, 9, 10]))
@@ -60,14 +60,14 @@ def sorted_interactions(
 
 
 def each_value(cells: "pd.Series", split: str | None = None) -> tuple[np.ndarray, "pd.Series"]:
-    """The values in the cells of a column; a missing or empty one is none.
+    """The values in the cells of a column, missing and empty ones left out.
 
     Args:
         cells: [R] text.
         split: separator of the values in one cell; None where a cell holds one value.
 
     Returns:
-        [V] int64 row of each value, and [V] the values; no value twice in a row.
+        [V] int64 row of each value, and [V] the values; each value once per row.
 
     Example:
         >>> row, value = each_value(pd.Series(["a|b", None, "b| "]), "|")
@@ -91,7 +91,7 @@ def attribute(
 
     Args:
         owner: node type of the owners.
-        name: what the attribute, the relation and the node type of the values are called.
+        name: name of the attribute, of the relation and of the node type of its values.
         node: [R] int64, owner of each row.
         cells: [R] text, see `each_value`.
         split: see `each_value`.

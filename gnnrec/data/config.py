@@ -1,11 +1,16 @@
-"""The `data` part of a config: which source, which of its relations, and what counts as positive."""
+"""The `data` part of a config: a named data set or files, its relations, the threshold of positives."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NamedSource = Literal["ml-100k", "hetrec-lastfm", "heater-lastfm", "ml-1m", "renttherunway", "ta-feng"]
+from gnnrec.data.datasets import SOURCES
+
+if TYPE_CHECKING:
+    NamedSource = str
+else:
+    NamedSource = Literal[tuple(SOURCES)]  # the names are checked when a config is read
 
 
 class _DataConfig(BaseModel):
@@ -13,14 +18,14 @@ class _DataConfig(BaseModel):
 
 
 class Positive(_DataConfig):
-    """Which interactions count."""
+    """Which interactions are positive."""
 
     min_value: float
     """Interactions with a smaller value are left out; no user or item is dropped."""
 
 
 class NamedData(_DataConfig):
-    """A data set that the package can fetch and read."""
+    """A data set of `gnnrec data list`."""
 
     source: NamedSource
     positive: Positive | None = None
@@ -29,14 +34,14 @@ class NamedData(_DataConfig):
 
 
 class Attribute(_DataConfig):
-    """One column that describes users or items. `{}` is a categorical attribute; an empty cell is no value."""
+    """One column that describes users or items. `{}` is a categorical attribute; an empty cell is a missing value."""
 
     split: str | None = Field(None, min_length=1)
     """Separator of a column that holds several values in one cell."""
     bins: int | None = Field(None, ge=2)
     """Numeric: number of quantile bins, fitted on the training users."""
     bounds: tuple[float, ...] | None = Field(None, min_length=1)
-    """Numeric: ascending inner bounds of the bins; a value equal to a bound lies above it."""
+    """Numeric: ascending inner bounds of the bins; a value equal to a bound is in the bin above it."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Attribute":
@@ -73,21 +78,21 @@ class NodesFile(_DataConfig):
     id: str
     """Column of ids."""
     attributes: dict[str, Attribute] = Field(default_factory=dict)
-    """Column -> how to read it; the other columns are not read."""
+    """Column -> its options; the other columns are not read."""
 
 
 class ItemsFile(NodesFile):
     """A file with one row per item."""
 
     title: str | None = None
-    """Column of names for people to read."""
+    """Column of titles, for output only."""
 
 
 class End(_DataConfig):
     """One end of a relation."""
 
     type: str = Field(min_length=1)
-    """`user`, `item`, an attribute, or any other name, which makes a new node type."""
+    """Node type: `user`, `item`, an attribute, or a new name for a new node type."""
     column: str
 
 
@@ -98,13 +103,13 @@ class RelationFile(_DataConfig):
     source: End
     target: End
     name: str = Field(min_length=1)
-    """What the relation is called."""
+    """Name of the relation."""
     weight: str | None = None
     """Column of weights, at least 0."""
 
 
 class TableData(_DataConfig):
-    """People's own files: CSV, TSV or Parquet by the file's ending, ids of any type. Paths as written in the config."""
+    """Your own files: CSV, TSV or Parquet by the ending, ids of any type; paths as written in the config."""
 
     source: Literal["table"]
     interactions: InteractionsFile

@@ -1,4 +1,4 @@
-"""What a data source holds, before any split: nodes, interactions, relations and numbers that are not yet binned."""
+"""A data set before any split: nodes, interactions, relations, and numeric attributes that are not yet binned."""
 
 import hashlib
 import math
@@ -22,8 +22,8 @@ class Interactions:
     Attributes:
         user: [E] int64, index of the user.
         item: [E] int64, index of the item.
-        value: [E] float32, for example a rating or a count; None where the source has none.
-        time: [E] int64, seconds or any other unit that grows; None where the source has none.
+        value: [E] float32, for example a rating or a count; None where the data have none.
+        time: [E] int64, seconds or any other ascending unit; None where the data have none.
     """
 
     user: Tensor
@@ -35,7 +35,7 @@ class Interactions:
         return len(self.user)
 
     def take(self, rows: Tensor) -> "Interactions":
-        """The rows chosen by a [E] bool mask or by int64 positions."""
+        """The rows selected by a [E] bool mask or by int64 positions."""
         return Interactions(
             self.user[rows],
             self.item[rows],
@@ -46,15 +46,15 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric attribute of users or items. It becomes edges to bins once a split says who is in training.
+    """A numeric attribute of users or items. A split turns it into edges to bins, fitted on the training users.
 
     Attributes:
         node_type: `user` or `item`.
-        name: what the attribute is called.
-        node: [E] int64, who has a value; whoever is not listed has none.
+        name: name of the attribute.
+        node: [E] int64, the nodes that have a value; for the others it is missing.
         number: [E] float64.
         bins: number of quantile bins, fitted on the training users (items: on all of them).
-        bounds: ascending inner bounds given by hand, instead of `bins`; a value equal to a bound lies above it.
+        bounds: ascending inner bounds, instead of `bins`; a value equal to a bound is in the bin above it.
     """
 
     node_type: str
@@ -67,19 +67,19 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A whole data source. It checks itself when made.
+    """A whole data set, checked when it is constructed.
 
     Attributes:
-        name: name of the source.
-        ids: node type -> the id of each node as the source writes it (as text); position = index of the node.
+        name: name of the data set.
+        ids: node type -> ids as text; a node's index is the position of its id.
         interactions: users' interactions with items; each (user, item) pair at most once.
         relations: every other edge, attribute values included (an attribute value is a node).
         numeric: numeric attributes, not yet binned.
-        titles: [I] name of each item for people to read; empty where the source has none.
-        skipped_rows: rows that could not be read and were left out because the config allowed it.
+        titles: [I] title of each item, for output only; empty where the data have none.
+        skipped_rows: unreadable rows that were left out, which `on_bad_row: skip` allows.
 
     Raises:
-        DataError: an index is out of range, a pair, an edge or an id stands twice, a number is not finite, a relation
+        DataError: an index is out of range, a pair, an edge or an id is repeated, a number is not finite, a relation
             between users lacks a direction, or there is no interaction at all.
     """
 
@@ -96,7 +96,7 @@ class Dataset:
             raise DataError(f"{self.name}: no interaction is left; check the file, and data.positive in the config")
         for node_type, ids in self.ids.items():
             if not ids.is_unique:
-                raise DataError(f"{self.name}: {node_type} id {ids[ids.duplicated()][0]!r} stands twice")
+                raise DataError(f"{self.name}: {node_type} id {ids[ids.duplicated()][0]!r} is repeated")
         self._check_edges("interactions", USER, ITEM, self.interactions.user, self.interactions.item)
         self._check_numbers("interactions", self.interactions.value, len(self.interactions))
         self._check_numbers("interactions", self.interactions.time, len(self.interactions))
@@ -140,7 +140,7 @@ class Dataset:
             a = self.ids[source_type][twice // len(self.ids[target_type])]
             b = self.ids[target_type][twice % len(self.ids[target_type])]
             raise DataError(
-                f"{self.name}: {what}: {len(key) - len(unique)} edges stand twice, e.g. {source_type} {a}, "
+                f"{self.name}: {what}: {len(key) - len(unique)} edges are repeated, e.g. {source_type} {a}, "
                 f"{target_type} {b}; merge them when reading"
             )
 
@@ -164,12 +164,12 @@ class Dataset:
 
     @property
     def num_users(self) -> int:
-        """Users, those without any interaction included."""
+        """Number of users, those without any interaction included."""
         return len(self.ids[USER])
 
     @property
     def num_items(self) -> int:
-        """Items, those without any interaction included."""
+        """Number of items, those without any interaction included."""
         return len(self.ids[ITEM])
 
     def positives(self, min_value: float) -> "Dataset":
@@ -185,7 +185,7 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over ids, interactions, relations and numbers: two loads that agree hold the same data."""
+        """SHA-256 of ids, interactions, relations and numeric attributes; name and titles do not count."""
         digest = hashlib.sha256()
 
         def add(what: object, *values: Tensor | None) -> None:

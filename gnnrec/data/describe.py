@@ -1,4 +1,4 @@
-"""What a data set looks like: counts, attributes, degrees, terms, and how far popularity alone gets."""
+"""Description of a data set: counts, attributes, degrees, terms, and the NDCG of popularity for unseen users."""
 
 import io
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.datasets import SOURCES
 from gnnrec.data.sources import find
 from gnnrec.views import ITEM, USER
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 TEST_SHARE = 0.2
 CUT = 10
-"""Length of the lists by which popularity is judged."""
+"""Length of the lists of which the NDCG is computed."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     Returns:
         `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `value` (None where there is none),
         `attributes` (edges from users or items to values), `relations` (every other edge), `degrees`, `popularity`
-        (see `popularity_share`), and `source` (title, terms, citation, page; None for a table of one's own).
+        (see `popularity_share`), and `source` (title, terms, citation, page; None for your own files).
     """
     interactions = dataset.interactions
     source = SOURCES.get(dataset.name)
@@ -61,11 +61,11 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def list_sources() -> list[dict[str, Any]]:
-    """One row per named source, for people and for JSON.
+    """One row per named data set, for the table and for JSON.
 
     Returns:
-        For each source `name`, `title`, `size`, `terms`, `from` (where `fetch` looks after the cache folder and
-        GNNREC_DATA; None where it can look nowhere else), `here` (whether every file is on this machine), `citation`,
+        For each data set `name`, `title`, `size`, `terms`, `from` (where `fetch` looks after the cache folder and
+        GNNREC_DATA; None where there is no such place), `here` (whether every file is on this machine), `citation`,
         `page` and `sha256` (file name -> checksum).
     """
     return [
@@ -115,11 +115,11 @@ def _quantiles(node: np.ndarray, size: int) -> dict[str, float]:
 
 
 def popularity_share(dataset: Dataset, seed: int = 0) -> dict[str, float] | None:
-    """How much of what unseen users choose is explained by what everybody chooses.
+    """Share of the possible NDCG of unseen users that a ranking by popularity reaches.
 
-    A fifth of the users is held out, items are ranked by how many of the others chose them, and the list is compared
-    with the held-out users' items that any other user chose. Of the whole range from a random order to a perfect one,
-    `explained` is the part that popularity covers: what is left for a model to find is the rest.
+    A fifth of the users is held out, items are ranked by their number of interactions with the other users, and the
+    list is evaluated on the held-out users' interactions with items that any other user has an interaction with.
+    `explained` is the NDCG on a scale from 0 for a random order to 1 for a perfect one.
 
     Args:
         dataset: the data.
@@ -128,8 +128,8 @@ def popularity_share(dataset: Dataset, seed: int = 0) -> dict[str, float] | None
     Returns:
         `ndcg@10`, `chance` (expected `ndcg@10` of a random order) and `explained` = (ndcg - chance) / (1 - chance),
         means over the held-out users with any such item; `top_1_percent` and `top_10_percent`, the shares of the
-        held-out interactions that fall on so many of the items, the most popular ones. None where the data are too
-        small to hold anything out.
+        held-out interactions with the most popular 1 % and 10 % of the items. None where the data are too small to
+        hold anything out.
     """
     user, item = dataset.interactions.user.numpy(), dataset.interactions.item.numpy()
     held_out = np.zeros(dataset.num_users, dtype=bool)
@@ -140,11 +140,11 @@ def popularity_share(dataset: Dataset, seed: int = 0) -> dict[str, float] | None
     rank[np.argsort(-count, kind="stable")] = np.arange(dataset.num_items)
     candidates = int((count > 0).sum())
 
-    asked = held_out[user] & (count[item] > 0)
-    if not asked.any():
+    wanted = held_out[user] & (count[item] > 0)
+    if not wanted.any():
         return None
-    place = rank[item[asked]]  # [E] place of each asked-for item in the list
-    _, row, relevant = np.unique(user[asked], return_inverse=True, return_counts=True)
+    place = rank[item[wanted]]  # [E] rank of each held-out item in the list
+    _, row, relevant = np.unique(user[wanted], return_inverse=True, return_counts=True)
     discount = 1 / np.log2(np.arange(CUT) + 2)
     gain = np.where(place < CUT, discount[np.minimum(place, CUT - 1)], 0)
     ideal = np.cumsum(discount)[np.minimum(relevant, CUT) - 1]
@@ -160,7 +160,7 @@ def popularity_share(dataset: Dataset, seed: int = 0) -> dict[str, float] | None
 
 
 def describe_text(description: dict[str, Any], width: int = 100) -> str:
-    """The description for people to read.
+    """The description as text.
 
     Args:
         description: what `describe` returns.

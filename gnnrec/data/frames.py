@@ -1,4 +1,4 @@
-"""Data frames in memory as a data source, by the same rules as files."""
+"""Data frames in memory as a data set, by the same rules as files."""
 
 import tempfile
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from gnnrec.options.messages import one_line
 
 
 def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
-    """Makes a data set of data frames.
+    """Builds a data set from data frames.
 
     Args:
         frames: name -> data frame.
-        config: what a config says under `data` for `source: table`, with the frames' names as paths, for example
+        config: the keys of `data` for `source: table` in a config, with the frames' names as paths, for example
             `interactions={"path": "ratings", "user": "user_id", "item": "item_id"}`.
 
     Raises:

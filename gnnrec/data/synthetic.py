@@ -1,4 +1,4 @@
-"""Made data with a known answer: users of a group like the items of that group, and an attribute reveals the group."""
+"""Synthetic data with a known answer: users of a group choose its items, and an attribute reveals the group."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from gnnrec.runtime import seeds
 from gnnrec.views import ITEM, USER, Relation
 
 
-def made(
+def synthetic(
     seed: int,
     num_users: int = 60,
     num_items: int = 40,
@@ -20,30 +20,30 @@ def made(
     loyalty: float = 0.9,
     skew: float = 0.5,
 ) -> Dataset:
-    """Users, items and attributes with a structure that a test can count on.
+    """Users, items and attributes with a known structure.
 
-    - User `u` belongs to group `u % groups`, item `i` to group `i % groups`. A user's choice lies in its own group
-      with probability `loyalty` and in any other group otherwise. A list that ignores the user has about
-      `1 / groups` of its places in the user's group: that is chance.
+    - User `u` belongs to group `u % groups`, item `i` to group `i % groups`. An item that a user chooses is of the
+      user's group with probability `loyalty` and of any other group otherwise. Of a list that is the same for all
+      users, about `1 / groups` is in a user's group: that is chance.
     - Of the items of a group, the one in place r is chosen with a probability proportional to `(r + 1) ** -skew`, so
       items 0 to `groups - 1` are the most popular ones. Values are 4 or 5 within the group and 1 to 3 outside;
       times are seconds in a random order.
     - User attributes: `club` (value `club <group>`) reveals the group; `colour` (four values, missing for every tenth
-      user) and the numeric `age` (18 to 79, four quantile bins, missing for every seventh) say nothing.
+      user) and the numeric `age` (18 to 79, four quantile bins, missing for every seventh) are independent of it.
     - Relation `friend` between users, symmetric, within the group with probability `loyalty`.
     - Item attribute `category` reveals the item's group, under names of its own.
 
     Args:
         seed: same arguments and seed, same data.
         num_users: at least 2 in each group.
-        num_items: at least one in each group; what does not fill a whole row of groups is never chosen.
+        num_items: at least one in each group; items beyond a multiple of `groups` are never chosen.
         groups: number of groups.
         choices: draws per user; a repeated draw counts once, so a user has at most so many interactions.
         friends: draws of friends per user.
-        loyalty: probability that a choice or a friend lies in the user's own group.
+        loyalty: probability that a chosen item or a friend is of the user's own group.
         skew: 0 makes all items of a group equally popular.
     """
-    random = seeds.numpy_generator(seed, "made")
+    random = seeds.numpy_generator(seed, "made")  # another name of the stage would draw other data
     user = np.repeat(np.arange(num_users), choices)
     places = num_items // groups
     popularity = np.arange(1, places + 1) ** -skew
@@ -61,7 +61,7 @@ def made(
     with_colour = everyone[everyone % 10 != 9]
     with_age = everyone[everyone % 7 != 6]
     return Dataset(
-        name="made",
+        name="synthetic",
         ids={
             USER: pd.Index([f"user {u}" for u in range(num_users)]),
             ITEM: pd.Index([f"item {i}" for i in range(num_items)]),

@@ -1,4 +1,4 @@
-"""Reader of people's own files: interactions, users, items and further relations, as a config describes them."""
+"""Reader of `source: table`: interactions, users, items and further relations from your own files."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,21 +17,20 @@ from gnnrec.views import ITEM, USER, Relation
 
 
 def read(config: TableData, base: Path) -> Dataset:
-    """Reads the files that a config names.
+    """Reads the files of a config.
 
     - Users and items are those of their file, with or without interactions. Where there is no such file, they are
       those that interactions and relations name.
-    - Of several interactions of one user with one item the last one counts: by time where there is a time, else by
-      its place in the file. Several edges of one relation between two nodes become one, their weights added.
-    - An empty cell in an attribute column makes no edge. Any other empty cell makes the row a bad one.
-    - A relation that ends at a user is turned round; one between users is made symmetric, and a user's edge to
-      itself is dropped.
+    - Of several interactions of one user with one item the last one is kept: by time where there is a time, else by
+      its place in the file. Several edges of one relation between two nodes are merged, their weights added.
+    - An empty cell in an attribute column is a missing value: no edge. A row with any other empty cell is a bad row.
+    - A relation that ends at users is reversed; one between users is made symmetric, and self-loops are dropped.
     - The values of a categorical attribute are a node type with the column's name, or with `item_` before it where
       users have a column of that name too. A relation may name that type; then both share their nodes.
     - An attribute without any value, and a relation without any edge, are left out with a warning.
 
     Args:
-        config: the `data` part of a config; `positive` is not looked at.
+        config: the `data` part of a config; `positive` is ignored.
         base: folder that the config's paths are relative to.
 
     Raises:
@@ -81,7 +80,7 @@ def _nodes_file(node_type: str, config: NodesFile, base: Path, skip: bool) -> Te
     file = TextFile(base / config.path, f"data.{node_type}s", columns, skip)
     file.require_text("id")
     once = ~file.frame["id"].duplicated().to_numpy(bool)
-    file.require(once, "id", f"{node_type} {{cell}} stands further up already; give each {node_type} one row")
+    file.require(once, "id", f"{node_type} {{cell}} is in an earlier row already; give each {node_type} one row")
     for column, options in config.attributes.items():
         if options.numeric:
             file.parse_numbers(_role(column), optional=True)

@@ -1,4 +1,4 @@
-"""Columns of a CSV, TSV or Parquet file as text, and one clear line for a row that cannot be read."""
+"""Columns of a CSV, TSV or Parquet file as text, and a one-line error for a row that cannot be read."""
 
 import csv
 import difflib
@@ -21,16 +21,16 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 class TextFile:
-    """The columns of one file that a config names, row by row.
+    """The columns of one file of a config.
 
     Every cell is text without blanks around it, and a missing one is "". Whole numbers stay as they are written
     (`5` is never `5.0`, also next to missing cells); a column that has `.0` behind every number loses it. The parse
-    methods turn columns into numbers and leave out bad rows, or raise, as `skip` says.
+    methods turn columns into numbers and leave out bad rows, or raise, depending on `skip`.
 
     Attributes:
         path: the file.
         frame: role -> column. The roles are those of the config, for example `user` or `attributes.age`.
-        skipped: rows that were left out because they could not be read.
+        skipped: number of unreadable rows that were left out.
     """
 
     def __init__(self, path: Path, place: str, columns: Mapping[str, str], skip: bool) -> None:
@@ -38,7 +38,7 @@ class TextFile:
 
         Args:
             path: a file that ends in .csv or .tsv (also with .gz behind), or in .parquet.
-            place: where in the config the file is named, for messages.
+            place: key of the file in the config, for messages.
             columns: role -> name of the column in the file.
             skip: leave out bad rows and count them, instead of raising.
 
@@ -73,8 +73,8 @@ class TextFile:
 
         Args:
             ok: [R] bool.
-            role: the role of the column to blame.
-            problem: what is wrong; `{cell}` stands for the text of the cell.
+            role: the role of the column at fault.
+            problem: what is wrong; `{cell}` is replaced by the text of the cell.
         """
         if ok.all():
             return
@@ -91,11 +91,11 @@ class TextFile:
         self.frame = self.frame[ok]
 
     def require_text(self, role: str) -> None:
-        """Every cell of the column must hold something."""
+        """No cell of the column may be empty."""
         self.require((self.frame[role] != "").to_numpy(bool), role, "the cell is empty, an id is needed")
 
     def parse_ids(self, role: str, ids: pd.Index, listed_in: str) -> None:
-        """Replaces ids by their places in `ids`; an id that is not in it makes a bad row."""
+        """Replaces ids by their positions in `ids`; a row with another id is a bad row."""
         place = positions(ids, self.frame[role])
         self.require(place >= 0, role, f"{{cell}} is not among the ids of {listed_in}")
         self.frame = self.frame.assign(**{role: place[place >= 0]})
@@ -201,5 +201,5 @@ class TextFile:
                 begin = reader.line_num + 1
 
     def _line(self, row: int) -> int:
-        """The line of a row of the frame; only asked for when there is something to complain about."""
+        """The line of a row of the frame, for an error message."""
         return next(itertools.islice(self._records(), row + 1, None))[0]

@@ -189,9 +189,9 @@ def evaluate(
             f"evaluate.metrics: {first} needs predicted values, but {type(model).__name__} only ranks; "
             "use a rating model (for example Biases), or ranking metrics such as ndcg"
         )
-    if of_ratings and held_out.target.weight is None:
+    if of_ratings and held_out.ground_truth.weight is None:
         raise ConfigError(f"evaluate.metrics: {first} needs ratings, but the interactions have no value")
-    target = held_out.target if of_ratings else _findable(held_out, candidates)
+    target = held_out.ground_truth if of_ratings else _findable(held_out, candidates)
     wanted = target.take(_gain(target) > 0) if first in OF_RATED else target
     relevant = torch.bincount(wanted.row, minlength=len(held_out.users))  # [U]
     rows = relevant.nonzero().flatten()
@@ -227,7 +227,7 @@ def evaluate(
 
 def _kept_out(held_out: TestSet) -> Edges:
     """What is not ranked for its user: the support, shown or hidden."""
-    both = [e for e in (held_out.users.items, held_out.hidden) if e is not None]
+    both = [e for e in (held_out.users.items, held_out.masked) if e is not None]
     return Edges(torch.cat([e.row for e in both]), torch.cat([e.node for e in both]))
 
 
@@ -237,8 +237,8 @@ def _findable(held_out: TestSet, candidates: Tensor) -> Edges:
     def pair(edges: Edges) -> Tensor:
         return edges.row * len(candidates) + edges.node
 
-    known = torch.isin(pair(held_out.target), pair(_kept_out(held_out)))
-    return held_out.target.take(candidates[held_out.target.node] & ~known)
+    known = torch.isin(pair(held_out.ground_truth), pair(_kept_out(held_out)))
+    return held_out.ground_truth.take(candidates[held_out.ground_truth.node] & ~known)
 
 
 def _checksum(asked: _Asked, known: Sequence[UserBatch]) -> str:

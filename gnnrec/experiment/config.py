@@ -18,7 +18,8 @@ from gnnrec.evaluation.evaluator import OF_VALUES, EvaluateConfig
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
 from gnnrec.options.messages import join, keys_of, one_line
 from gnnrec.options.resolve import build, complete_options, resolve
-from gnnrec.splits.split import FromFile, SplitConfig
+from gnnrec.splits import SplitConfig
+from gnnrec.splits.kind import SplitKind
 from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
@@ -146,15 +147,9 @@ class NamedConfig:
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
 
     @property
-    def split(self) -> SplitConfig:
+    def split(self) -> SplitKind:
         """The split, with the paths of files of users made absolute."""
-        split = self.config.split
-        if not isinstance(split, FromFile):
-            return split
-        paths = {
-            key: self.folder / path for key in ("test", "validation") if isinstance(path := getattr(split, key), Path)
-        }
-        return split.model_copy(update=paths)
+        return self.config.split.with_folder(self.folder)
 
     def written(self, folder: Path) -> dict[str, Any]:
         """The complete config as a run's folder holds it: paths start from where they did."""
@@ -242,7 +237,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
         raise refused("model.class", str(error)) from None
     options = {k: v for k, v in config.model.items() if k != "class"}
     complete = {"class": config.model["class"], **complete_options(cls, options, where, "model")}
-    shots, support = config.evaluate.shots, getattr(config.split, "support", 0)
+    shots, support = config.evaluate.shots, config.split.support_size
     if shots is not None and shots[-1] != support:
         raise refused(
             "evaluate.shots",

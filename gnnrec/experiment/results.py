@@ -1,4 +1,4 @@
-"""A run's folder: config.yaml, per_user.parquet and, last, result.json, which says that the run is finished."""
+"""A run's folder: config.yaml, per_user.parquet and, last, result.json, which marks the run as finished."""
 
 import hashlib
 import io

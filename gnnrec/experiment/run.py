@@ -24,9 +24,11 @@ from gnnrec.experiment.results import Result, Run, config_checksum, finished_res
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
+from gnnrec.splits import make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
-from gnnrec.splits.split import TEST, VALIDATION, Split, make_split
+from gnnrec.splits.parts import TEST, VALIDATION
+from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 
@@ -49,7 +51,7 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         The result, with the values per user.
 
     Raises:
-        InputError: something that a person can mend; the message says what.
+        InputError: something that a person can mend; the message names it.
     """
     checksum = config_checksum(config.config.model_dump(mode="json"))
     distributed.start(config.config.trainer.devices)
@@ -67,13 +69,13 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         with _timed(seconds, "load"):
             split = load_split(config)
 
-        def opening(why: str) -> None:
+        def record_access(why: str) -> None:
             if folder is not None:
-                record_test_access(folder.resolve().parents[1], _opening(config, split, checksum, why))
+                record_test_access(folder.resolve().parents[1], _test_access(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
         options = {k: v for k, v in config.config.model.items() if k != "class"}
-        experiment = _experiment(config.model, options, split, measured, seed, tracker, seconds, opening)
+        experiment = _experiment(config.model, options, split, measured, seed, tracker, seconds, record_access)
         result = Result(
             name=config.name,
             seed=config.config.seed,
@@ -135,7 +137,7 @@ def fit_and_evaluate(
 
 @dataclass(frozen=True)
 class _Experiment:
-    """A fitted model, and what is to be said of it in a result."""
+    """A fitted model, and the facts of its result."""
 
     model: Any
     per_user: pd.DataFrame
@@ -151,11 +153,11 @@ def _experiment(
     seed: int,
     tracker: Tracker,
     seconds: dict[str, float],
-    opening: Callable[[str], None] = lambda why: None,
+    record_access: Callable[[str], None] = lambda why: None,
 ) -> _Experiment:
     """Chooses on validation users, fits again on all but the test users, and evaluates those.
 
-    `opening` is told why the test part is opened, just before it is.
+    `record_access` is called just before the test part is opened, with the reason.
     """
     best_params: dict[str, Any] = {}
     with _timed(seconds, "fit"):
@@ -169,7 +171,7 @@ def _experiment(
         record = audited_fit(model, split, split.full, None, tracker, seed)
     chosen = changed_options(options, best_params)
     why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
-    opening(why)
+    record_access(why)
     split.open_test(why)
     record["asked"] = audit_held_out(split, split.test, split.full, TEST)
     with _timed(seconds, "evaluate"):
@@ -198,7 +200,7 @@ def _experiment(
 
 
 def load_split(config: NamedConfig) -> Split:
-    """The data of a config, split as it says, the test part sealed."""
+    """The data of a config, split as configured, the test part sealed."""
     dataset = load(config.config.data, config.folder)
     if config.config.shuffle_attributes:
         dataset = shuffle_attributes(dataset, config.config.seed)
@@ -218,7 +220,7 @@ def choosing_users(split: Split, measured: EvaluateConfig) -> TestSet:
     return reveal_each(split.validation, measured.shots, split.dataset.num_users)
 
 
-def _opening(config: NamedConfig, split: Split, checksum: str, why: str) -> TestAccess:
+def _test_access(config: NamedConfig, split: Split, checksum: str, why: str) -> TestAccess:
     return TestAccess(
         config=f"{config.folder.name}/{config.name}",
         seed=config.config.seed,
@@ -263,7 +265,8 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
     if distributed.count() > 1:
         found["processes"] = str(distributed.count())
-    for name in ("gnnrec", "torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "implicit", "lightfm-next"):
+    libraries = ("numpy", "scipy", "scikit-learn", "implicit", "lightfm-next", "irspack")
+    for name in ("gnnrec", "torch", "torch-geometric", *libraries):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

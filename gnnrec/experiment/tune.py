@@ -23,7 +23,8 @@ from gnnrec.experiment.study import Proposal, Record, Study
 from gnnrec.options.resolve import changed_options, resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
 from gnnrec.runtime.files import replace_file
-from gnnrec.splits.split import VALIDATION, FromFile, Split
+from gnnrec.splits.parts import VALIDATION
+from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker
 
 JOURNAL = "studies.journal"
@@ -234,7 +235,7 @@ def _yaml(key: str, value: Any, indent: str = "") -> str:
 
 def _has_paths(config: NamedConfig) -> bool:
     one = config.config
-    return isinstance(one.data, TableData) or isinstance(one.split, FromFile) or bool(one.model.get("pretrained"))
+    return isinstance(one.data, TableData) or one.split.has_paths or bool(one.model.get("pretrained"))
 
 
 def _log_text(config: NamedConfig, study: Study, finished: list[Record], best: Record, seed: int) -> str:

@@ -1,1 +1,1 @@
-"""Building and cutting the heterogeneous graph."""
+"""The heterogeneous graph: building, sampling, sharding."""

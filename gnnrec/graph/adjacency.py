@@ -11,19 +11,19 @@ from torch import Tensor
 class Adjacency:
     """The edges of one relation in CSR order of their targets.
 
-    Edges can be hidden for a step without sorting again: `hide` and `silence` only note what passes no message, and
-    the edges left are put together when a product first needs them. What follows single edges (`alive`) never does.
+    Edges can be hidden for a step without sorting again: `hide` and `without_messages_from` store masks, and the masked
+    CSR is built on first use. `alive` evaluates the masks for single edges and never builds it.
 
     Attributes:
         edge_index: [2, E] int64, sorted by target, then source (by target alone where made with `in_order`).
         edge_id: [E] int64, the position of each edge in the edge list that this was made from.
-        pointer: [T + 1] int64, where the edges of each target begin.
+        pointer: [T + 1] int64, position of the first edge of each target.
 
     Args:
         edge_index: [2, E] int64, in any order.
         num_sources: S.
         num_targets: T.
-        in_order: the edges ascend by target already and are left as they stand.
+        in_order: the edges ascend by target already and are not sorted.
     """
 
     def __init__(self, edge_index: Tensor, num_sources: int, num_targets: int, *, in_order: bool = False) -> None:
@@ -35,13 +35,13 @@ class Adjacency:
             self.edge_id = (edge_index[1] * max(num_sources, 1) + edge_index[0]).argsort(stable=True)
             self.edge_index = edge_index[:, self.edge_id]
         self.pointer = _pointer(self.edge_index[1], num_targets)
-        self._whole: Adjacency | None = None  # what this was made from by hiding, of which all is built once
+        self._whole: Adjacency | None = None  # without masks; its CSR and transpose are built once
         self._shown: tuple[Tensor, ...] = ()  # [E] bool each, in the order of `edge_id`
         self._silent: tuple[Tensor, ...] = ()  # [S] bool each
         self._forget()
 
     def _forget(self) -> None:
-        """Drops what was put together of the visible edges."""
+        """Clears what is cached of the visible edges."""
         self._kept: Tensor | None = None
         self._csr: tuple[Tensor, Tensor] | None = None
         self._transpose: tuple[Tensor, Tensor, Tensor] | None = None
@@ -56,7 +56,7 @@ class Adjacency:
 
     @property
     def num_edges(self) -> int:
-        """Edges, hidden ones included."""
+        """Number of edges, hidden ones included."""
         return self.edge_index.shape[1]
 
     @property
@@ -65,27 +65,27 @@ class Adjacency:
         return bool(self._shown or self._silent)
 
     def hide(self, kept: Tensor) -> "Adjacency":
-        """The same edges, of which only some carry messages. What is hidden already stays hidden.
+        """The same edges, some of them hidden. What is hidden already stays hidden.
 
         Args:
-            kept: [E] bool in the order of the edge list that this was made from.
+            kept: [E] bool, the edges that stay visible, in the order of the edge list that this was made from.
         """
         other = self._copy()
         other._shown = (*self._shown, kept)
         return other
 
-    def silence(self, silent: Tensor) -> "Adjacency":
-        """The same edges, of which those from some sources carry no messages.
+    def without_messages_from(self, silent: Tensor) -> "Adjacency":
+        """The same edges, those from some sources hidden.
 
         Args:
-            silent: [S] bool, the sources from which no message starts.
+            silent: [S] bool, the sources whose edges are hidden.
         """
         other = self._copy()
         other._silent = (*self._silent, silent)
         return other
 
     def alive(self, place: Tensor | slice) -> Tensor:
-        """[E'] bool, whether the edges at some places of the sorted order carry messages. Looks at these alone."""
+        """[E'] bool, whether the edges at some positions of the sorted order are visible; only these are evaluated."""
         kept = torch.ones_like(self.edge_id[place], dtype=torch.bool)
         for shown in self._shown:
             kept &= shown[self.edge_id[place]]
@@ -95,21 +95,21 @@ class Adjacency:
 
     @property
     def kept(self) -> Tensor | None:
-        """[E] bool in the sorted order, which edges carry messages; None where all do."""
+        """[E] bool in the sorted order, which edges are visible; None where all are."""
         if self._kept is None and self.hides:
             self._kept = self.alive(slice(None))
         return self._kept
 
     def visible(self) -> Tensor:
-        """[2, E'] int64, the edges that carry messages, sorted by target."""
+        """[2, E'] int64, the visible edges, sorted by target."""
         return self.edge_index if self.kept is None else self.edge_index[:, self.kept]
 
     def degree(self) -> Tensor:
-        """[T] float32, visible edges of each target."""
+        """[T] float32, number of visible edges of each target."""
         return self.csr()[0].diff().float()
 
     def reaching(self, target: Tensor) -> "Adjacency":
-        """The visible edges that reach some targets, which are numbered anew.
+        """The visible edges to some targets, which are renumbered.
 
         Args:
             target: [T'] int64, no target twice.
@@ -123,7 +123,7 @@ class Adjacency:
         return other
 
     def csr(self) -> tuple[Tensor, Tensor]:
-        """Row pointers [T + 1] and columns [E'] of the visible edges, as int32 where they fit: half to read."""
+        """Row pointers [T + 1] and columns [E'] of the visible edges, as int32 where they fit: half the memory."""
         if self._csr is None and self.hides:
             assert self.kept is not None
             assert self._whole is not None
@@ -135,7 +135,7 @@ class Adjacency:
         return self._csr
 
     def transpose(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Row pointers [S + 1] and columns [E'] of the visible edges turned round, and their [E'] places in the order.
+        """Row pointers [S + 1] and columns [E'] of the reversed visible edges, and their [E'] positions in the order.
 
         All are int32 where they fit; within a source, edges ascend as they do here.
         """
@@ -163,7 +163,7 @@ class Adjacency:
 
         Args:
             x: [S, D] float32.
-            weight: [E] float32 in the sorted order, no gradient; None where every edge counts 1.
+            weight: [E] float32 in the sorted order, without gradient; None where every weight is 1.
 
         Returns:
             [T, D] float32, zero for a target without visible edges.
@@ -178,7 +178,7 @@ class Adjacency:
 
 
 def runs(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """The numbers of several runs, one after the other: [R] int64 starts and lengths -> [P] run and [P] number.
+    """Consecutive numbers of several runs, concatenated: [R] int64 starts and lengths -> [P] run and [P] number.
 
     Example:
         >>> runs(torch.tensor([5, 0, 9]), torch.tensor([2, 0, 1]))
@@ -202,8 +202,8 @@ def _squeezed(pointer: Tensor, kept: Tensor) -> Tensor:
 class _Product(torch.autograd.Function):
     """A sparse matrix times dense vectors, whose backward multiplies by the transpose that was built once.
 
-    Both ways are sums over bags of rows (`torch.embedding_bag`): the kernel reads 32-bit indices, needs no values
-    where every edge counts 1, fetches ahead, and took a third of the time of a product of torch's CSR tensors.
+    Both passes are sums over bags of rows (`torch.embedding_bag`): the kernel reads 32-bit indices, needs no values
+    where every weight is 1, prefetches, and took a third of the time of a product of torch's CSR tensors.
     """
 
     @staticmethod
@@ -230,7 +230,7 @@ def _bags(x: Tensor, pointer: Tensor, column: Tensor, weight: Tensor | None) -> 
 
 
 def _product(adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:
-    if not (torch.is_grad_enabled() and x.requires_grad):  # what autograd keeps costs more than one user's edges
+    if not (torch.is_grad_enabled() and x.requires_grad):  # autograd's overhead is larger than the product for one user
         return _forward(adjacency, weight, x)
     result: Tensor = _Product.apply(adjacency, weight, x)  # type: ignore[no-untyped-call]
     return result

@@ -31,45 +31,45 @@ class Block:
 
         Args:
             edge_type: the relation as the graph was built with it (not the reverse).
-            kept: [E] bool in the order of the graph's edge list, which edges still carry messages.
+            kept: [E] bool in the order of the graph's edge list, the edges that stay visible.
         """
         hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
         return Block({**self.adjacency, **hidden}, self.num_targets)
 
-    def silence(self, silent: Tensor) -> "Block":
-        """The block in which some users only listen, as a user does who is attached and not in the graph.
+    def without_messages_from(self, silent: Tensor) -> "Block":
+        """The block without the edges that start at some users; a new user has none either.
 
         Args:
-            silent: [U] bool, the users from whom no message starts.
+            silent: [U] bool, the users whose outgoing edges are hidden.
         """
-        heard = {t: edges.silence(silent) for t, edges in self.adjacency.items() if t[0] == USER}
-        return Block({**self.adjacency, **heard}, self.num_targets)
+        masked = {t: edges.without_messages_from(silent) for t, edges in self.adjacency.items() if t[0] == USER}
+        return Block({**self.adjacency, **masked}, self.num_targets)
 
     def of_users(self, users: Tensor) -> "Block":
-        """The graph of some users alone: their edges and those between them, and all that is no user.
+        """The subgraph of some users: their edges, those between them, and all other nodes and edges.
 
         Args:
-            users: [U'] int64, ascending; they are numbered anew.
+            users: [U'] int64, ascending; they are renumbered.
         """
         number = torch.full((self.num_targets[USER],), -1)
         number[users] = torch.arange(len(users))
         adjacency = {t: edges for t, edges in self.adjacency.items() if USER not in (t[0], t[2])}
         for t in (t for t in self.adjacency if t[0] == USER):
             mutual = t[2] == USER
-            heard = self.adjacency[t if mutual else reverse(t)].reaching(users)
-            edges, others = heard.edge_index, heard.num_sources
+            incoming = self.adjacency[t if mutual else reverse(t)].reaching(users)
+            edges, others = incoming.edge_index, incoming.num_sources
             if mutual:
                 edges = torch.stack([number[edges[0]], edges[1]])
                 adjacency[t] = Adjacency(edges[:, edges[0] >= 0], len(users), len(users))
             else:  # both directions from one list, so that hiding an edge by its position hides both
                 adjacency[t] = Adjacency(edges.flip(0), len(users), others)
-                adjacency[reverse(t)] = heard
-        in_order = {t: adjacency[t] for t in self.adjacency}  # sums over relations stay in the same order
+                adjacency[reverse(t)] = incoming
+        in_order = {t: adjacency[t] for t in self.adjacency}  # sums over relations keep their order
         return Block(in_order, {**self.num_targets, USER: len(users)})
 
 
 def whole_graph(graph: HeteroData) -> Block:
-    """A graph as one block, good for every step."""
+    """A graph as one block, for every step."""
     count = node_counts(graph)
     adjacency = {t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]]) for t in graph.edge_types}
     return Block(adjacency, count)

@@ -1,4 +1,4 @@
-"""The training part of a split -> HeteroData, and the edges that attach users who are not in it."""
+"""Training data -> HeteroData, and the edges that attach users who are not in it."""
 
 from collections.abc import Mapping
 
@@ -14,11 +14,11 @@ def build_graph(train: TrainingData) -> HeteroData:
     """Builds the heterogeneous graph of the training users.
 
     Node types are `user` (no features and no table: `num_nodes` only), `item`, and one for each attribute or further
-    type. Every relation stands in both directions, its edges in the same order, so that hiding an edge by its position
-    hides both; a relation from users to users is symmetric already and has no reverse.
+    type. Every relation is there in both directions, its edges in the same order, so that an edge and its reverse have
+    the same position; a relation from users to users is symmetric already and has no reverse.
 
     Args:
-        train: the training part of a split; nothing else can enter the graph.
+        train: the training data; nothing else can enter the graph.
 
     Returns:
         A graph with `edge_index` [2, E] int64 for each edge type, and `edge_weight` [E] float32 where edges have one.
@@ -39,13 +39,13 @@ def build_graph(train: TrainingData) -> HeteroData:
 
 
 def attached_edges(users: UserBatch) -> dict[EdgeType, tuple[Tensor, Tensor | None]]:
-    """The edges that carry messages to B new users; none leads away from them, so nobody else's vector changes.
+    """The edges into B new users. New users have no outgoing edges, so no other vector changes.
 
     Args:
         users: B users; edges to other users point to rows of the training users.
 
     Returns:
-        Edge type -> ([2, E] int64 with known nodes in row 0 and rows of the batch in row 1, [E] weights or None).
+        Edge type -> ([2, E] int64, row 0 nodes of the graph, row 1 rows of the batch; [E] weights or None).
     """
     result = {reverse(INTERACTS): (_edge_index(users.items).flip(0), users.items.weight)}
     for edge_type, edges in users.relations.items():
@@ -55,7 +55,7 @@ def attached_edges(users: UserBatch) -> dict[EdgeType, tuple[Tensor, Tensor | No
 
 
 def attach(graph: HeteroData, users: UserBatch) -> HeteroData:
-    """The graph with B users appended to the training users, as `attached_edges` says. For inspection and tests.
+    """The graph with B users appended to the training users by `attached_edges`. For inspection and tests.
 
     Returns:
         A new graph whose last B user nodes are the new users; the old one is unchanged.
@@ -78,7 +78,7 @@ def attach(graph: HeteroData, users: UserBatch) -> HeteroData:
 
 
 def node_counts(graph: HeteroData) -> Mapping[str, int]:
-    """Nodes of each type."""
+    """Number of nodes of each type."""
     return {t: int(graph[t].num_nodes) for t in graph.node_types}
 
 

@@ -1,4 +1,4 @@
-"""Users as rows of sparse matrices: what is known of them, who they are linked to, what they chose."""
+"""Users as rows of sparse matrices: attributes, edges to other users, histories."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -14,9 +14,9 @@ from gnnrec.views import Edges, EdgeType, TrainingData, UserBatch
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
-"""What an edge counts: 1, log(1 + weight), or its weight."""
+"""Value of an edge: 1, log(1 + weight), or its weight."""
 Normalise = Literal["none", "sum", "length"]
-"""What each row is divided by: nothing, the sum of its entries, or its Euclidean length."""
+"""Divisor of each row: none, the sum of its entries, or its Euclidean length."""
 
 
 FEATURES: SearchSpace = {
@@ -24,7 +24,7 @@ FEATURES: SearchSpace = {
     "idf": Choice((False, True)),
     "normalise": Choice(("none", "sum", "length")),
 }
-"""What a search may try of the options that models hand on to `UserFeatures`."""
+"""Search space of the options that models pass on to `UserFeatures`."""
 
 
 class UserFeatures:
@@ -33,13 +33,13 @@ class UserFeatures:
     The columns are laid out once, from the training data: relation after relation, node after node.
 
     Args:
-        train: says which columns there are; the rarity of a value is counted on its users.
+        train: gives the columns; `idf` is computed on its users.
         attributes: names of the relations to use; None for all that lead to attribute values.
         friends: also a column for each training user, 1 where the user has an edge to them.
-        edge_weights: what an edge counts; an edge without a weight counts 1 in any case.
-        idf: multiply each column by log(training users / training users who have the value), so that a rare value
-            says more than a common one.
-        normalise: what each row is divided by.
+        edge_weights: value of an edge; 1 in any case for an edge without a weight.
+        idf: multiply each column by log(training users / training users who have the value), so that rare values
+            weigh more.
+        normalise: divisor of each row.
 
     Raises:
         ConfigError: a name in `attributes` is not a relation from users to attribute values.
@@ -73,7 +73,7 @@ class UserFeatures:
             self._column_weight = np.log(train.num_users / np.maximum(users_with_value, 1))
 
     def __call__(self, users: UserBatch) -> Matrix:
-        """[B, A] float64, one row per user; a user of whom nothing is known has an empty row."""
+        """[B, A] float64, one row per user; empty for a user without edges."""
         row, column, weight = self._edges(users)
         if self._column_weight is not None:
             weight = weight * self._column_weight[column]
@@ -107,14 +107,14 @@ def _scaled_rows(matrix: Matrix, size: np.ndarray) -> Matrix:
 
 
 def histories(users: UserBatch, num_items: int, edge_weights: EdgeWeights = "ignore") -> Matrix:
-    """[B, I] float64, the items that each user is known to have chosen, each counting what `edge_weights` says."""
+    """[B, I] float64, the items of each user, with the values of `edge_weights`."""
     items = users.items
     weight = _weights(items, edge_weights)
     return sparse.csr_array((weight, (items.row.numpy(), items.node.numpy())), shape=(len(users), num_items))
 
 
 def links(users: UserBatch, train: TrainingData) -> Matrix:
-    """[B, U] float64, how many edges lead from each user to each training user, over all user-user relations."""
+    """[B, U] float64, number of edges from each user to each training user, over all user-user relations."""
     known = [users.relations[t] for t in train.user_types if t in users.relations]
     row = np.concatenate([np.empty(0, np.int64), *(edges.row.numpy() for edges in known)])
     node = np.concatenate([np.empty(0, np.int64), *(edges.node.numpy() for edges in known)])
@@ -132,12 +132,12 @@ def training_rows(users: UserBatch, train: TrainingData) -> np.ndarray:
 
 
 def as_csr_matrix(matrix: Matrix) -> Any:
-    """The same in the old class, in float32 and with 32-bit indices: all that compiled libraries take."""
+    """The same as a `csr_matrix` of float32 with 32-bit indices, as compiled libraries need it."""
     converted = sparse.csr_matrix(matrix, dtype=np.float32)
     converted.indices, converted.indptr = converted.indices.astype(np.int32), converted.indptr.astype(np.int32)
     return converted
 
 
 def as_scores(values: np.ndarray) -> Tensor:
-    """[B, I] float32 tensor of its own memory."""
+    """[B, I] float32 tensor, a copy."""
     return torch.from_numpy(np.array(values, dtype=np.float32, order="C"))

@@ -1,4 +1,4 @@
-"""Many attribute columns as one node type: an encoder's size and time do not grow with the number of columns."""
+"""Merging attribute relations: many columns become one node type, whose cost does not grow with their number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,21 +9,21 @@ import torch
 from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TrainingData, UserBatch
 
 MOST = 16
-"""Columns of users, or of items, that an encoder takes as relations of their own."""
+"""Attribute columns of users, or of items, that stay relations of their own."""
 OF_USERS, OF_ITEMS = "user attributes", "item attributes"
-"""Node types that more columns are folded into; each is also the name of its relation."""
+"""Node types of the merged columns; each is also the name of its relation."""
 
 
 class AttributeMerge:
-    """How the attribute columns of one training part are folded: each value becomes a value of one common attribute.
+    """Merges the attribute columns of one training set: each value becomes a value of one common attribute.
 
     An encoder has a layer per relation and step. That is right for a few columns, whose layers may differ; with
-    hundreds of columns it is slow, and each of the layers sees little. So more than `MOST` columns of users become one
-    relation, and likewise those of items: a node averages all its values, whatever their column. No vector is shared
-    between columns. A column stays as it is where another relation touches its values.
+    hundreds of columns it is slow, and each layer is trained on few edges. So more than `MOST` columns of users become
+    one relation, and likewise those of items: a node averages all its values, whatever their column. No vector is
+    shared between columns. A column whose values have another relation is not merged.
 
     Args:
-        train: the training part; nothing is learned from it but which columns there are.
+        train: the training data; only their columns are used.
     """
 
     def __init__(self, train: TrainingData) -> None:
@@ -37,14 +37,14 @@ class AttributeMerge:
 
     @property
     def needed(self) -> bool:
-        """Whether anything is folded."""
+        """Whether any column is merged."""
         return bool(self._user_types or self._item_types)
 
     def training(self, train: TrainingData) -> TrainingData:
-        """The training part with folded columns; the same object where nothing is folded."""
+        """The training data with merged columns; the same object where none is merged."""
         if not self.needed:
             return train
-        ids = {t: known for t, known in train.ids.items() if t not in self._folded}
+        ids = {t: known for t, known in train.ids.items() if t not in self._merged}
         relations = [r for r in train.relations if r.type not in self._item_types]
         if self._user_types:
             ids[OF_USERS] = self._ids(train, self._user_types)
@@ -56,29 +56,29 @@ class AttributeMerge:
         return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations))
 
     def users(self, users: UserBatch) -> UserBatch:
-        """Users with folded columns; users who are folded already stay as they are."""
+        """Users with merged columns; users whose columns are merged already are returned unchanged."""
         if not self._user_types or not any(t in users.relations for t in self._user_types):
             return users
         kept = {t: edges for t, edges in users.relations.items() if t not in self._user_types}
-        folded = self._edges(users.relations, self._user_types)
-        return replace(users, relations={**kept, (USER, OF_USERS, OF_USERS): folded})
+        merged = self._edges(users.relations, self._user_types)
+        return replace(users, relations={**kept, (USER, OF_USERS, OF_USERS): merged})
 
     def unmerged(self, tables: Mapping[str, int]) -> dict[str, int]:
-        """Rows of learned tables by node type, those of folded columns under the columns' own types."""
+        """Rows of learned tables by node type, those of merged columns under the columns' own types."""
         own = {t: rows for t, rows in tables.items() if t not in (OF_USERS, OF_ITEMS) or t in self._sizes}
-        return own | {t: self._sizes[t] for t in self._folded}
+        return own | {t: self._sizes[t] for t in self._merged}
 
     @property
-    def _folded(self) -> list[str]:
+    def _merged(self) -> list[str]:
         return [t[2] for t in (*self._user_types, *self._item_types)]
 
     def _ids(self, train: TrainingData, types: Sequence[EdgeType]) -> Any:
-        """A pandas index of the merged values, each with its column before it."""
+        """A pandas index of the merged values, each prefixed with its column."""
         first, *others = (f"{t[2]}=" + train.ids[t[2]].astype(str) for t in types)
         return first.append(others)
 
     def _edges(self, relations: Mapping[EdgeType, Edges], types: Sequence[EdgeType]) -> Edges:
-        """The edges of all columns, a column's values behind those of the columns before it."""
+        """The edges of all columns; values are numbered column after column."""
         rows, nodes, weights, first = [], [], [], 0
         weighted = any(t in relations and relations[t].weight is not None for t in types)
         for edge_type in types:
@@ -92,6 +92,6 @@ class AttributeMerge:
 
 
 def _single(types: Sequence[EdgeType], ends: Sequence[str]) -> tuple[EdgeType, ...]:
-    """The columns to fold: those whose values nothing else touches, where there are more than `MOST`."""
+    """The columns to merge: those whose values have no other relation, where there are more than `MOST`."""
     alone = tuple(t for t in types if ends.count(t[2]) == 1)
     return alone if len(alone) > MOST else ()

@@ -1,4 +1,4 @@
-"""Neighbour sampling and negative sampling in plain PyTorch."""
+"""Neighbour sampling and negative sampling in PyTorch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,31 +10,31 @@ from gnnrec.graph.block import Block
 from gnnrec.views import EdgeType
 
 NumNeighbors = int | Mapping[str, int] | None
-"""Edges drawn per target and relation: one number, one per relation name (the others are taken whole), or None: all."""
+"""Edges drawn per target and relation: one number, one per relation name (all edges of the others), or None: all."""
 
 
 def sample_edges(
     adjacency: Adjacency, target: Tensor, num_neighbors: int | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws edges that reach some targets, in time that grows with the edges drawn, not with those there are.
+    """Draws edges into some targets, in time proportional to the edges drawn.
 
     Args:
         adjacency: the edges; hidden ones are never drawn.
         target: [T] int64.
-        num_neighbors: at most this many edges per target, all of them where it has no more. Above that, so many draws
-            with replacement, of which each edge counts once: each has the same chance, and the mean stays unbiased.
+        num_neighbors: at most this many edges per target; all of them where it has no more. Above that, so many draws
+            with replacement, each edge kept once: all have the same probability, and the mean is unbiased.
         generator: source of the draws.
 
     Returns:
-        [E] int64 source nodes, and [E] int64 places in `target`, ascending.
+        [E] int64 source nodes, and [E] int64 positions in `target`, ascending.
     """
     first = adjacency.pointer[target]
     degree = adjacency.pointer[target + 1] - first
     if not adjacency.hides:
         row, place = _draw(first, degree, num_neighbors, generator)
         return adjacency.edge_index[0, place], row
-    # A target with many edges is drawn for as if none were hidden; only where a hidden one comes up, and for targets
-    # with few edges, all of them are looked at. Either way each visible edge has the same chance.
+    # For a target with many edges, edges are drawn as if none were hidden; only where a hidden one is drawn, and for
+    # targets with few edges, all edges are masked first. Either way each visible edge has the same probability.
     many = (degree > max(64, 4 * num_neighbors)).nonzero().flatten() if num_neighbors is not None else degree[:0]
     row, place = _draw(first[many], degree[many], num_neighbors, generator)
     fine = torch.ones(len(many), dtype=torch.bool)
@@ -56,7 +56,7 @@ def sample_edges(
 def _draw(
     first: Tensor, degree: Tensor, num_neighbors: int | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws from runs of edges as `sample_edges` says: [T] starts and lengths -> [E] runs, ascending, and places."""
+    """Draws from runs of edges as `sample_edges` does: [T] starts and lengths -> [E] runs, ascending, and positions."""
     if num_neighbors is None:
         return runs(first, degree)
     many = (degree > num_neighbors).nonzero().flatten()
@@ -81,10 +81,10 @@ def sample_blocks(
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
 ) -> tuple[dict[str, Tensor], list[Block]]:
-    """Draws the blocks that lead to the wanted nodes, one per step.
+    """Samples the blocks for some target nodes, one per step.
 
     Args:
-        block: the whole graph (with what is hidden in this step).
+        block: the whole graph, with the masks of this step.
         plan: the relations of each step, see `Encoder.plan`.
         wanted: node type -> [T] int64, no node twice.
         num_neighbors: edges per target and relation.
@@ -125,8 +125,8 @@ class NegativeSampler:
     """Draws items in proportion to a power of their popularity among the training users.
 
     Args:
-        popularity: [I] float32, `TrainingData.popularity`; items that no training user chose are never drawn.
-        power: 0 draws the known items evenly, 1 in proportion to their popularity.
+        popularity: [I] float32, `TrainingData.popularity`; items without interactions are never drawn.
+        power: 0 draws the items uniformly, 1 in proportion to their popularity.
     """
 
     def __init__(self, popularity: Tensor, power: float) -> None:
@@ -136,10 +136,10 @@ class NegativeSampler:
 
     @property
     def log_chance(self) -> Tensor:
-        """[I] float32, log of the chance that one draw gives the item; -inf for one that is never drawn."""
+        """[I] float32, log-probability of the item in one draw; -inf for one that is never drawn."""
         return self.chance.log().float()
 
     def draw(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Items drawn with replacement, int64 of the given size. A user's own items may be among them."""
+        """Items drawn with replacement, int64 of the given size. They may include a user's own items."""
         point = torch.rand(size, generator=generator, dtype=torch.float64) * self._cumulative[-1]
         return torch.searchsorted(self._cumulative, point, right=True).clamp(max=len(self._cumulative) - 1)

@@ -1,4 +1,4 @@
-"""The part of a graph that one of several processes holds: its own users with all their edges, and every other node."""
+"""Shards of a graph: in each process, its own users with all their edges, and every other node."""
 
 import itertools
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ from gnnrec.views import INTERACTS, USER, EdgeType
 
 @dataclass(frozen=True)
 class Shard:
-    """What one process holds of a graph.
+    """The part of a graph in one process.
 
-    Own users are a run of the graph's users. Here all users are numbered anew, from the first own one on and round the
-    end to the one before it, so that own users have the numbers below `size`.
+    Own users are a contiguous range of the graph's users. Users are renumbered cyclically from the first own one on, so
+    that own users have the numbers below `size`.
 
     Attributes:
         block: the edges; of users, its nodes are the own ones.
-        edges: edge type -> [E'] int64, places of the own edges in the graph's list of edges, ascending; types of which
-            the process has all edges are left out.
+        edges: edge type -> [E'] int64, positions of the own edges in the graph's edge list, ascending; edge types that
+            are complete in each process are left out.
         first: the graph's number of the first own user.
-        size: own users.
-        num_users: users of all processes.
+        size: number of own users.
+        num_users: number of users of all processes.
     """
 
     block: Block
@@ -41,7 +41,7 @@ class Shard:
 
     @classmethod
     def whole(cls, block: Block) -> "Shard":
-        """A graph that one process has for itself."""
+        """The shard of a single process."""
         users = block.num_targets[USER]
         return cls(block, {}, 0, users, users)
 
@@ -56,41 +56,41 @@ class Shard:
         return replace(self, block=self.block.hide(edge_type, own))
 
     def number(self, users: Tensor) -> Tensor:
-        """The numbers here of some of the graph's users: [B] int64 -> [B] int64."""
+        """Numbers in the graph -> numbers in the shard: [B] int64 -> [B] int64."""
         return (users - self.first) % self.num_users
 
     def own(self, users: Tensor) -> Tensor:
-        """[B] bool, which of some of the graph's users ([B] int64) are own ones."""
+        """[B] bool, whether users ([B] int64, numbers in the graph) are own ones."""
         return self.number(users) < self.size
 
     def mine(self, edge_type: EdgeType, source: Tensor) -> Tensor:
-        """[E] bool, which of some edges this process asks about: those of own users; of others, every so many.
+        """[E] bool, which edges are training examples of this process: those of own users; of other types, every n-th.
 
         Args:
             edge_type: the relation as the graph was built with it.
-            source: [E] int64, where the edges begin, in the graph's numbers.
+            source: [E] int64, sources of the edges, as numbers in the graph.
         """
         if edge_type[0] == USER:
             return self.own(source)
         return torch.arange(len(source)) % distributed.count() == distributed.rank()
 
     def everyone(self, x: Tensor) -> Tensor:
-        """Vectors of own users -> of all users, as they are numbered here: [size, D] -> [U, D]."""
+        """Vectors of own users -> of all users, in the numbers of the shard: [size, D] -> [U, D]."""
         if self.alone:
             return x
         return _everyone(x, self.first, self.num_users)
 
 
 def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
-    """The own part of a graph, in each of several processes: runs of users with about as many interactions each.
+    """The shard of this process: ranges of users with about equally many interactions each.
 
     Args:
         graph: the whole graph, the same in each process.
-        sampled: whether propagation follows drawn edges. Then items and attribute values hear from own users only;
-            else from all, by sums over the processes in each step of message passing.
+        sampled: whether neighbours are sampled. Then items and attribute values aggregate over own users only; else
+            over all users, by sums over the processes in each step of message passing.
 
     Raises:
-        ConfigError: there are more processes than users, or users hear from users and edges are to be drawn.
+        ConfigError: there are more processes than users, or neighbours are sampled along a relation between users.
     """
     count, processes = node_counts(graph), distributed.count()
     load = (torch.bincount(graph[INTERACTS].edge_index[0], minlength=count[USER]) + 1).cumsum(0)
@@ -110,13 +110,13 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
             continue
         for end in ends:
             edges[end] = (edges[end] - first) % count[USER]
-        place = (edges[ends[-1]] < size).nonzero().flatten()  # between users, who hears counts
+        place = (edges[ends[-1]] < size).nonzero().flatten()  # between users, the target's process has the edge
         edges, places[edge_type] = edges[:, place], place
         if len(ends) == 2:
             if sampled:
                 raise ConfigError(
-                    f"model.fan_out: with several processes, the relation {edge_type[1]!r} between users leads to "
-                    "users of other processes; leave fan_out out, or the relation"
+                    f"model.num_neighbors: with several processes, the relation {edge_type[1]!r} between users leads "
+                    "to users of other processes; leave num_neighbors out, or the relation"
                 )
             adjacency[edge_type] = _FromAllUsers(edges, first, count[USER], size)
         elif ends == [1]:
@@ -128,25 +128,25 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
 
 
 class _Shared(Adjacency):
-    """Edges along which processes tell each other something."""
+    """Edges whose aggregation needs vectors of other processes."""
 
     def visible(self) -> Tensor:
-        """Refuses: a layer that looks at each edge would miss what other processes have."""
+        """Raises: a layer that computes per edge would miss the edges of other processes."""
         raise ConfigError(
-            "trainer.devices: several processes add up what their users say, which only SAGEConv and GraphConv with "
-            "aggr mean or sum allow; take one of these for encoder.layer, one process, or a fan_out"
+            "trainer.devices: several processes sum messages over their users, which only SAGEConv and GraphConv with "
+            "aggr mean or sum allow; take one of these for encoder.layer, one process, or num_neighbors"
         )
 
 
 class _FromOwnUsers(_Shared):
-    """Edges from own users to nodes that every process has: what they bring is summed over the processes.
+    """Edges from own users to nodes that every process has: messages are summed over the processes.
 
-    All processes have as many sources, the last of which may be none: whether vectors are multiplied before they are
-    summed or after hangs on the number, and must be the same everywhere.
+    The number of sources is padded to the same in all processes: a layer chooses by it whether to multiply before or
+    after the sum, and must choose the same everywhere.
     """
 
     def degree(self) -> Tensor:
-        """[T] float32, visible edges of each target in all processes."""
+        """[T] float32, number of visible edges of each target in all processes."""
         return distributed.total(super().degree())
 
     def sum(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -154,7 +154,7 @@ class _FromOwnUsers(_Shared):
         return distributed.total(self._own_sum(x, weight))
 
     def mean(self, x: Tensor) -> Tensor:
-        """Averages the vectors of each target's sources in all processes, sums and degrees in one message."""
+        """Averages the vectors of each target's sources in all processes, sums and degrees by one all-reduce."""
         both = distributed.total(torch.cat([self._own_sum(x, None), super().degree()[:, None]], dim=1))  # [T, D + 1]
         return both[:, :-1] * both[:, -1:].detach().clamp(min=1).reciprocal()
 
@@ -163,7 +163,7 @@ class _FromOwnUsers(_Shared):
 
 
 class _FromAllUsers(_Shared):
-    """Edges from all users to own ones: the vectors of the others are fetched."""
+    """Edges from all users to own ones: the vectors of other processes' users are gathered."""
 
     def __init__(self, edge_index: Tensor, first: int, num_users: int, size: int) -> None:
         super().__init__(edge_index, num_users, size)
@@ -175,6 +175,6 @@ class _FromAllUsers(_Shared):
 
 
 def _everyone(x: Tensor, first: int, num_users: int) -> Tensor:
-    """[size, D] vectors of own users -> [U, D] of all, counted from the first own one on."""
-    padded = functional.pad(x, (0, 0, 0, num_users - len(x)))  # [U, D], zero for the users of others
+    """[size, D] vectors of own users -> [U, D] of all, in the numbers of the shard."""
+    padded = functional.pad(x, (0, 0, 0, num_users - len(x)))  # [U, D], zero for users of other processes
     return distributed.total(padded.roll(first, 0)).roll(-first, 0)

@@ -263,11 +263,11 @@ class Blend:
         rows = []
         for place, fold in enumerate(folds):
             test = fold.test
-            assert test.target.weight is not None
-            row, node = test.target.row, test.target.node
+            assert test.ground_truth.weight is not None
+            row, node = test.ground_truth.row, test.ground_truth.node
             base = score_in_batches(fitted[self.main][place], test.users)[row, node].double()
             added = [score_in_batches(fitted[n][place], test.users)[row, node].double() - base for n in others]
-            values = torch.stack([*added, test.target.weight.double() - base])  # [K + 1, E]
+            values = torch.stack([*added, test.ground_truth.weight.double() - base])  # [K + 1, E]
             count = torch.bincount(row, minlength=len(test.users)).clamp(min=1)
             mean = torch.zeros(len(values), len(test.users), dtype=torch.float64).index_add(1, row, values) / count
             rows.append((values - mean[:, row]).numpy())

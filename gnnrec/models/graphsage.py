@@ -172,7 +172,7 @@ class GraphSAGE:
         if isinstance(self.finetune, RatingConfig):
             cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
             self._point = point = Point.of(self.finetune.predict, first.train, cuts, first.test)
-            folds = [replace(f, train=point.learned(f.train), test=point.asked(f.test)) for f in folds]
+            folds = [replace(f, train=point.learned(f.train), test=point.for_selection(f.test)) for f in folds]
         self._tasks = [self._task(fold.train, seed, seed) for fold in folds]
         epochs = self._train(folds, seed)
         finetune = self.finetune.model_copy(update={"epochs": epochs["finetune"]})

@@ -58,8 +58,8 @@ class Point:
                 than the cuts are for.
         """
         found = [ratings_of(train).value]
-        if held_out is not None and held_out.target.weight is not None:
-            found.append(held_out.target.weight.double().numpy())
+        if held_out is not None and held_out.ground_truth.weight is not None:
+            found.append(held_out.ground_truth.weight.double().numpy())
         values = np.unique(np.concatenate(found))
         if predict == "median" and len(values) > MOST_VALUES:
             raise ConfigError(
@@ -78,14 +78,14 @@ class Point:
         return train if self.predict != "gain" else replace(train, users=self.known(train.users))
 
     def known(self, users: UserBatch) -> UserBatch:
-        """What the model of means may know of users."""
+        """What the model of means gets of users."""
         return users if self.predict != "gain" else replace(users, items=self._spaced(users.items))
 
-    def asked(self, held_out: TestSet) -> TestSet:
+    def for_selection(self, held_out: TestSet) -> TestSet:
         """Held-out users to choose on."""
         if self.predict != "gain":
             return held_out
-        return replace(held_out, users=self.known(held_out.users), target=self._spaced(held_out.target))
+        return replace(held_out, users=self.known(held_out.users), ground_truth=self._spaced(held_out.ground_truth))
 
     def read(self, means: np.ndarray) -> np.ndarray:
         """The point at each mean that the model predicts; any shape, on the scale of the training values."""
@@ -131,8 +131,8 @@ def rating_of_gain(spaced: np.ndarray, low: float, high: float) -> np.ndarray:
 def median_cuts(predicted: np.ndarray, rating: np.ndarray, values: Sequence[float]) -> list[float]:
     """The step function of predictions with the least absolute error.
 
-    The ratings at least as high as a value are told from those below it by the cut that errs least often; a cut lies in
-    the middle between two predictions, at the lowest one, or just above the highest.
+    The ratings at least as high as a value are separated from those below it by the cut with the fewest errors; a cut
+    lies in the middle between two predictions, at the lowest one, or just above the highest.
 
     Args:
         predicted: [E], by a model that has not seen the ratings.
@@ -187,10 +187,10 @@ def fit_point(
         order = torch.randperm(train.num_users, generator=seeds.generator(seed, "median"))
         pairs = []
         for rows in order.chunk(FOLDS):
-            rest, asked = train.hold_out(rows.sort().values)
-            if len(rest.users.items) and len(asked.target):
+            rest, test = train.hold_out(rows.sort().values)
+            if len(rest.users.items) and len(test.ground_truth):
                 fit(rest)
-                pairs.append(predicted_and_rated(means, asked))
+                pairs.append(predicted_and_rated(means, test))
         if pairs:
             predicted, rated = np.concatenate(pairs, axis=1)
             point = replace(point, cuts=tuple(median_cuts(predicted, rated, point.values)))
@@ -208,7 +208,7 @@ def predicted_and_rated(means: Callable[[UserBatch], np.ndarray], held_out: Test
     pairs = [np.empty((2, 0))]
     for rows in torch.arange(len(held_out.users)).split(BATCH):
         some = held_out.take(rows)
-        assert some.target.weight is not None
-        predicted = means(some.users)[some.target.row.numpy(), some.target.node.numpy()]
-        pairs.append(np.stack([predicted, some.target.weight.double().numpy()]))
+        assert some.ground_truth.weight is not None
+        predicted = means(some.users)[some.ground_truth.row.numpy(), some.ground_truth.node.numpy()]
+        pairs.append(np.stack([predicted, some.ground_truth.weight.double().numpy()]))
     return np.concatenate(pairs, axis=1)

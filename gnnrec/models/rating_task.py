@@ -162,7 +162,7 @@ class RatingTask:
         rows = []
         for task, fold in zip(tasks, folds, strict=True):
             values = torch.stack([_at_target(task.encoded(fold.test.users), fold.test), _residual(task, fold.test)])
-            row, users = fold.test.target.row, len(fold.test.users)
+            row, users = fold.test.ground_truth.row, len(fold.test.users)
             count = torch.bincount(row, minlength=users).clamp(min=1)
             mean = torch.zeros(2, users, dtype=torch.float64).index_add(1, row, values) / count
             rows.append((values - mean[:, row]).numpy())
@@ -177,10 +177,10 @@ class RatingTask:
 
 def _at_target(values: Tensor, test: TestSet) -> Tensor:
     """[E] float64, the values ([B, I]) of the ratings in the ground truth."""
-    return values[test.target.row, test.target.node].double()
+    return values[test.ground_truth.row, test.ground_truth.node].double()
 
 
 def _residual(task: RatingTask, test: TestSet) -> Tensor:
     """[E] float64, what biases leave of the ratings in the ground truth."""
-    assert test.target.weight is not None
-    return test.target.weight - _at_target(task.base(test.users), test)
+    assert test.ground_truth.weight is not None
+    return test.ground_truth.weight - _at_target(task.base(test.users), test)

@@ -1,8 +1,16 @@
 """The models that a config may call by their bare name: the baselines, and the graph models."""
 
+from typing import Any
+
 from gnnrec.models import baselines
-from gnnrec.models.baselines import *  # noqa: F403  (the list of baselines stands in one place)
 from gnnrec.models.blend import Blend
 from gnnrec.models.graphsage import GraphSAGE
 
-__all__ = [*baselines.__all__, "Blend", "GraphSAGE"]
+_MODELS = {**{name: getattr(baselines, name) for name in baselines.__all__}, "Blend": Blend, "GraphSAGE": GraphSAGE}
+__all__ = [*_MODELS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODELS:
+        return _MODELS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,7 +29,7 @@ class Fold:
 
     Attributes:
         train: the training users of the fold.
-        test: the held-out users, with what the split lets a model know of them.
+        test: the held-out users, with what is known of them under the split.
         revealed: held-out users of several history lengths, to choose what differs between buckets; the same as `test`
             where that has users with known items.
     """
@@ -66,9 +66,9 @@ class HeldOutNDCG:
         num_items = len(candidates)
         shown = UserBatch(test.users.index, test.users.items, {}).history(num_items)
         eligible = candidates & ~shown  # [B, I]
-        if test.hidden is not None:
-            eligible &= ~UserBatch(test.users.index, test.hidden, {}).history(num_items)
-        relevant = UserBatch(test.users.index, test.target, {}).history(num_items) & eligible
+        if test.masked is not None:
+            eligible &= ~UserBatch(test.users.index, test.masked, {}).history(num_items)
+        relevant = UserBatch(test.users.index, test.ground_truth, {}).history(num_items) & eligible
         rows = relevant.any(1).nonzero().flatten()
         self._seed = seed
         self.prepared = rows, eligible[rows], relevant[rows], test.users.index[rows]

@@ -49,8 +49,8 @@ class Encoder(nn.Module):
     """GraphSAGE on a heterogeneous graph: a learned table for items and attribute values, none for users.
 
     Each step sums what its relations bring to a node type, adds the node's own vector (residual), and for all but the
-    last step normalises, applies ReLU and dropout. Relations whose output nobody reads are left out, and so are, in the
-    first step, the relations that begin at users, who have nothing to say before they have heard anything.
+    last step normalises, applies ReLU and dropout. Relations whose output is not read are left out. User nodes have no
+    input features, so relations from users are skipped in the first step.
 
     Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017, Algorithm 1;
         one layer per relation as in Schlichtkrull et al., "Modeling Relational Data with Graph Convolutional Networks",
@@ -139,7 +139,7 @@ class Encoder(nn.Module):
         return x
 
     def states(self, block: Block) -> list[Vectors]:
-        """The vectors of all nodes before each step: what new users hear from."""
+        """The vectors of all nodes before each step: the sources of messages to new users."""
         states: list[Vectors] = [self.initial()]
         for depth, relations in enumerate(self.plan((USER, ITEM))[:-1]):
             states.append(self.step(depth, states[-1], states[-1], block, relations))
@@ -150,13 +150,13 @@ class Encoder(nn.Module):
 
         Args:
             states: the result of `states`.
-            users: B users. Nobody hears from them, so each one's vector is its own affair.
+            users: B users. New users send no messages: an embedding does not depend on the rest of the batch.
         """
         counts = {t: len(x) for t, x in states[-1].items() if x is not None}
         edges, none = attached_edges(users), (torch.empty(2, 0, dtype=torch.int64), None)
         adjacency = {
             t: Adjacency(edges.get(t, none)[0], counts[t[0]], len(users))
-            for t in self.edge_types  # all of them: a layer may say something of a user without edges, too
+            for t in self.edge_types  # all of them: a layer may give a user without edges a vector, too
             if t[2] == USER and t[0] in counts
         }
         block = Block(adjacency, {USER: len(users)})
@@ -193,29 +193,29 @@ class Encoder(nn.Module):
             parts = _linear(layer)
             if parts is None:
                 message = convolve(layer, source, target, block.adjacency[edge_type])
-            else:  # what targets say to themselves is linear too: once for all relations, below
-                message = parts.heard(source, block.adjacency[edge_type])
+            else:  # the map of the targets' own vectors is linear too: once for all relations, below
+                message = parts.aggregated(source, block.adjacency[edge_type])
                 linear.setdefault(edge_type[2], []).append(parts)
             so_far = result.get(edge_type[2])
             result[edge_type[2]] = message if so_far is None else so_far + message
         for node_type, every in linear.items():
-            target, heard = targets.get(node_type), result[node_type]
-            assert heard is not None
-            result[node_type] = _with_own(heard, every, None if target is None else target[: len(heard)])
+            target, received = targets.get(node_type), result[node_type]
+            assert received is not None
+            result[node_type] = _with_own(received, every, None if target is None else target[: len(received)])
         last = depth == self.config.layers - 1
         for node_type, count in block.num_targets.items():
-            before, heard = targets.get(node_type), result.get(node_type)
+            before, received = targets.get(node_type), result.get(node_type)
             before = None if before is None else before[:count]
-            if heard is None:
+            if received is None:
                 result[node_type] = before
                 continue
             if self.config.residual and before is not None:
-                heard = heard + before
+                received = received + before
             if not last:
                 if self.config.norm == "layer":
-                    heard = self.norms[depth][_key(node_type)](heard)  # type: ignore[index]
-                heard = functional.dropout(heard.relu(), self.config.dropout, self.training)
-            result[node_type] = heard
+                    received = self.norms[depth][_key(node_type)](received)  # type: ignore[index]
+                received = functional.dropout(received.relu(), self.config.dropout, self.training)
+            result[node_type] = received
         return result
 
 
@@ -240,17 +240,17 @@ def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjace
             x_target = x_source.new_zeros(adjacency.num_targets, x_source.shape[1])
         result: Tensor = layer((x_source, x_target), adjacency.visible())
         return result
-    out = _with_own(parts.heard(x_source, adjacency), [parts], x_target)
+    out = _with_own(parts.aggregated(x_source, adjacency), [parts], x_target)
     return functional.normalize(out, dim=-1) if getattr(layer, "normalize", False) else out
 
 
 @dataclass(frozen=True)
 class _Linear:
-    """A layer that is a sum of two linear maps: of what targets hear, and of their own vectors.
+    """A layer that is a sum of two linear maps: of the aggregated messages, and of the targets' own vectors.
 
     Attributes:
-        mean: whether targets hear the mean of their sources, or the sum.
-        neighbours: the map of what is heard; its bias counts.
+        mean: whether messages are aggregated by the mean, or by the sum.
+        neighbours: the map of the aggregated messages; its bias counts.
         own: the map of own vectors; None where there is none.
     """
 
@@ -258,7 +258,7 @@ class _Linear:
     neighbours: nn.Linear
     own: nn.Linear | None
 
-    def heard(self, x_source: Tensor, adjacency: Adjacency) -> Tensor:
+    def aggregated(self, x_source: Tensor, adjacency: Adjacency) -> Tensor:
         """[S, D] -> [T, D'], without the bias."""
         aggregate, weight = adjacency.mean if self.mean else adjacency.sum, self.neighbours.weight.t()
         if adjacency.num_sources < adjacency.num_targets:  # both are linear: multiply the fewer rows by the weights
@@ -266,16 +266,16 @@ class _Linear:
         return aggregate(x_source) @ weight
 
 
-def _with_own(heard: Tensor, parts: Sequence[_Linear], x_target: Tensor | None) -> Tensor:
-    """[T, D'], what was heard, the biases, and what the targets' own vectors ([T, D], None: all zero) come to.
+def _with_own(received: Tensor, parts: Sequence[_Linear], x_target: Tensor | None) -> Tensor:
+    """[T, D'], messages, biases, and the map of the targets' own vectors ([T, D], None: all zero), added up.
 
     The maps of several relations are added before they are applied, so that one product serves all of them.
     """
     own = [part.own for part in parts if part.own is not None]
     biases = [linear.bias for linear in (*(part.neighbours for part in parts), *own) if linear.bias is not None]
     if own and x_target is not None:
-        heard = torch.addmm(heard, x_target, _total([linear.weight for linear in own]).t())
-    return heard + _total(biases) if biases else heard
+        received = torch.addmm(received, x_target, _total([linear.weight for linear in own]).t())
+    return received + _total(biases) if biases else received
 
 
 def _total(tensors: Sequence[Tensor]) -> Tensor:

@@ -54,8 +54,8 @@ def _whole(encoder: Encoder, block: Block, wanted: Mapping[str, Tensor]) -> dict
     users = wanted.get(USER)
     if users is not None and 2 * len(users) < block.num_targets[USER]:
         few, index[USER] = users.unique(return_inverse=True)
-        heard = {t: block.adjacency[t].reaching(few) for t in plan[-1] if t[2] == USER}
-        block = Block({**block.adjacency, **heard}, {**block.num_targets, USER: len(few)})
+        received = {t: block.adjacency[t].reaching(few) for t in plan[-1] if t[2] == USER}
+        block = Block({**block.adjacency, **received}, {**block.num_targets, USER: len(few)})
         before = x[USER]
         targets[USER] = None if before is None else _rows(before, few)
     last = encoder.step(steps - 1, x, targets, block, plan[-1])

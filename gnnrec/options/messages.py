@@ -1,4 +1,4 @@
-"""An error of pydantic as one line that speaks of the keys a person wrote."""
+"""An error of pydantic as one line with the keys that a person wrote."""
 
 import dataclasses
 import difflib

@@ -80,7 +80,7 @@ def complete_options(cls: type, options: Mapping[str, Any], where: str = "", at:
 
     Args:
         cls: a class whose constructor takes typed options.
-        options: what a config says.
+        options: from a config.
         where: what an error message begins with, e.g. the path of the config.
         at: the key under which the options stand in the config, e.g. `model`.
 
@@ -230,7 +230,7 @@ def _import(module: str, name: str) -> types.ModuleType:
 
 
 def _word(error: Exception) -> str:
-    """What an exception says, on one line."""
+    """The message of an exception, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

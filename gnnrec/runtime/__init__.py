@@ -1,1 +1,1 @@
-"""How a computation runs: seeds and processes."""
+"""How a computation runs: seeds, processes, files."""

@@ -1,7 +1,7 @@
-"""Processes that train one model together: who is who, sums over all, work that is dealt out.
+"""Processes that train one model together: ranks, sums over processes, distributed work.
 
-The processes are started by torchrun, and joined by Lightning Fabric; torch's process group is all the state there is.
-In a program of one process every function returns at once what the process has itself.
+The processes are started by torchrun, and joined by Lightning Fabric; torch's process group is the only state. In a
+program of one process every function returns the process's own value.
 """
 
 import logging
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def start(devices: int) -> None:
-    """Joins the processes that torchrun has started; for one process there is nothing to do.
+    """Joins the processes that torchrun has started; with one process, does nothing.
 
     Args:
         devices: processes on all machines together.
@@ -36,7 +36,7 @@ def start(devices: int) -> None:
             else "leave torchrun out"
         )
         raise ConfigError(
-            f"trainer.devices: the config says {devices}, but this program runs in {started} "
+            f"trainer.devices: the config has {devices}, but this program runs in {started} "
             f"process{'es' if started > 1 else ''}; {start_it}, or set trainer.devices={started}"
         )
     if devices == 1 or dist.is_initialized():
@@ -55,17 +55,17 @@ def start(devices: int) -> None:
 
 
 def count() -> int:
-    """Processes on all machines together."""
+    """Number of processes on all machines together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process; the first one, 0, is the one that writes files and speaks."""
+    """Rank of this process; rank 0 writes files and output."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum of what each process has, which each one gets; gradients flow back to all.
+    """The sum over the processes, in each of them; its backward pass sums gradients over the processes.
 
     Args:
         x: of the same shape in each process.
@@ -77,10 +77,10 @@ def total(x: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replaces each parameter's gradient by the sum over the processes, all of them in one message.
+    """Replaces each parameter's gradient by the sum over the processes, by one all-reduce.
 
     Args:
-        parameters: the same ones in each process; those that have no gradient in any process stay without.
+        parameters: the same ones in each process; without a gradient in any process, it stays None.
     """
     if count() == 1:
         return
@@ -95,17 +95,17 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def take_from_first(module: nn.Module) -> None:
-    """Gives a module the state that it has in the first process: last bits may hang on the machine."""
+    """Broadcasts the state of a module from rank 0: its last bits may depend on the machine."""
     if count() > 1:
         for value in module.state_dict().values():
             dist.broadcast(value, 0)
 
 
 def from_first(make: Callable[[], R]) -> R:
-    """What the first process makes; the others wait for it, and share its error where a person can mend it.
+    """The result of `make` in rank 0, in all processes; an `InputError` is raised in all of them.
 
     Args:
-        make: called in the first process only; what it returns is pickled.
+        make: called in rank 0 only; its result is pickled.
     """
     if count() == 1:
         return make()
@@ -124,11 +124,11 @@ def from_first(make: Callable[[], R]) -> R:
 
 
 def dealt(items: Sequence[A], work: Callable[[A], R]) -> list[R]:
-    """What `work` makes of each item, in order; the processes take turns, and each one gets all of it.
+    """`work` of each item, in order; the items are distributed over the processes, all results are in each of them.
 
     Args:
         items: the same in each process.
-        work: may hold no sum over the processes; what it returns is pickled.
+        work: without collective operations; its result is pickled.
     """
     own = [work(item) for item in items[rank() :: count()]]
     if count() == 1:
@@ -139,10 +139,10 @@ def dealt(items: Sequence[A], work: Callable[[A], R]) -> list[R]:
 
 
 def own_generator(generator: torch.Generator) -> torch.Generator:
-    """A generator for draws of which each process makes another number, so that the shared one stays in step.
+    """A generator of one process alone, for a number of draws that differs between processes.
 
     Args:
-        generator: in the same state in each process; one process draws from it directly.
+        generator: in the same state in each process; one process alone uses it directly.
     """
     if count() == 1:
         return generator
@@ -151,12 +151,12 @@ def own_generator(generator: torch.Generator) -> torch.Generator:
 
 
 def _from_torchrun(name: str) -> int:
-    """One of the numbers that torchrun tells its processes; 1 where there is no torchrun."""
+    """An environment variable set by torchrun; 1 without torchrun."""
     return int(os.environ[name]) if dist.is_available() and dist.is_torchelastic_launched() else 1
 
 
 class _Total(torch.autograd.Function):
-    """The sum over the processes. What each does with the sum hangs on every summand, so its backward sums as well."""
+    """The sum over the processes. Each process's loss depends on every summand, so the backward pass sums too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

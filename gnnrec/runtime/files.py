@@ -1,11 +1,11 @@
-"""Files that are whole or not there at all, whenever a process is killed."""
+"""Atomic writes of files."""
 
 import os
 from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Puts a file in its place in one step: whoever looks sees the old one, or the whole new one."""
+    """Replaces a file atomically: after a crash, and to other processes, it is the old or the whole new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
     with partial.open("wb") as file:
         file.write(content)

@@ -7,7 +7,7 @@ import torch
 
 
 def integer(seed: int, stage: str) -> int:
-    """A seed of 63 bits for one stage; two stages of one run, or one stage of two runs, share nothing."""
+    """A seed of 63 bits for one stage of a run, different for each stage and each seed."""
     digest = hashlib.sha256(f"{seed}/{stage}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 

@@ -126,7 +126,7 @@ def _every(served: Served, user: UserBatch) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(model: Any, index: ItemIndex, user: UserBatch, number: int) -> tuple[Tensor, Tensor]:
-    """Scores and indices of the items that the index finds, those that the user knows left out."""
+    """Scores and indices of the items that the index finds, the user's known items left out."""
     score, place = index.index(model.query(user), number + len(user.items))
     item = index.items[place[0].clamp(min=0)]
     new = (place[0] >= 0) & ~torch.isin(item, user.items.node)

@@ -1,4 +1,4 @@
-"""A person's words about one new user -> Users: what `gnnrec recommend --user '{...}'` says, as edges."""
+"""The JSON of one new user -> UserBatch: `gnnrec recommend --user '{...}'` as edges."""
 
 import difflib
 import json
@@ -37,7 +37,7 @@ def parse(text: str) -> dict[str, Any]:
 def encode(
     train: TrainingData, user_ids: pd.Index, profile: Mapping[str, Any], items: Sequence[str] = ()
 ) -> tuple[UserBatch, list[str]]:
-    """One new user as edges to what the training knows.
+    """One new user as edges to the nodes of training.
 
     Args:
         train: what the model was fitted on.

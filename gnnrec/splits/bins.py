@@ -6,7 +6,7 @@ import numpy as np
 
 
 def bin_number(number: np.ndarray, bounds: tuple[float, ...]) -> np.ndarray:
-    """[E] int64 bin of each number; a number equal to a bound lies above it. `len(bounds) + 1` bins.
+    """[E] int64 bin of each number; a number equal to a bound is in the bin above it. `len(bounds) + 1` bins.
 
     Example:
         >>> bin_number(np.array([17.0, 18.0, 99.0]), (18.0, 25.0))

@@ -1,4 +1,4 @@
-"""A control: the same attributes and friendships, dealt out to other users."""
+"""A control: the same attributes and friendships, permuted over the users."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from gnnrec.views import USER, Relation
 
 
 def shuffle_attributes(dataset: Dataset, seed: int) -> Dataset:
-    """Renames the users in everything but their interactions: nothing that is known of a user tells of its taste.
+    """Permutes the users in everything but their interactions, so that attributes and taste are independent.
 
-    Degrees, co-occurrence of attribute values and the shape of the friendship graph stay as they are.
+    Degrees, co-occurrence of attribute values and the shape of the friendship graph are unchanged.
 
     Args:
         dataset: the data.
@@ -21,7 +21,7 @@ def shuffle_attributes(dataset: Dataset, seed: int) -> Dataset:
     """
     new = torch.randperm(dataset.num_users, generator=seeds.generator(seed, "shuffle attributes"))
 
-    def rename(relation: Relation) -> Relation:
+    def permuted(relation: Relation) -> Relation:
         rows: list[Tensor] = [
             new[row] if node_type == USER else row
             for node_type, row in zip((relation.source, relation.target), relation.edge_index, strict=True)
@@ -30,6 +30,6 @@ def shuffle_attributes(dataset: Dataset, seed: int) -> Dataset:
 
     return replace(
         dataset,
-        relations=tuple(rename(relation) for relation in dataset.relations),
+        relations=tuple(permuted(relation) for relation in dataset.relations),
         numeric=tuple(replace(a, node=new[a.node]) if a.node_type == USER else a for a in dataset.numeric),
     )

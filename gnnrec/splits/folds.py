@@ -1,38 +1,38 @@
-"""Several cuts of a training part, so that a choice need not hang on a handful of validation users."""
+"""Cross-validation folds of a training part, for model selection on more than a handful of validation users."""
 
 import torch
 
 from gnnrec.runtime import seeds
 from gnnrec.views import TestSet, TrainingData
 
-MOST_CUTS = 8
-MOST_USERS = 2_000
+MAX_FOLDS = 8
+MAX_USERS = 2_000
 
 
 def selection_folds(
     train: TrainingData, validation: TestSet, enough: int, seed: int
 ) -> list[tuple[TrainingData, TestSet]]:
-    """Training users held out in turn, as many at a time as there are validation users, until there are enough.
+    """Folds of training users, each as large as the validation part, until enough users are held out in all.
 
-    Where something is known of the validation users' histories, a further cut would have to reveal as much of its
-    users; there are none then. Of very many validation users, 2,000 drawn ones are enough.
+    Where validation users have a support, there is the first fold alone: users of a further one would need a support
+    of the same size. Of very many validation users, 2,000 are drawn.
 
     Args:
         train: the training users.
-        validation: users who are not among them; the first cut.
-        enough: held-out users that are wanted, over all cuts.
-        seed: the run's seed; draws the cuts.
+        validation: users who are not among them; the first fold.
+        enough: number of held-out users to reach, over all folds.
+        seed: the run's seed; draws the folds.
 
     Returns:
-        At most 8 pairs: what to train on, and the users who were held out of it.
+        At most 8 pairs: the training data of a fold, and its held-out users.
     """
-    if len(validation.users) > MOST_USERS:
-        rows = torch.randperm(len(validation.users), generator=seeds.generator(seed, "choosing"))[:MOST_USERS]
+    if len(validation.users) > MAX_USERS:
+        rows = torch.randperm(len(validation.users), generator=seeds.generator(seed, "choosing"))[:MAX_USERS]
         validation = validation.take(rows.sort().values)
     first, size = [(train, validation)], len(validation.users)
     if len(validation.users.items) or not size:
         return first
     order = torch.randperm(train.num_users, generator=seeds.generator(seed, "cuts"))
     missing = -(-max(enough - size, 0) // size)
-    further = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(missing, MOST_CUTS - 1)]]
-    return first + [(rest, asked) for rest, asked in further if len(rest.users.items) and len(asked.target)]
+    further = [train.hold_out(rows.sort().values) for rows in order.split(size)[: min(missing, MAX_FOLDS - 1)]]
+    return first + [(rest, out) for rest, out in further if len(rest.users.items) and len(out.ground_truth)]

@@ -11,34 +11,34 @@ from gnnrec.views import Edges, TestSet, UserBatch
 
 
 def reveal(held_out: TestSet, shots: int) -> TestSet:
-    """Shows a model the first `shots` items of each user's support; the rest of the support becomes hidden.
+    """Cuts each user's support to its first `shots` items; the rest of the support becomes masked.
 
-    What is asked stays the same whatever `shots` is: the users, the target, and the items that are ranked, since a
-    hidden item stands in no list either. What k + 1 shots show holds what k shots show.
+    Users, ground truth and ranked items are the same for any number of shots, since masked items are in no list. The
+    support of k shots is part of that of k + 1.
 
     Args:
-        held_out: with a support in the order in which it is revealed.
-        shots: k, at least 0; a user with a smaller support shows all of it.
+        held_out: test set, the support in the order in which it is revealed.
+        shots: k, at least 0; a smaller support is kept whole.
     """
     items = held_out.users.items
     shown = _place(items, len(held_out.users)) < shots
-    hidden = items.take(~shown)
-    if held_out.hidden is not None:
-        hidden = _join([hidden, held_out.hidden])
-    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.target, hidden)
+    masked = items.take(~shown)
+    if held_out.masked is not None:
+        masked = _join([masked, held_out.masked])
+    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.ground_truth, masked)
 
 
 def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> TestSet:
-    """The users once for each number of shots, for choosing: a mean over them is a mean over the shots.
+    """The users once per number of shots, for model selection: a mean over the copies is a mean over the shots.
 
     Args:
         held_out: as in `reveal`.
         shots: K numbers.
         num_users: users of the data set. The copy for the j-th number of shots has the index of its user plus
-            j * num_users, so that no two are taken for one.
+            j * num_users, so that all are distinct.
 
     Returns:
-        K * B users, number of shots after number of shots.
+        K * B users: B of the first number of shots, then B of the next.
     """
     copies = [reveal(held_out, k) for k in shots]
     size = len(held_out.users)
@@ -51,12 +51,12 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
         items=stack([copy.users.items for copy in copies]),
         relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
     )
-    hidden = [copy.hidden for copy in copies if copy.hidden is not None]
-    return TestSet(users, stack([copy.target for copy in copies]), stack(hidden))
+    masked = [copy.masked for copy in copies if copy.masked is not None]
+    return TestSet(users, stack([copy.ground_truth for copy in copies]), stack(masked))
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:
-    """[E] int64, how many edges of the same user stand before each edge."""
+    """[E] int64, number of edges of the same user before each edge."""
     order = edges.row.argsort(stable=True)
     count = torch.bincount(edges.row, minlength=num_users)
     place = torch.empty_like(order)
@@ -74,20 +74,20 @@ def _join(parts: Sequence[Edges]) -> Edges:
 
 
 def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestSet:
-    """Users of whom nothing is known, once for each number of shots, with so many items of their ground truth known.
+    """Users without support, once per number of shots, with so many items of their ground truth as support.
 
-    Which ones is drawn; those of k are among those of k + 1. Users with no more than k items are left out for k.
+    The items are drawn; those of k are among those of k + 1. Users with no more than k items are left out for k.
 
     Args:
-        test: users without known items.
+        test: users without support.
         shots: K numbers, at least 1 each.
         seed: draws the items.
 
     Returns:
-        At most K * B users, number of shots after number of shots; the copy for the j-th number has the index of its
-        user plus (j + 1) times the largest index + 1, so that no two are taken for one.
+        At most K * B users, those of the first number of shots before those of the next; the copy for the j-th number
+        has the index of its user plus (j + 1) times the largest index + 1, so that all are distinct.
     """
-    edges, size = test.target, len(test.users)
+    edges, size = test.ground_truth, len(test.users)
     drawn = torch.rand(len(edges), generator=seeds.generator(seed, "revealed"), dtype=torch.float64)
     order = drawn.argsort()
     place = torch.empty_like(order)
@@ -96,8 +96,8 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
     offset = int(test.users.index.max()) + 1 if size else 1
     parts = []
     for number, k in enumerate(shots, start=1):
-        known = edges.take(place < k)
-        users = replace(test.users, index=test.users.index + number * offset, items=known)
+        shown = edges.take(place < k)
+        users = replace(test.users, index=test.users.index + number * offset, items=shown)
         parts.append(TestSet(users, edges.take(place >= k)).take((count > k).nonzero().flatten()))
     sizes = torch.tensor([0, *(len(part.users) for part in parts)]).cumsum(0).tolist()
 
@@ -109,4 +109,4 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
         items=stack([part.users.items for part in parts]),
         relations={t: stack([part.users.relations[t] for part in parts]) for t in test.users.relations},
     )
-    return TestSet(users, stack([part.target for part in parts]))
+    return TestSet(users, stack([part.ground_truth for part in parts]))

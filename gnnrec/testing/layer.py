@@ -313,7 +313,7 @@ def _learns(make: Make, seed: int) -> str:
     def logits(edges: Tensor, num_users: int) -> Tensor:
         user = first((table, torch.zeros(num_users, width)), edges).relu()
         seen = first((table, torch.zeros(users // 2, width)), known).relu()
-        attribute = back((seen, table), known.flip(0)).relu()  # only training users tell something about attributes
+        attribute = back((seen, table), known.flip(0)).relu()  # only training users reach attributes
         out: Tensor = head(second((attribute, user), edges).relu())
         return out
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.ranking import top
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build
 from gnnrec.recommender import Recommender
 from gnnrec.runtime import seeds
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.testing.fresh_process import MODEL, scores_in_fresh_process
 from gnnrec.testing.layer import Check
 from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch
@@ -60,7 +60,7 @@ def check_recommender(
     Raises:
         ConfigError: the options do not fit the constructor.
     """
-    split = make_split(made(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
+    split = make_split(synthetic(seed, num_users=160, groups=_GROUPS), UnseenUsers(test=0.1, validation=0.2), seed)
     build(model_class, options or {})
 
     def make(best_params: Mapping[str, Any]) -> Recommender:
@@ -68,10 +68,10 @@ def check_recommender(
         return model
 
     trial = _Trial(make, split.train, split.validation, seed)
-    asked = {**_BEFORE, **_ALWAYS, **(_LEARNS if learns else {}), **({} if draws else _DRAWS_NOTHING)}
+    clauses = {**_BEFORE, **_ALWAYS, **(_LEARNS if learns else {}), **({} if draws else _DRAWS_NOTHING)}
     checks = []
     with _global_generators_restored():
-        for name, check in asked.items():
+        for name, check in clauses.items():
             try:
                 message = check(trial)
             except Exception as error:  # a model that raises does not keep the clause
@@ -205,7 +205,7 @@ def _batch(trial: _Trial) -> str:
     alone = torch.cat([trial.score(trial.users.take(row)) for row in torch.arange(len(trial.users)).split(1)])
     message = _differ(together, alone)
     if message:
-        return f"a user's scores depend on who else is asked about: {message}"
+        return f"a user's scores depend on the rest of the batch: {message}"
     message = _differ(together.flip(0), trial.score(trial.users.take(torch.arange(len(trial.users)).flip(0))))
     return message and f"scores depend on the order of the users in the batch: {message}"
 

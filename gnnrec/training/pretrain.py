@@ -33,7 +33,7 @@ class PretrainConfig(LoopConfig):
     negatives: int = Field(5, ge=1)
     """Drawn targets per true edge."""
     query_share: float = Field(0.2, gt=0, le=1)
-    """Share of each relation's edges that one step asks for; these pass no message in that step."""
+    """Share of each relation's edges that are the queries of one step; they pass no message in that step."""
     history_dropout: float = Field(0.3, ge=0, le=1)
     """Share of the users who lose all their interaction edges in a step, so that attributes must do."""
 
@@ -73,13 +73,13 @@ def pretrain(
 ) -> int:
     """Trains the encoder in place to tell true edges from drawn ones.
 
-    In each step a share of every relation's edges is asked for and hidden in both directions (both directions of a
+    In each step a share of every relation's edges are the queries, hidden in both directions (both directions of a
     friendship too), and part of the users lose their history. Targets of drawn edges are uniform over the other
     nodes that the relation reaches.
 
     Args:
         encoder: the encoder, whose `outputs` must hold every node type of `edges`.
-        shard: of the graph, what this process holds; it asks about the edges of its own users.
+        shard: of the graph, what this process holds; its queries are the edges of its own users.
         edges: relations to predict, [2, E] int64 in the graph's order, all of them in each process; reverses are not
             among them.
         config: settings.
@@ -92,7 +92,7 @@ def pretrain(
     Returns:
         The number of epochs of the final state.
     """
-    edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to tell
+    edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to predict
     if not edge_types:
         return 0
     model = LinkPredictor(encoder, edge_types)
@@ -108,18 +108,18 @@ def pretrain(
     def epoch(generator: torch.Generator) -> Iterator[Tensor]:
         parts = [_parts(kept.nonzero().flatten(), config.query_share, generator) for kept in visible]
         for step in range(max(len(part) for part in parts)):
-            asked = [part[step] if step < len(part) else part[0][:0] for part in parts]
+            queries = [part[step] if step < len(part) else part[0][:0] for part in parts]
             hidden = shard
             for i, edge_type in enumerate(edge_types):
                 kept = visible[i].clone()
-                kept[asked[i]] = False
+                kept[queries[i]] = False
                 if mates[i] is not None:
-                    kept[mates[i][asked[i]]] = False  # type: ignore[index]
+                    kept[mates[i][queries[i]]] = False  # type: ignore[index]
                 if edge_type == INTERACTS:
                     cold = torch.rand(shard.num_users, generator=generator) < config.history_dropout
                     kept &= ~cold[edges[edge_type][0]]
                 hidden = hidden.hide(edge_type, kept)
-            yield _step(model, hidden, edge_types, edges, asked, reached, config, loss, num_neighbors, generator)
+            yield _step(model, hidden, edge_types, edges, queries, reached, config, loss, num_neighbors, generator)
 
     seen = shard
     for i, edge_type in enumerate(edge_types):
@@ -134,7 +134,7 @@ def _step(
     shard: Shard,
     edge_types: tuple[EdgeType, ...],
     edges: Mapping[EdgeType, Tensor],
-    asked: list[Tensor],
+    queries: list[Tensor],
     reached: list[Tensor],
     config: PretrainConfig,
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -144,7 +144,7 @@ def _step(
     """The loss of one step, the mean over relations; of several processes, this one's summand of it."""
     questions = []  # of each relation: source [B], true and drawn targets [B, 1 + K], in the shard's numbers
     for i, edge_type in enumerate(edge_types):
-        source, target = edges[edge_type][:, asked[i]]
+        source, target = edges[edge_type][:, queries[i]]
         drawn = _drawn(target, reached[i], config.negatives, generator)
         mine = shard.mine(edge_type, source)
         targets = torch.cat([target[mine], drawn[mine].flatten()])
@@ -157,18 +157,18 @@ def _step(
         model.encoder, shard, {t: torch.cat(parts) for t, parts in wanted.items()}, edge_types, num_neighbors, generator
     )
     pieces = {t: iter(x[t].split([len(part) for part in parts])) for t, parts in wanted.items()}
-    total, count = torch.zeros(()), sum(len(positions) > 0 for positions in asked)
+    total, count = torch.zeros(()), sum(len(positions) > 0 for positions in queries)
     for i, edge_type in enumerate(edge_types):
         source, targets = next(pieces[edge_type[0]]), next(pieces[edge_type[2]])
-        if not len(asked[i]):
+        if not len(queries[i]):
             continue
-        if not len(source):  # a process that is asked nothing takes part in the backward pass all the same
+        if not len(source):  # a process without queries takes part in the backward pass all the same
             total = total + source.sum() + targets.sum()
             continue
         positive, negative = targets[: len(source)], targets[len(source) :]
         negative = negative.view(len(source), config.negatives, -1)  # [B, K, D]
         value = loss(model.score(i, source, positive), model.score(i, source, negative))
-        total = total + value * (len(source) / len(asked[i]))
+        total = total + value * (len(source) / len(queries[i]))
     return total / max(count, 1)
 
 

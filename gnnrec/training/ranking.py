@@ -36,15 +36,15 @@ class RankingConfig(LoopConfig):
     ema_decay: float = Field(0.97, ge=0, lt=1)
     """Decay per step of the running average of the weights that is measured and kept; 0 keeps the last weights."""
     batch_users: int = Field(256, ge=1)
-    """Users asked about in one step, at least."""
+    """Users of one step, at least."""
     most_steps: int = Field(20, ge=1)
-    """Most steps of an epoch: where there are more users, more of them are asked about at once, because a step over the
-    whole graph costs about the same for few of them. Not with a fan-out."""
+    """Most steps of an epoch: where there are more users, a batch has more of them, because a step over the
+    whole graph costs about the same for few of them. Not with `num_neighbors`."""
     graph_users: int = Field(16_384, ge=1)
     """Most users of the graph that one epoch trains on: where there are more, each epoch draws so many of them, learns
-    in the graph of them alone, and asks about each of them once. Not with several processes or a fan-out."""
+    in the graph of them alone, each of them in one batch. Not with several processes or with `num_neighbors`."""
     history_dropout: float = Field(0.7, ge=0, le=1)
-    """Share of the asked users who show none of their interactions; the others show a random part."""
+    """Share of a batch's users whose whole history is hidden; of the others, a random part stays."""
     negatives: int = Field(100, ge=1)
     """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""
     negative_power: float = Field(0.5, ge=0, le=1)
@@ -127,11 +127,11 @@ def ranking_losses(
         shown = _shown(count, config.history_dropout, generator)
         hidden = _order(row, generator) >= shown[row]
         row, place = row[hidden], place[hidden]
-        asked = len(row)
-        if not asked:
+        queries = len(row)
+        if not queries:
             continue
-        silent = torch.zeros(len(count_of), dtype=torch.bool)
-        silent[shard.number(batch)] = True
+        in_batch = torch.zeros(len(count_of), dtype=torch.bool)
+        in_batch[shard.number(batch)] = True
         own = shard.own(batch)
         mine = own[row]  # [P] bool, from here on P are the hidden edges
         users = shard.number(batch[own])
@@ -140,14 +140,14 @@ def ranking_losses(
         item, edge = by_user.edge_index[0, place], by_user.edge_id[place]
         kept = torch.ones(by_user.num_edges, dtype=torch.bool)
         kept[edge] = False
-        block = shard.block.hide(INTERACTS, kept).silence(silent)
+        block = shard.block.hide(INTERACTS, kept).without_messages_from(in_batch)
         if config.loss == "softmax":
             wanted = {USER: users, ITEM: torch.arange(part.num_items)}
             x = _vectors(ranker, block, wanted, num_neighbors, generator)
             loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item)
         else:
             loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, num_neighbors, generator)
-        yield loss * (len(row) / asked)  # the mean over all edges asked for, as a sum over the processes
+        yield loss * (len(row) / queries)  # the mean over all queries, as a sum over the processes
 
 
 def _shown(count: Tensor, history_dropout: float, generator: torch.Generator) -> Tensor:
@@ -230,5 +230,5 @@ def _sampled_loss(
 
 
 def _nothing(x: dict[str, Tensor]) -> Tensor:
-    """The loss of a process that is asked nothing: 0, through all that the other processes compute too."""
+    """The loss of a process without queries: 0, through all that the other processes compute too."""
     return 0 * sum((each.sum() for each in x.values()), torch.zeros(()))

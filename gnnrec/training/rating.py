@@ -19,7 +19,7 @@ DISLIKES: EdgeType = (USER, "dislikes", ITEM)
 """A rating above what biases expect, and any other."""
 Predict = Literal["mean", "median", "gain"]
 MOST_STEPS = 40
-"""Steps of an epoch: with more users, more of them are asked about at once. A step over the whole graph costs about the
+"""Steps of an epoch: with more users, a batch has more of them. A step over the whole graph costs about the
 same for few of them."""
 
 
@@ -38,9 +38,9 @@ class RatingConfig(LoopConfig):
     weight_decay: float = Field(0.1, ge=0)
     """Decoupled weight decay of AdamW."""
     batch_users: int = Field(128, ge=1)
-    """Users asked about in one step, at least; an epoch takes 40 steps at most."""
+    """Users of one step, at least; an epoch takes 40 steps at most."""
     history_dropout: float = Field(1.0, ge=0, le=1)
-    """Share of the asked users who show none of their ratings; the others show a random part."""
+    """Share of a batch's users all of whose ratings are hidden; of the others, a random part stays."""
     unobserved_weight: float = Field(0.2, ge=0)
     """Weight of the squared prediction for a pair of user and item, rated or not, against the error of one rating: as
     if each pair had a share of a rating that biases explain. Predictions without evidence stay small."""
@@ -97,7 +97,7 @@ def by_sign(graph: HeteroData, liked: Tensor) -> HeteroData:
 
     Source: van den Berg, Kipf, Welling, "Graph Convolutional Matrix Completion", KDD Deep Learning Day 2018, section
         2.3, one relation per rating. Differs: two relations, cut at what biases expect of each rating, so that they do
-        not say again how good an item is or how mean a user.
+        not repeat the biases of item and user.
 
     Args:
         graph: from `build_graph`.
@@ -153,13 +153,13 @@ def rating_losses(
         hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]
         if not hidden.any():
             continue
-        asked = ratings.take(hidden)
-        assert asked.weight is not None
-        seen = block.hide(LIKES, ~hidden[liked]).hide(DISLIKES, ~hidden[~liked]).silence(place >= 0)
+        queries = ratings.take(hidden)
+        assert queries.weight is not None
+        seen = block.hide(LIKES, ~hidden[liked]).hide(DISLIKES, ~hidden[~liked]).without_messages_from(place >= 0)
         x = rater.encoder([seen] * rater.encoder.config.layers)
         assert x[USER] is not None
         assert x[ITEM] is not None
         predicted = rater.score(x[USER][users], x[ITEM])  # [B, I]
-        error = predicted[place[asked.row], asked.node] - asked.weight
+        error = predicted[place[queries.row], queries.node] - queries.weight
         loss = error.square().sum() if config.loss == "squared" else error.abs().sum()
-        yield (loss + config.unobserved_weight * predicted.square().sum()) / len(asked)
+        yield (loss + config.unobserved_weight * predicted.square().sum()) / len(queries)

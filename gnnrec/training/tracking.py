@@ -1,4 +1,4 @@
-"""What a run tells while it trains: progress on the terminal, history and checkpoints in files, Weights & Biases."""
+"""What a run reports while it trains: progress on the terminal, history and checkpoints in files, Weights & Biases."""
 
 import json
 import os

@@ -7,10 +7,12 @@ import torch
 
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.training import AuditError
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
-from gnnrec.splits.split import TEST, VALIDATION, Split, UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits import UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits.parts import TEST, VALIDATION
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, Relation, TestSet
 
 FRIEND = (USER, "friend", USER)
@@ -23,7 +25,7 @@ KINDS = {
 
 
 def opened(config, data=None):
-    split = make_split(made(seed=3) if data is None else data, config, seed=0)
+    split = make_split(synthetic(seed=3) if data is None else data, config, seed=0)
     split.open_test("to audit it")
     return split
 
@@ -57,15 +59,15 @@ def test_clean_splits_pass(kind):
     for held_out, train, part in ((split.test, split.full, TEST), (split.validation, split.train, VALIDATION)):
         record = audit_held_out(split, held_out, train, part)
         assert record["asked_users"] == len(held_out.users)
-        assert record["asked_interactions"] == len(held_out.target) == int((split.edge_part == part).sum())
+        assert record["asked_interactions"] == len(held_out.ground_truth) == int((split.edge_part == part).sum())
         assert record["shown_interactions"] == len(held_out.users.items)
 
 
 def test_a_target_in_the_support(asked):
     split, held_out, train, part = asked
-    leaked = add(held_out.users.items, int(held_out.target.row[0]), int(held_out.target.node[0]))
+    leaked = add(held_out.users.items, int(held_out.ground_truth.row[0]), int(held_out.ground_truth.node[0]))
     caught(
-        "1 interactions are shown to the model, and asked for, e.g. user",
+        "1 interactions are in the support and in the ground truth, e.g. user",
         split,
         with_users(held_out, items=leaked),
         train,
@@ -79,34 +81,34 @@ def test_an_item_in_the_support_that_is_no_choice_of_this_user(asked):
     own = raw.item[raw.user == held_out.users.index[0]]
     item = next(i for i in range(split.dataset.num_items) if i not in own)
     leaked = with_users(held_out, items=add(held_out.users.items, 0, item))
-    caught("are no support", split, leaked, train, part)
+    caught("but not of this part's support", split, leaked, train, part)
 
 
 def test_a_support_that_the_protocol_does_not_allow():
     split = opened(KINDS["unseen_users"])
-    target = split.test.target
+    target = split.test.ground_truth
     shown = torch.arange(len(target)) < 5
     leaked = TestSet(replace(split.test.users, items=target.take(shown)), target.take(~shown))
-    caught("5 interactions are shown to the model, but are no support", split, leaked, split.full, TEST)
+    caught("5 interactions are in the support, but not of this part's support", split, leaked, split.full, TEST)
 
 
 def test_targets_hidden_from_the_lists(asked):
     split, held_out, train, part = asked
-    caught("left out of the lists, and asked for", split, replace(held_out, hidden=held_out.target), train, part)
+    caught("are masked and in the ground truth", split, replace(held_out, masked=held_out.ground_truth), train, part)
 
 
 def test_a_question_about_a_training_interaction(asked):
     split, held_out, train, part = asked
     support = held_out.users.items
     leaked = TestSet(replace(held_out.users, items=support.take(torch.empty(0, dtype=torch.int64))), support)
-    caught("are asked for, but are not held out", split, leaked, train, part)
+    caught("are in the ground truth, but not held out", split, leaked, train, part)
 
 
 def test_a_training_user_who_is_asked_about(asked):
     split, held_out, train, part = asked
     index = held_out.users.index.clone()
     index[0] = train.users.index[0]
-    caught("1 users are not of this part", split, with_users(held_out, index=index), train, part)
+    caught("1 users are in the test set, but not of this part", split, with_users(held_out, index=index), train, part)
 
 
 def test_a_user_who_was_trained_on(asked):
@@ -114,14 +116,14 @@ def test_a_user_who_was_trained_on(asked):
     index = train.users.index.clone()
     index[0] = held_out.users.index[0]
     leaky = replace(train, users=replace(train.users, index=index))
-    caught("are asked about, and were trained on", split, held_out, leaky, part)
+    caught("are in the test set and in training", split, held_out, leaky, part)
 
 
 def test_a_user_twice(asked):
     split, held_out, train, part = asked
     index = held_out.users.index.clone()
     index[0] = index[1]
-    caught("asked about twice", split, with_users(held_out, index=index), train, part)
+    caught("in the test set twice", split, with_users(held_out, index=index), train, part)
 
 
 def test_a_friend_outside_training_who_carries_a_history(asked):
@@ -163,15 +165,15 @@ def test_bins_of_other_bounds(asked):
 
 
 def test_a_relation_that_is_the_interactions_under_another_name():
-    data = made(seed=3)
+    data = synthetic(seed=3)
     raw = data.interactions
     played = Relation(USER, "played", ITEM, torch.stack([raw.user, raw.item]))
     split = opened(KINDS["unseen_users"], replace(data, relations=(*data.relations, played)))
-    caught("relation 'played' .* holds 100% of the items that are asked for", split, split.test, split.full, TEST)
+    caught("relation 'played' .* holds 100% of the ground truth", split, split.test, split.full, TEST)
 
 
 def test_a_wish_list_that_seldom_comes_true_passes():
-    data = made(seed=3)
+    data = synthetic(seed=3)
     raw = data.interactions
     wished = Relation(USER, "wished", ITEM, torch.stack([raw.user, (raw.item + 1) % data.num_items]))
     split = opened(KINDS["unseen_users"], replace(data, relations=(*data.relations, wished)))
@@ -191,13 +193,13 @@ def test_a_run_whose_split_shows_the_answer_stops(monkeypatch, part):
 
     def leaky(self, asked_part, train):
         held_out = honest(self, asked_part, train)
-        return with_users(held_out, items=held_out.target) if asked_part == part else held_out
+        return with_users(held_out, items=held_out.ground_truth) if asked_part == part else held_out
 
-    split = make_split(made(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    split = make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
     assert fit_and_evaluate(split, ChoosesNothing).result.audit["asked"]["asked_users"] == 12
     monkeypatch.setattr(Split, "_held_out", leaky)
-    fresh = make_split(made(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
-    with pytest.raises(AuditError, match="are shown to the model, and asked for"):
+    fresh = make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    with pytest.raises(AuditError, match="are in the support and in the ground truth"):
         fit_and_evaluate(fresh, ChoosesNothing)
 
 

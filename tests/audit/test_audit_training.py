@@ -8,18 +8,10 @@ import torch
 
 from gnnrec.audit.training import AuditError, audit, audit_graph
 from gnnrec.data.dataset import Interactions, Numeric
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.build import build_graph
-from gnnrec.splits.split import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    FromFile,
-    UnseenItems,
-    UnseenUsers,
-    WarmInteractions,
-    make_split,
-)
+from gnnrec.splits import FromFile, UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits.parts import TEST, TRAIN, VALIDATION
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, reverse
 
 KINDS = {
@@ -33,7 +25,7 @@ FRIEND = (USER, "friend", USER)
 
 
 def cold(support=0):
-    return make_split(made(seed=3), UnseenUsers(test=0.2, validation=0.1, support=support), seed=0)
+    return make_split(synthetic(seed=3), UnseenUsers(test=0.2, validation=0.1, support=support), seed=0)
 
 
 @pytest.fixture(params=["train", "full"])
@@ -61,7 +53,7 @@ def items_of(split, user):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_clean_split_passes(kind, seed):
-    split = make_split(made(seed), KINDS[kind], seed)
+    split = make_split(synthetic(seed), KINDS[kind], seed)
     for train, final in ((split.train, False), (split.full, True)):
         record = audit(split, train, {ITEM: split.dataset.num_items, "club": 4})
         assert record["final"] is final
@@ -76,7 +68,7 @@ def test_a_clean_split_passes(kind, seed):
 def test_a_split_from_a_file_passes(tmp_path):
     path = tmp_path / "users.txt"
     path.write_text("user 3\nuser 17\n")
-    split = make_split(made(seed=0), FromFile(test=path, validation=0.1), seed=0)
+    split = make_split(synthetic(seed=0), FromFile(test=path, validation=0.1), seed=0)
     assert audit(split, split.full)["held_out_users"] == 2
 
 
@@ -107,7 +99,7 @@ def test_a_training_user_twice(part):
     split, train, _, final = part
     index = train.users.index.clone()
     index[0] = index[1]
-    with pytest.raises(AuditError, match="stands twice"):
+    with pytest.raises(AuditError, match="among the training users twice"):
         audit(split, with_users(train, index=index), final=final)
 
 
@@ -128,7 +120,7 @@ def test_a_history_of_a_user_beyond_the_training_users(part):
 
 @pytest.mark.parametrize("kind", ["interactions", "unseen_items"])
 def test_a_held_out_interaction_of_a_known_user(kind):
-    split = make_split(made(seed=0), KINDS[kind], seed=0)
+    split = make_split(synthetic(seed=0), KINDS[kind], seed=0)
     raw = split.dataset.interactions
     edge = int((split.edge_part == TEST).nonzero()[0])
     row = int((split.full.users.index == raw.user[edge]).nonzero()[0])
@@ -138,7 +130,7 @@ def test_a_held_out_interaction_of_a_known_user(kind):
 
 
 def test_validation_interactions_are_held_out_until_the_final_fit():
-    split = make_split(made(seed=0), KINDS["interactions"], seed=0)
+    split = make_split(synthetic(seed=0), KINDS["interactions"], seed=0)
     with pytest.raises(AuditError, match=r"\d+ held-out interactions"):
         audit(split, split.full, final=False)
 
@@ -213,7 +205,7 @@ def test_a_training_user_whose_history_is_missing_changes_the_count(part):
 
 
 def test_a_candidate_that_only_held_out_users_chose():
-    data = made(seed=3)
+    data = synthetic(seed=3)
     extra = Interactions(
         torch.cat([data.interactions.user, torch.tensor([0])]),
         torch.cat([data.interactions.item, torch.tensor([40])]),
@@ -223,7 +215,7 @@ def test_a_candidate_that_only_held_out_users_chose():
     split = make_split(data, UnseenUsers(test=0.2, validation=0.1, seed=first_seed_that_tests_user_0()), seed=0)
     assert audit(split, split.full)["final"]
     leaked = replace(split.full, candidates=torch.ones(41, dtype=torch.bool))
-    with pytest.raises(AuditError, match=r"chosen by no training user, e.g. item only of user 0"):
+    with pytest.raises(AuditError, match=r"have no training interaction, e.g. item only of user 0"):
         audit(split, leaked, final=True)
 
 
@@ -246,7 +238,7 @@ def test_bins_fitted_on_everyone(part):
 
 
 def test_bounds_given_by_hand_and_item_numbers_pass():
-    data = made(seed=0)
+    data = synthetic(seed=0)
     year = Numeric(ITEM, "year", torch.arange(40), torch.arange(40).double(), bins=3)
     age = replace(data.numeric[0], bins=None, bounds=(18.0, 40.0))
     split = make_split(replace(data, numeric=(age, year)), UnseenUsers(test=0.2, validation=0.1), seed=0)
@@ -265,7 +257,7 @@ def test_a_learned_table_of_users(tables):
 
 
 def test_tables_of_items_and_values_pass_even_when_as_many_as_users():
-    split = make_split(made(seed=0, num_users=60, num_items=60), UnseenUsers(test=0.2, validation=0.1), seed=0)
+    split = make_split(synthetic(seed=0, num_users=60, num_items=60), UnseenUsers(test=0.2, validation=0.1), seed=0)
     tables = {ITEM: 60, "club": 4, "memory": 7, USER: 0}
     assert audit(split, split.train, tables)["tables"] == tables
 

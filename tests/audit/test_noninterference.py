@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from gnnrec.audit.noninterference import audit_interference, other_choices
+from gnnrec.audit.noninterference import audit_noninterference, other_interactions
 from gnnrec.audit.training import AuditError
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models import registry as models
 from gnnrec.models.baselines import Popularity
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.init import decompose
-from gnnrec.splits.split import TRAIN, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.parts import TRAIN
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import RatingConfig
 
@@ -20,7 +21,7 @@ SMALL = {"encoder": EncoderConfig(channels=8), "pretrain": None, "finetune": Ran
 
 @pytest.fixture(scope="module")
 def split():
-    return make_split(made(seed=3, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed=0)
+    return make_split(synthetic(seed=3, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed=0)
 
 
 def everyone(world):
@@ -58,15 +59,15 @@ def test_every_model_is_among_the_examples():
 @pytest.mark.parametrize(("name", "options"), EXAMPLES, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_model_changes_with_held_out_choices(split, name, options):
     cls = getattr(models, name)
-    assert audit_interference(lambda world: cls(**options), split, seed=1)["compared_scores"] > 0
+    assert audit_noninterference(lambda world: cls(**options), split, seed=1)["compared_scores"] > 0
 
 
 def test_the_other_world_differs_in_held_out_choices_alone(split):
-    world = other_choices(split)
+    world = other_interactions(split)
     one, other = split.dataset.interactions.item, world.dataset.interactions.item
     assert torch.equal(one == other, split.edge_part == TRAIN)
     assert torch.equal(split.train.users.items.node, world.train.users.items.node)
-    assert not torch.equal(split.validation.target.node, world.validation.target.node)
+    assert not torch.equal(split.validation.ground_truth.node, world.validation.ground_truth.node)
 
 
 class CountsEveryone(Popularity):
@@ -107,7 +108,7 @@ class PeeksAtTargets(Popularity):
 
     def __init__(self, world):
         super().__init__()
-        self.target = world.validation.target
+        self.target = world.validation.ground_truth
         self.index = world.validation.users.index
 
     def score(self, users):
@@ -130,4 +131,4 @@ class PeeksAtTargets(Popularity):
 def test_a_leak_by_a_side_way_is_caught(split, leak, whom):
     fresh = make_split(split.dataset, UnseenUsers(test=0.2, validation=0.2), seed=0)
     with pytest.raises(AuditError, match=f"{whom} users change with what held-out users chose"):
-        audit_interference(leak, fresh, seed=1)
+        audit_noninterference(leak, fresh, seed=1)

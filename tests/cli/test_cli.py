@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from made_table import write_shop
+from synthetic_table import write_shop
 
 from gnnrec import cli
 

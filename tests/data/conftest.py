@@ -9,7 +9,8 @@ import pytest
 from gnnrec.data import load
 from gnnrec.data.config import NamedData
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.sources import find, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import find
 
 
 @cache
@@ -37,3 +38,15 @@ def real() -> Callable[[str], Dataset]:
 def real_files() -> Callable[[str], dict[str, Path]]:
     """Name -> the files of the source; skips the test where they are not here."""
     return _files
+
+
+@pytest.fixture
+def values_of() -> Callable[[Dataset, str, str], set[str]]:
+    """Data set, name of a relation, id of a user or item -> the values it has, looked up one by one."""
+
+    def look_up(dataset: Dataset, name: str, owner: str) -> set[str]:
+        found = next(r for r in dataset.relations if r.name == name)
+        nodes = found.edge_index[1][found.edge_index[0] == dataset.ids[found.source].get_loc(owner)]
+        return {dataset.ids[found.target][int(node)] for node in nodes}
+
+    return look_up

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_table import write_shop
+from synthetic_table import write_shop
 
-from gnnrec.data import READERS, load
 from gnnrec.data import cache as data_cache
+from gnnrec.data import load
 from gnnrec.data.cache import cached
-from gnnrec.data.synthetic import made
+from gnnrec.data.datasets import source_named
+from gnnrec.data.synthetic import synthetic
 from gnnrec.experiment.config import read_config
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GNNREC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 0)
     return tmp_path / "cache" / "read"
 
 
@@ -65,7 +66,7 @@ def test_what_was_kept_is_what_was_read(tmp_path, cache, monkeypatch):
 @pytest.mark.parametrize("name", ["ml-1m", "hetrec-lastfm"])
 def test_of_real_data_too(real_files, name):
     files = real_files(name)
-    first = cached(name, list(files.values()), lambda: READERS[name](files))
+    first = cached(name, list(files.values()), lambda: source_named(name).read(files))
     second = cached(name, list(files.values()), lambda: pytest.fail("read again"))
     same(first, second)
 
@@ -86,17 +87,28 @@ def test_a_changed_file_or_option_is_read_anew(tmp_path, cache):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_changed_reader_of_a_named_data_set_is_read_anew(tmp_path, cache, monkeypatch):
+    (tmp_path / "data" / "datasets").mkdir(parents=True)
+    reader, file = tmp_path / "data" / "datasets" / "a.py", tmp_path / "file"
+    monkeypatch.setattr(data_cache, "__file__", str(tmp_path / "data" / "cache.py"))
+    file.write_text("x")
+    for code in ("one", "two", "two"):
+        reader.write_text(code)
+        cached("a", [file], lambda: synthetic(0))
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_data_that_is_read_with_a_warning_warns_each_time(tmp_path, cache):
     file = tmp_path / "file"
     file.write_text("x")
 
     def read():
         warnings.warn("a column is empty", stacklevel=2)
-        return made(0)
+        return synthetic(0)
 
     for _ in range(2):
         with pytest.warns(UserWarning, match="a column is empty"):
-            cached("made", [file], read)
+            cached("synthetic", [file], read)
     assert not cache.exists()
 
 
@@ -121,21 +133,21 @@ def test_writing_into_an_array_changes_no_file(tmp_path):
 def test_small_files_and_a_folder_that_cannot_be_written_keep_nothing(tmp_path, cache, monkeypatch):
     file = tmp_path / "file"
     file.write_text("x")
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 2)
-    cached("made", [file], lambda: made(0))
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 2)
+    cached("synthetic", [file], lambda: synthetic(0))
     assert not cache.exists()
-    monkeypatch.setattr(data_cache, "LEAST_BYTES", 0)
+    monkeypatch.setattr(data_cache, "MIN_BYTES", 0)
     cache.parent.mkdir(parents=True)
     cache.write_text("a file in the folder's place")
-    assert cached("made", [file], lambda: made(0)).checksum == made(0).checksum
+    assert cached("synthetic", [file], lambda: synthetic(0)).checksum == synthetic(0).checksum
 
 
 def test_a_relation_without_edges(tmp_path):
     file = tmp_path / "file"
     file.write_text("x")
-    data = made(0)
+    data = synthetic(0)
     none = replace(data.relations[0], edge_index=torch.empty(2, 0, dtype=torch.int64))
     data = replace(data, relations=(none, *data.relations[1:]))
-    cached("made", [file], lambda: data)
-    again = cached("made", [file], lambda: pytest.fail("read again"))
+    cached("synthetic", [file], lambda: data)
+    again = cached("synthetic", [file], lambda: pytest.fail("read again"))
     assert again.checksum == data.checksum

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import DataError
 from gnnrec.views import Relation
 
@@ -60,7 +60,7 @@ def age(node, number, bins=2):
     [
         (
             {"interactions": Interactions(torch.tensor([0, 0]), torch.tensor([1, 1]))},
-            "stand twice, e.g. user a, item y",
+            "are repeated, e.g. user a, item y",
         ),
         ({"interactions": Interactions(torch.tensor([2]), torch.tensor([1]))}, "index out of range for 2 user"),
         ({"interactions": Interactions(torch.tensor([0]), torch.tensor([-1]))}, "index out of range for 2 item"),
@@ -69,10 +69,10 @@ def age(node, number, bins=2):
         ({"interactions": interactions(value=[1.0])}, "interactions: 1 numbers for 2 rows"),
         ({"interactions": interactions(value=[1.0, math.nan])}, "interactions: nan is no finite number"),
         ({"interactions": interactions(time=[1, 2, 3])}, "interactions: 3 numbers for 2 rows"),
-        ({"ids": {"user": pd.Index(["a", "a"]), "item": pd.Index(["x", "y"])}}, "user id 'a' stands twice"),
+        ({"ids": {"user": pd.Index(["a", "a"]), "item": pd.Index(["x", "y"])}}, "user id 'a' is repeated"),
         ({"ids": {"item": pd.Index(["x", "y"])}}, "unknown node type 'user'"),
         ({"relations": (relation("user", "tag", "tag", (0, 1)),)}, "index out of range for 1 tag"),
-        ({"relations": (relation("user", "tag", "tag", (0, 0), (0, 0)),)}, "stand twice"),
+        ({"relations": (relation("user", "tag", "tag", (0, 0), (0, 0)),)}, "are repeated"),
         ({"relations": (weighted(-0.5),)}, "tag: -0.5 is no finite number of at least 0"),
         ({"relations": (weighted(math.inf),)}, "tag: inf is no finite number of at least 0"),
         ({"relations": (weighted(1.0, 1.0),)}, "tag: 2 numbers for 1 rows"),
@@ -125,7 +125,7 @@ def test_positives_need_values_and_must_leave_some():
 
 
 def test_checksum_sees_every_part():
-    data = made(0)
+    data = synthetic(0)
     i, r, a = data.interactions, data.relations, data.numeric[0]
     others = [
         replace(data, interactions=replace(i, value=i.value + 1)),
@@ -147,12 +147,12 @@ def test_checksum_sees_every_part():
         replace(data, numeric=(replace(a, bounds=(30.0,)),)),
         replace(data, numeric=(replace(a, node=a.node.flip(0)),)),
         replace(data, numeric=()),
-        made(1),
+        synthetic(1),
     ]
     checksums = [d.checksum for d in (data, *others)]
     assert len(set(checksums)) == len(checksums)
     # What the source and the items are called does not change what a model sees.
-    assert {made(0).checksum, replace(data, name="another", titles=()).checksum} == {data.checksum}
+    assert {synthetic(0).checksum, replace(data, name="another", titles=()).checksum} == {data.checksum}
 
 
 def test_checksum_does_not_run_parts_together():

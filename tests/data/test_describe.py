@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.catalogue import SOURCES
 from gnnrec.data.dataset import Dataset, Interactions
+from gnnrec.data.datasets import SOURCES
 from gnnrec.data.describe import describe, describe_text, list_sources, popularity_share
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 
 
 def slow_popularity(data, seed):
@@ -39,7 +39,7 @@ def slow_popularity(data, seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_popularity_is_what_loops_find(seed):
-    data = made(seed, num_users=50, skew=1.0)
+    data = synthetic(seed, num_users=50, skew=1.0)
     got = popularity_share(data, seed)
     ndcg, chance = slow_popularity(data, seed)
     assert got["ndcg@10"] == pytest.approx(ndcg, abs=1e-12)
@@ -79,7 +79,7 @@ def test_nothing_to_hold_out_is_no_number():
 
 
 def test_counts_and_gaps_of_made_data():
-    data = made(0)
+    data = synthetic(0)
     d = describe(data)
     json.dumps(d, allow_nan=False)
     assert (d["users"], d["items"], d["interactions"]) == (60, 40, len(data.interactions))
@@ -112,7 +112,7 @@ def test_degrees_count_those_without_any_interaction():
 
 
 def test_several_values_each_is_told_from_one():
-    data = made(0)
+    data = synthetic(0)
     doubled = data.relations[0]
     edge_index = torch.cat([doubled.edge_index, torch.tensor([[0], [1]])], dim=1)
     data = replace(data, relations=(replace(doubled, edge_index=edge_index), *data.relations[1:]))

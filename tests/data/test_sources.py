@@ -12,6 +12,7 @@ import pytest
 
 from gnnrec.data import sources
 from gnnrec.data.catalogue import File, Source
+from gnnrec.data.datasets import SOURCES
 from gnnrec.data.sources import fetch, find
 from gnnrec.errors import ConfigError, DataError
 
@@ -34,15 +35,22 @@ def zipped(**members):
 def source(monkeypatch, tmp_path):
     """A source called `toy` with one file, an empty cache folder, and neither network nor shared folder."""
     toy = Source(
-        "toy", "Toy", "none", "nobody", "https://example.org", "1 user", (File("a", "a.csv", sha256(CONTENT), "a.csv"),)
+        name="toy",
+        title="Toy",
+        terms="none",
+        citation="nobody",
+        page="https://example.org",
+        size="1 user",
+        read=lambda files: pytest.fail("read"),
+        files=(File("a", "a.csv", sha256(CONTENT), "a.csv"),),
     )
-    monkeypatch.setitem(sources.SOURCES, "toy", toy)
+    monkeypatch.setitem(SOURCES, "toy", toy)
     monkeypatch.setenv("GNNREC_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GNNREC_DATA", raising=False)
 
     def change(**what):
-        changed = replace(sources.SOURCES["toy"], **what)
-        monkeypatch.setitem(sources.SOURCES, "toy", changed)
+        changed = replace(SOURCES["toy"], **what)
+        monkeypatch.setitem(SOURCES, "toy", changed)
 
     return change
 

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 
 from gnnrec.data import load
 from gnnrec.data.config import DataConfig
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import DataError
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 FILES = {
     "ratings.csv": (
@@ -219,7 +219,7 @@ def test_users_and_items_may_have_attributes_of_one_name(folder):
         ("ratings.csv", "1.5", "", r"ratings\.csv: line 5, column 'rating': '' is not a number"),
         ("ratings.csv", "2024-03-05", "5.3.24", r"ratings\.csv: line 5, column 'timestamp': '5\.3\.24' is neither"),
         ("users.csv", "u3,m,", "u3,m,old", r"users\.csv: line 4, column 'age': 'old' is not a number"),
-        ("users.csv", "u3,m", "u1,m", r"users\.csv: line 4, column 'user_id': user 'u1' stands further up already"),
+        ("users.csv", "u3,m", "u1,m", r"users\.csv: line 4, column 'user_id': user 'u1' is in an earlier row already"),
         ("users.csv", "u3,m", ",m", r"users\.csv: line 4, column 'user_id': the cell is empty"),
         (
             "friends.csv",
@@ -294,8 +294,8 @@ def test_skipping_every_row_says_that_nothing_is_left(folder):
 
 
 def test_data_that_went_through_files_are_the_same_data(tmp_path):
-    """Made data, written as tables and read again, has the edges it had."""
-    data = made(5)
+    """Synthetic data, written as tables and read again, has the edges it had."""
+    data = synthetic(5)
     users, items = data.ids["user"], data.ids["item"]
     i = data.interactions
     pd.DataFrame({"u": users[i.user.numpy()], "i": items[i.item.numpy()], "v": i.value, "t": i.time}).to_csv(

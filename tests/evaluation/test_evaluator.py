@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
-from gnnrec.data.sources import find, source_named
+from gnnrec.data.datasets import source_named
+from gnnrec.data.sources import find
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.ranking import first_rank, tie_key, top
 from gnnrec.models.baselines.popularity import Popularity
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TestSet, UserBatch
 
 
@@ -67,7 +68,9 @@ def slow(scores, case, candidates, at, seed):
         ranked = [i for i in range(len(candidates)) if candidates[i] and (user, i) not in support]
         key = {i: float(tie_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ranked}
         ranked.sort(key=lambda i, user=user, key=key: (-float(scores[user, i]), -key[i]))
-        relevant = {int(i) for u, i in zip(case.target.row, case.target.node, strict=True) if u == user} & set(ranked)
+        relevant = {
+            int(i) for u, i in zip(case.ground_truth.row, case.ground_truth.node, strict=True) if u == user
+        } & set(ranked)
         if not relevant:
             continue
         row = {"mrr": 1 / min(ranked.index(i) + 1 for i in relevant)}
@@ -233,14 +236,14 @@ def slow_rated_ndcg(ranked, ratings, k):
 @pytest.mark.parametrize("seed", range(4))
 def test_rated_ndcg_equals_the_slow_evaluation(seed):
     scores, case, _ = random_case(seed, levels=3)
-    rating = np.random.default_rng(seed).integers(0, 6, len(case.target.row))
-    case = TestSet(case.users, Edges(case.target.row, case.target.node, torch.from_numpy(rating).float()))
+    rating = np.random.default_rng(seed).integers(0, 6, len(case.ground_truth.row))
+    case = TestSet(case.users, Edges(case.ground_truth.row, case.ground_truth.node, torch.from_numpy(rating).float()))
     config = EvaluateConfig(metrics=["rated_ndcg"], at=[1, 3, 10], batch_size=5)
     result = evaluate(Fixed(scores), case, torch.zeros(25, dtype=torch.bool), config, seed)
     expected = {}
     for user in range(len(case.users)):
-        here = (case.target.row == user).nonzero().flatten().tolist()
-        ratings = {int(case.target.node[e]): int(rating[e]) for e in here}
+        here = (case.ground_truth.row == user).nonzero().flatten().tolist()
+        ratings = {int(case.ground_truth.node[e]): int(rating[e]) for e in here}
         if not any(ratings.values()):
             continue
         key = {i: float(tie_key(torch.tensor([user]), torch.tensor([i]), seed)[0]) for i in ratings}

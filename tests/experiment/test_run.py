@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from made_table import GROUPS, write_shop
+from synthetic_table import GROUPS, write_shop
 
 from gnnrec.audit.training import AuditError
 from gnnrec.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Tables of made runs: numbers worked by hand, and what must be refused."""
+"""Tables of synthetic runs: numbers worked by hand, and what must be refused."""
 
 import json
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from gnnrec.experiment.tables import compare, expected_rows, metrics_table
 from gnnrec.experiment.text_table import Table
 
 
-def made_run(name, seed, values, users=None, *, split="s", metric="ndcg@10", **changes):
+def synthetic_run(name, seed, values, users=None, *, split="s", metric="ndcg@10", **changes):
     """A run with the given values per user; without values, one of a model that cannot score them."""
     users = [f"user {i}" for i in range(0 if values is None else len(values))] if users is None else users
     mean = None if values is None else float(np.mean(values))
@@ -55,7 +55,7 @@ def many(seed, users=200):
 
 def test_mean_and_spread_over_seeds():
     # .2 and .4: mean .3, standard deviation sqrt(((.1)^2 + (.1)^2) / 1) = .1414.
-    runs = [made_run("a", 0, [0.1, 0.3]), made_run("a", 1, [0.4, 0.4]), made_run("b", 0, [0.25, 0.26])]
+    runs = [synthetic_run("a", 0, [0.1, 0.3]), synthetic_run("a", 1, [0.4, 0.4]), synthetic_run("b", 0, [0.25, 0.26])]
     table = metrics_table([run.result for run in runs])
     assert table.header == ("model", "ndcg@10", "coverage@10")
     assert table.cells == [("a", "0.3000 ± 0.1414", "0.5000 ± 0.0000"), ("b", "0.2550", "0.5000")]
@@ -67,7 +67,7 @@ def test_mean_and_spread_over_seeds():
 
 
 def test_a_model_that_cannot_score_gets_a_dash_and_no_zero():
-    table = metrics_table([made_run("mf", 0, None).result, made_run("popularity", 0, [0.5]).result])
+    table = metrics_table([synthetic_run("mf", 0, None).result, synthetic_run("popularity", 0, [0.5]).result])
     assert table.cells[0] == ("mf", "-", "-")
     assert table.rows[0]["metrics"] == {"ndcg@10": None, "coverage@10": None}
     assert table.bold == {(1, 1)}
@@ -75,18 +75,18 @@ def test_a_model_that_cannot_score_gets_a_dash_and_no_zero():
 
 
 def test_a_metric_that_was_not_asked_for_is_left_empty():
-    table = metrics_table([made_run("a", 0, [0.5]).result, made_run("b", 0, [0.5], metric="mrr").result])
+    table = metrics_table([synthetic_run("a", 0, [0.5]).result, synthetic_run("b", 0, [0.5], metric="mrr").result])
     assert table.cells == [("a", "0.5000", "0.5000", ""), ("b", "", "0.5000", "0.5000")]
 
 
 @pytest.mark.parametrize(("metric", "best"), [("ndcg@10", {(1, 1)}), ("rmse", {(0, 1)}), ("mae", {(0, 1)})])
 def test_the_best_is_bold(metric, best):
-    runs = [made_run("low", 0, [0.9], metric=metric), made_run("high", 0, [1.1], metric=metric)]
+    runs = [synthetic_run("low", 0, [0.9], metric=metric), synthetic_run("high", 0, [1.1], metric=metric)]
     assert metrics_table([run.result for run in runs]).bold == best
 
 
 def test_values_that_print_alike_are_both_best():
-    runs = [made_run("a", 0, [0.50001]), made_run("b", 0, [0.50002])]
+    runs = [synthetic_run("a", 0, [0.50001]), synthetic_run("b", 0, [0.50002])]
     assert metrics_table([run.result for run in runs]).bold == {(0, 1), (1, 1)}
 
 
@@ -120,27 +120,30 @@ def test_marks_of_the_best_and_of_what_is_not_worse():
 
 
 def test_the_caption_counts_users():
-    runs = [made_run("a", 0, [0.5] * 187).result, made_run("a", 1, [0.5] * 189, users_without_target=0).result]
+    runs = [
+        synthetic_run("a", 0, [0.5] * 187).result,
+        synthetic_run("a", 1, [0.5] * 189, users_without_target=0).result,
+    ]
     assert metrics_table(runs).caption == "Users per run: 187 to 189; left out without a target: 0 to 1."
 
 
 def test_rows_of_other_data_carry_a_warning():
-    runs = [made_run("a", 0, [0.5]).result, made_run("b", 0, [0.5], split="other").result]
+    runs = [synthetic_run("a", 0, [0.5]).result, synthetic_run("b", 0, [0.5], split="other").result]
     assert "do not compare" in metrics_table(runs).caption
     assert "do not compare" not in metrics_table(runs[:1]).caption
 
 
 def test_one_name_and_seed_twice_is_refused():
     with pytest.raises(ConfigError, match="two runs are called a and have seed 0"):
-        metrics_table([made_run("a", 0, [0.5]).result] * 2)
+        metrics_table([synthetic_run("a", 0, [0.5]).result] * 2)
     with pytest.raises(ConfigError, match="two runs are called a and have seed 0"):
-        compare([made_run("a", 0, [0.5]), made_run("a", 0, [0.6]), made_run("b", 0, [0.5])])
+        compare([synthetic_run("a", 0, [0.5]), synthetic_run("a", 0, [0.6]), synthetic_run("b", 0, [0.5])])
 
 
 def test_a_difference_worked_by_hand():
     # Per user +.1, +.2, +.3 whatever their order in the file: mean .2, sd .1, effect 2; every draw is above zero.
-    first = made_run("popularity", 0, [0.1, 0.2, 0.3], ["a", "b", "c"])
-    second = made_run("graphsage", 0, [0.6, 0.2, 0.4], ["c", "a", "b"])
+    first = synthetic_run("popularity", 0, [0.1, 0.2, 0.3], ["a", "b", "c"])
+    second = synthetic_run("graphsage", 0, [0.6, 0.2, 0.4], ["c", "a", "b"])
     table = compare([first, second])
     assert table.cells[0] == ("popularity", "0.2000", "reference", "", "", "", "", "")
     name, mean, difference, interval, *_, effect, _ = table.cells[1]
@@ -159,8 +162,8 @@ def test_a_difference_worked_by_hand():
 
 def test_several_seeds_are_averaged_over_runs():
     # Differences .1 (one user) and .3 (two users): mean over runs .2.
-    runs = [made_run("a", 0, [0.2], ["x"]), made_run("a", 1, [0.2, 0.2], ["y", "z"])]
-    runs += [made_run("b", 1, [0.5, 0.5], ["z", "y"]), made_run("b", 0, [0.3], ["x"])]
+    runs = [synthetic_run("a", 0, [0.2], ["x"]), synthetic_run("a", 1, [0.2, 0.2], ["y", "z"])]
+    runs += [synthetic_run("b", 1, [0.5, 0.5], ["z", "y"]), synthetic_run("b", 0, [0.3], ["x"])]
     difference = compare(runs).rows[1]["difference"]
     assert (difference["mean"], difference["users"]) == (pytest.approx(0.2), 3)
 
@@ -169,9 +172,9 @@ def test_a_real_difference_is_found_and_none_is_not_made_up():
     base = many(0)
     noise = np.random.default_rng(1).normal(0, 0.1, (2, 200))
     runs = [
-        made_run("base", 0, base),
-        made_run("better", 0, base + 0.05 + noise[0]),
-        made_run("same", 0, base + noise[1]),
+        synthetic_run("base", 0, base),
+        synthetic_run("better", 0, base + 0.05 + noise[0]),
+        synthetic_run("same", 0, base + noise[1]),
     ]
     rows = {row["name"]: row["difference"] for row in compare(runs).rows}
     assert rows["better"]["p_value_holm"] < 0.001 < 0.05 < rows["same"]["p_value"]
@@ -182,7 +185,9 @@ def test_a_real_difference_is_found_and_none_is_not_made_up():
 
 
 def test_the_reference_by_name_or_folder(tmp_path):
-    folder = written(tmp_path, *(made_run(name, s, many(s) * f) for name, f in (("a", 0.5), ("b", 1)) for s in (0, 1)))
+    folder = written(
+        tmp_path, *(synthetic_run(name, s, many(s) * f) for name, f in (("a", 0.5), ("b", 1)) for s in (0, 1))
+    )
     assert [row["reference"] for row in compare([folder]).rows] == ["a", "a"]
     by_name = compare([folder], reference="b")
     assert by_name.rows[1]["difference"] is None
@@ -202,14 +207,14 @@ def test_the_reference_by_name_or_folder(tmp_path):
 
 def test_one_config_in_two_folders_is_two_rows(tmp_path):
     for where, factor in (("before", 1), ("after", 1.1)):
-        written(tmp_path / where, made_run("sage", 0, many(0) * factor))
+        written(tmp_path / where, synthetic_run("sage", 0, many(0) * factor))
     table = compare([tmp_path / "before", tmp_path / "after"])
     assert [row["name"] for row in table.rows] == [str(tmp_path / w / "sage") for w in ("before", "after")]
     assert table.rows[1]["difference"]["mean"] == pytest.approx(0.1 * many(0).mean())
 
 
 def test_a_model_without_numbers_stays_in_the_table():
-    runs = [made_run("a", 0, many(0)), made_run("mf", 0, None), made_run("b", 0, many(1))]
+    runs = [synthetic_run("a", 0, many(0)), synthetic_run("mf", 0, None), synthetic_run("b", 0, many(1))]
     table = compare(runs)
     assert table.cells[1] == ("mf", "-", "-", "-", "-", "-", "-", "-")
     assert "1 comparison." in table.caption
@@ -220,7 +225,7 @@ def test_a_model_without_numbers_stays_in_the_table():
 def test_rmse_is_compared_over_all_ratings():
     # Of 1 + 3 ratings: reference rmse sqrt((4 + 12) / 4) = 2, the other sqrt((1 + 3) / 4) = 1.
     def rating_run(name, squared, value):
-        run = made_run(name, 0, None, ["x", "y"], metrics={"rmse": value, "mae": 0.5})
+        run = synthetic_run(name, 0, None, ["x", "y"], metrics={"rmse": value, "mae": 0.5})
         return Run(
             run.result, run.per_user.assign(squared_error=squared, absolute_error=[1.0, 1.0], ratings=[1.0, 3.0])
         )
@@ -235,22 +240,22 @@ def test_rmse_is_compared_over_all_ratings():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ([made_run("b", 0, [0.5, 0.5], split="t")], "b and a, seed 0: the splits differ"),
-        ([made_run("b", 0, [0.5, 0.5], ["user 0", "user 9"])], "b and a, seed 0: the evaluated users differ"),
-        ([made_run("b", 1, [0.5, 0.5])], r"b has seeds \[1\], but a \[0\]"),
-        ([made_run("b", 0, [0.5, 0.5]), made_run("b", 1, [0.5, 0.5])], r"b has seeds \[0, 1\], but a \[0\]"),
-        ([made_run("b", 0, [0.5, 0.5], metric="mrr")], "b was not measured by ndcg@10; it has mrr"),
+        ([synthetic_run("b", 0, [0.5, 0.5], split="t")], "b and a, seed 0: the splits differ"),
+        ([synthetic_run("b", 0, [0.5, 0.5], ["user 0", "user 9"])], "b and a, seed 0: the evaluated users differ"),
+        ([synthetic_run("b", 1, [0.5, 0.5])], r"b has seeds \[1\], but a \[0\]"),
+        ([synthetic_run("b", 0, [0.5, 0.5]), synthetic_run("b", 1, [0.5, 0.5])], r"b has seeds \[0, 1\], but a \[0\]"),
+        ([synthetic_run("b", 0, [0.5, 0.5], metric="mrr")], "b was not measured by ndcg@10; it has mrr"),
         ([], "only a is given"),
     ],
 )
 def test_what_cannot_be_paired(other, message):
     with pytest.raises(ConfigError, match=message):
-        compare([made_run("a", 0, [0.5, 0.4]), *other])
+        compare([synthetic_run("a", 0, [0.5, 0.4]), *other])
 
 
 def test_other_attributes_but_the_same_question_can_be_paired():
     def asked(name, split, evaluation):
-        return made_run(
+        return synthetic_run(
             name, 0, [0.5, 0.6], checksums={"data": split, "split": split, "config": name, "evaluation": evaluation}
         )
 
@@ -258,17 +263,17 @@ def test_other_attributes_but_the_same_question_can_be_paired():
     with pytest.raises(ConfigError, match="the splits differ"):
         compare([asked("tags", "s", "e"), asked("friends", "s", "f")])
     with pytest.raises(ConfigError, match="the splits differ"):
-        compare([asked("tags", "s", "e"), made_run("friends", 0, [0.5, 0.6], split="t")])
+        compare([asked("tags", "s", "e"), synthetic_run("friends", 0, [0.5, 0.6], split="t")])
 
 
 @pytest.mark.parametrize("metric", ["coverage@10", "mrr"])
 def test_a_metric_without_values_per_user(metric):
     with pytest.raises(ConfigError, match=f"--metric {metric}: has no value per user here; there are ndcg@10"):
-        compare([made_run("a", 0, [0.5]), made_run("b", 0, [0.5])], metric=metric)
+        compare([synthetic_run("a", 0, [0.5]), synthetic_run("b", 0, [0.5])], metric=metric)
 
 
 def test_expected_numbers():
-    runs = [made_run("a", 0, [0.40]), made_run("a", 1, [0.42]), made_run("mf", 0, None)]
+    runs = [synthetic_run("a", 0, [0.40]), synthetic_run("a", 1, [0.42]), synthetic_run("mf", 0, None)]
     number = SimpleNamespace(mean=0.4, within=0.0101)
     rows = expected_rows(runs, {"a": {"ndcg@10": number}, "mf": {"ndcg@10": number}, "b": {}})
     assert [row.met for row in rows] == [True, False]

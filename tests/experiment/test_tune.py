@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_table import write_shop
+from synthetic_table import write_shop
 
 from gnnrec import cli
 from gnnrec.errors import ConfigError
@@ -240,7 +240,7 @@ def test_the_test_part_stays_sealed(place: Place, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Split, "open_test", lambda *_: pytest.fail("opened"))
     search(place.config(), place.folder / "tuned", trials=3)
     assert len(fitted) == 3
-    assert not list(place.folder.rglob("openings.jsonl"))
+    assert not list(place.folder.rglob("test_access.jsonl"))
 
 
 def test_failed_trials_are_kept_and_the_search_goes_on(place: Place) -> None:

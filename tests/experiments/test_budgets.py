@@ -1,4 +1,4 @@
-"""The table of budgets, from made logs."""
+"""The table of budgets, from synthetic logs."""
 
 import json
 

@@ -55,7 +55,7 @@ def test_the_committed_targets_are_those_of_the_results():
 
 
 def test_another_number_in_a_table_or_a_caption_is_found(tmp_path):
-    path = tmp_path / "made.md"
+    path = tmp_path / "synthetic.md"
     path.write_text("| model | ndcg |\n|---|---|\n| als | 0.5 |\n\nMean over 3 seeds.\n")
     same_numbers({path: "| model | ndcg |\n|---|---|\n| als | 0.5 |\n\nSeeds: 3; the mean.\n"})
     for other in ("| als | 0.6 |", "| bpr | 0.5 |"):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_runs import PROTOCOL, made_rows, made_run
+from synthetic_runs import PROTOCOL, synthetic_rows, synthetic_run
 
 from experiments.comparisons import comparisons
 from experiments.protocols import Protocol
@@ -12,7 +12,7 @@ from gnnrec.evaluation.statistics import holm
 
 
 def test_best_floor_and_differences():
-    rows = made_rows()
+    rows = synthetic_rows()
     column = comparisons(rows, PROTOCOL)["ndcg@10"]
     assert (column["best"], column["floor"]) == ("graphsage", "als")
     assert column["to_floor"]["graphsage"]["mean"] == pytest.approx(0.01, abs=1e-6)
@@ -30,7 +30,7 @@ def test_best_floor_and_differences():
 
 
 def test_a_reference_stands_in_the_best_baselines_place():
-    rows = {name: row for name, row in made_rows().items() if name in ("graphsage", "shuffled")}
+    rows = {name: row for name, row in synthetic_rows().items() if name in ("graphsage", "shuffled")}
     protocol = replace(PROTOCOL, reference="graphsage", plain="graphsage")
     column = comparisons(rows, protocol)["ndcg@10"]
     assert column["floor"] == "graphsage"
@@ -39,22 +39,24 @@ def test_a_reference_stands_in_the_best_baselines_place():
 
 
 def test_a_control_is_never_the_best():
-    rows = made_rows() | {"leaky": [made_run("leaky", s, np.ones(150), cls="GraphSAGE", shuffled=True) for s in (0, 1)]}
+    rows = synthetic_rows() | {
+        "leaky": [synthetic_run("leaky", s, np.ones(150), cls="GraphSAGE", shuffled=True) for s in (0, 1)]
+    }
     assert comparisons(rows, PROTOCOL)["ndcg@10"]["best"] == "graphsage"
 
 
 def test_coverage_has_no_best():
-    assert set(comparisons(made_rows(), PROTOCOL)["coverage@10"]) == {"rows"}
+    assert set(comparisons(synthetic_rows(), PROTOCOL)["coverage@10"]) == {"rows"}
 
 
 def test_lower_errors_are_better():
-    protocol = Protocol("made", "", ("rmse",), plain="biases")
+    protocol = Protocol("synthetic", "", ("rmse",), plain="biases")
 
     def run(name, cls, squared):
-        made = made_run(name, 0, squared, cls=cls, metric="squared_error")
-        made.per_user["ratings"] = 1.0
+        run = synthetic_run(name, 0, squared, cls=cls, metric="squared_error")
+        run.per_user["ratings"] = 1.0
         metrics = {"rmse": float(np.mean(squared)) ** 0.5}
-        return [type(made)(made.result.model_copy(update={"metrics": metrics}), made.per_user)]
+        return [type(run)(run.result.model_copy(update={"metrics": metrics}), run.per_user)]
 
     rows = {
         "biases": run("biases", "Biases", [1.0, 4.0]),
@@ -67,18 +69,18 @@ def test_lower_errors_are_better():
 
 
 def test_a_row_that_was_not_measured_is_left_out():
-    rows = made_rows() | {"other": [made_run("other", s, [0.5] * 150, metric="mrr") for s in (0, 1)]}
+    rows = synthetic_rows() | {"other": [synthetic_run("other", s, [0.5] * 150, metric="mrr") for s in (0, 1)]}
     assert "other" not in comparisons(rows, PROTOCOL)["ndcg@10"]["rows"]
 
 
 def test_every_number_of_shots_gets_intervals():
-    protocol = Protocol("made", "", ("k0/ndcg@10", "k1/ndcg@10"), compared="k1/ndcg@10")
+    protocol = Protocol("synthetic", "", ("k0/ndcg@10", "k1/ndcg@10"), compared="k1/ndcg@10")
 
     def run(name, cls):
-        made = made_run(name, 0, [0.1, 0.4, 0.3], cls=cls, metric="k0/ndcg@10")
-        made.per_user["k1/ndcg@10"] = [0.3, 0.5, 0.7]
-        metrics = {"k0/ndcg@10": float(made.per_user["k0/ndcg@10"].mean()), "k1/ndcg@10": 0.5}
-        return [type(made)(made.result.model_copy(update={"metrics": metrics}), made.per_user)]
+        run = synthetic_run(name, 0, [0.1, 0.4, 0.3], cls=cls, metric="k0/ndcg@10")
+        run.per_user["k1/ndcg@10"] = [0.3, 0.5, 0.7]
+        metrics = {"k0/ndcg@10": float(run.per_user["k0/ndcg@10"].mean()), "k1/ndcg@10": 0.5}
+        return [type(run)(run.result.model_copy(update={"metrics": metrics}), run.per_user)]
 
     found = comparisons({"popularity": run("popularity", "Popularity"), "als": run("als", "ALS")}, protocol)
     assert found["k0/ndcg@10"]["intervals"]["als"]["mean"] == pytest.approx(0.8 / 3, abs=1e-6)

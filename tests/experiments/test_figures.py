@@ -1,4 +1,4 @@
-"""Figures from kept results, and the ways to a recommendation on made data."""
+"""Figures from kept results, and the ways to a recommendation on synthetic data."""
 
 from types import SimpleNamespace
 
@@ -8,10 +8,10 @@ import pytest
 from experiments import explain as module
 from experiments.figures import draw, groups, learning, paths, pretraining, shots
 from experiments.protocols import Protocol
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models.baselines import Popularity
 from gnnrec.serving.lists import Served
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 MEAN = {"mean": 0.5, "low": 0.4, "high": 0.6}
 
@@ -21,7 +21,7 @@ def kept(**changes):
 
 
 def test_nothing_is_drawn_from_nothing(tmp_path):
-    assert draw([(Protocol("made", "", ("ndcg@10",)), kept())], tmp_path) == []
+    assert draw([(Protocol("synthetic", "", ("ndcg@10",)), kept())], tmp_path) == []
 
 
 def test_shots_leave_out_what_cannot_score():
@@ -36,7 +36,7 @@ def test_shots_leave_out_what_cannot_score():
 
 def test_groups_and_learning_curves():
     gains = {"activity": [{"group": "1-2", "users": 30, "gains": {"graphsage": MEAN}}], "age": []}
-    assert list(groups({"ml-1m": kept(groups=gains), "made": kept(groups=gains)})) == ["ml-1m-groups"]
+    assert list(groups({"ml-1m": kept(groups=gains), "synthetic": kept(groups=gains)})) == ["ml-1m-groups"]
     assert len(groups({"ml-1m": kept(groups=gains)})["ml-1m-groups"].axes) == 1
     assert groups({"ml-1m": kept(groups={"activity": [], "age": []})}) == {}  # too few users for any group
     stage = {"choose/finetune": {"loss": [[1, 2.0]], "ndcg@10": [[1, 0.3]]}}
@@ -55,7 +55,7 @@ def test_pretraining_needs_every_share():
 
 @pytest.fixture
 def served():
-    split = make_split(made(seed=0), UnseenUsers(test=0.2, validation=0.1), seed=0)
+    split = make_split(synthetic(seed=0), UnseenUsers(test=0.2, validation=0.1), seed=0)
     model = Popularity()
     model.fit(split.full, None, 0)
     return Served(model, split.full, split.dataset.ids["user"])
@@ -76,6 +76,6 @@ def test_ways_are_edges_of_the_training_graph(served, monkeypatch):
         if user in row and item in found["items"]:
             own = train.users.items.node[train.users.items.row == row[user]]
             assert ids.get_loc(item) in own.tolist()
-    assert list(paths({"made": {"paths": found}})) == ["made-paths"]
+    assert list(paths({"synthetic": {"paths": found}})) == ["synthetic-paths"]
     graph = nx.Graph([(one, other) for one, other, _ in found["edges"]])
     assert all(nx.shortest_path_length(graph, found["user"], item) == 3 for item in found["items"])

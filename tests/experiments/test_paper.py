@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from made_runs import made_run
+from synthetic_runs import synthetic_run
 
 from experiments.comparisons import comparisons
 from experiments.numbers import numbers, numbers_tex
@@ -61,12 +61,12 @@ def full_results(protocol):
 
     def run(name):
         graph = name.startswith("graph")
-        made = made_run(name, 0, random.random(30), cls="GraphSAGE" if graph else "ALS", shuffled="shuf" in name)
+        run = synthetic_run(name, 0, random.random(30), cls="GraphSAGE" if graph else "ALS", shuffled="shuf" in name)
         for metric in protocol.columns:
-            made.per_user[metric] = random.random(30)
-        per_user = made.per_user.assign(squared_error=1.0, absolute_error=random.random(30), ratings=2.0)
+            run.per_user[metric] = random.random(30)
+        per_user = run.per_user.assign(squared_error=1.0, absolute_error=random.random(30), ratings=2.0)
         metrics = {metric: float(per_user[metric].mean()) for metric in protocol.columns}
-        return Run(made.result.model_copy(update={"metrics": metrics}), per_user)
+        return Run(run.result.model_copy(update={"metrics": metrics}), per_user)
 
     rows = {name: [run(name)] for name in names}
     return {

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
-from made_runs import PROTOCOL, made_rows, made_run
+from synthetic_runs import PROTOCOL, synthetic_rows, synthetic_run
 
 from experiments.comparisons import comparisons
 from experiments.numbers import _of_difference, numbers, numbers_tex
@@ -22,7 +22,7 @@ def kept_of(rows, **changes):
 
 @pytest.fixture(scope="module")
 def kept():
-    return kept_of(made_rows())
+    return kept_of(synthetic_rows())
 
 
 def test_rows_are_sorted_and_marked(kept):
@@ -55,9 +55,9 @@ def test_the_caption_says_what_a_reader_must_know(kept):
 def test_a_control_within_noise_and_one_that_is_not(kept):
     assert suspects(PROTOCOL, kept) == {}
     assert "Control shuffled against popularity: " in protocol_table(PROTOCOL, kept).caption
-    rows = made_rows()
+    rows = synthetic_rows()
     rows["shuffled"] = [
-        made_run("shuffled", run.result.seed, run.per_user["ndcg@10"] + 0.02, cls="GraphSAGE", shuffled=True)
+        synthetic_run("shuffled", run.result.seed, run.per_user["ndcg@10"] + 0.02, cls="GraphSAGE", shuffled=True)
         for run in rows["popularity"]
     ]
     leaky = kept_of(rows)
@@ -83,40 +83,52 @@ def test_a_column_that_was_not_kept_is_empty(kept):
 
 def test_files(kept, tmp_path):
     files = render(PROTOCOL, kept, tmp_path)
-    assert {path.name for path in files} == {"made.md", "made.tex", "made-caption.tex"}
-    assert r"\underline{" in files[tmp_path / "made.tex"]
+    assert {path.name for path in files} == {"synthetic.md", "synthetic.tex", "synthetic-caption.tex"}
+    assert r"\underline{" in files[tmp_path / "synthetic.tex"]
 
 
 def test_floors(kept):
     off = copy.deepcopy(kept)
     off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.311
-    assert floor_lines(PROTOCOL, off) == [(False, "MISSED: made: popularity ndcg@10 0.3110, expected 0.3000 ± 0.0100")]
+    assert floor_lines(PROTOCOL, off) == [
+        (False, "MISSED: synthetic: popularity ndcg@10 0.3110, expected 0.3000 ± 0.0100")
+    ]
     off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.309
     assert floor_lines(PROTOCOL, off)[0][0]
 
 
 def test_numbers_of_the_text(kept):
     found = numbers([(PROTOCOL, kept)])
-    assert found["made/graphsage/ndcg@10/floor"] == "+0.010"
-    assert found["made/graphsage/ndcg@10/plain"] == "+0.200"
+    assert found["synthetic/graphsage/ndcg@10/floor"] == "+0.010"
+    assert found["synthetic/graphsage/ndcg@10/plain"] == "+0.200"
     assert (
-        found["made/popularity/ndcg@10/floor/p"] == "< .001" or float(found["made/popularity/ndcg@10/floor/p"]) < 0.01
+        found["synthetic/popularity/ndcg@10/floor/p"] == "< .001"
+        or float(found["synthetic/popularity/ndcg@10/floor/p"]) < 0.01
     )
-    assert found["made/als-mean/ndcg@10"] == "--"
-    assert (found["made/baseline"], found["made/ours"], found["made/control"]) == ("als", "graphsage", "shuffled")
-    assert found["made/ours/ndcg@10/floor"] == found["made/graphsage/ndcg@10/floor"]
-    assert found["made/ours/ndcg@10/floor/verdict"] == "not significantly different from"
-    assert found["made/ours/ndcg@10/plain/verdict"] == "better than"
-    assert found["made/popularity/ndcg@10/floor/verdict"] == "worse than"
-    assert found["made/control/ndcg@10/plain/noise"] == "within"
-    assert found["made/LoCo/ndcg@10"] == "0.450"
-    assert (found["made/runs"], found["made/seeds"], found["made/openings"], found["made/minutes"]) == (
+    assert found["synthetic/als-mean/ndcg@10"] == "--"
+    assert (found["synthetic/baseline"], found["synthetic/ours"], found["synthetic/control"]) == (
+        "als",
+        "graphsage",
+        "shuffled",
+    )
+    assert found["synthetic/ours/ndcg@10/floor"] == found["synthetic/graphsage/ndcg@10/floor"]
+    assert found["synthetic/ours/ndcg@10/floor/verdict"] == "not significantly different from"
+    assert found["synthetic/ours/ndcg@10/plain/verdict"] == "better than"
+    assert found["synthetic/popularity/ndcg@10/floor/verdict"] == "worse than"
+    assert found["synthetic/control/ndcg@10/plain/noise"] == "within"
+    assert found["synthetic/LoCo/ndcg@10"] == "0.450"
+    assert (
+        found["synthetic/runs"],
+        found["synthetic/seeds"],
+        found["synthetic/openings"],
+        found["synthetic/minutes"],
+    ) == (
         "10",
         "2",
         "10",
         "1",
     )
-    assert r"\@number{made/baseline}{als}" in numbers_tex([(PROTOCOL, kept)])
+    assert r"\@number{synthetic/baseline}{als}" in numbers_tex([(PROTOCOL, kept)])
 
 
 def test_lower_errors_are_better_in_words():

@@ -1,10 +1,10 @@
-"""The whole way on a made shop: run, keep, compare, plant leaks, render; broken off and gone on."""
+"""The whole way on a synthetic shop: run, keep, compare, plant leaks, render; broken off and gone on."""
 
 import json
 import shutil
 
 import pytest
-from made_table import write_shop
+from synthetic_table import write_shop
 from typer.testing import CliRunner
 
 from experiments import reproduce as module
@@ -16,12 +16,12 @@ from experiments.quick import quick_overrides
 from experiments.render import protocol_table
 from gnnrec.audit.training import audit
 from gnnrec.data import load
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
-SHOP = Protocol("shop", "A made shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
+SHOP = Protocol("shop", "A synthetic shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}
 """Test users enough for groups; a real smoke run has fewer."""
 MODELS = {
@@ -125,7 +125,7 @@ def test_an_audit_that_misses_a_leak_stops_the_table(done, monkeypatch, tmp_path
 
 
 def test_leaks_are_planted_in_any_kind_of_split():
-    split = make_split(made(seed=0), UnseenUsers(test=0.2, validation=0.1, support=2), seed=0)
+    split = make_split(synthetic(seed=0), UnseenUsers(test=0.2, validation=0.1, support=2), seed=0)
     assert all(planted(split).values())
 
 

@@ -1,9 +1,9 @@
-"""The table of targets, from made runs: a target is met by number and by p-value, or not at all."""
+"""The table of targets, from synthetic runs: a target is met by number and by p-value, or not at all."""
 
 from dataclasses import replace
 
 import pytest
-from made_runs import PROTOCOL, made_rows
+from synthetic_runs import PROTOCOL, synthetic_rows
 
 from experiments.comparisons import comparisons
 from experiments.protocols import PROTOCOLS, Target
@@ -12,7 +12,7 @@ from experiments.targets import BLEND, SINGLE, _leads, _reached, targets
 
 def kept_of(lead, protocol=PROTOCOL):
     """GraphSAGE leads ALS by `lead`, a blend with it the blend without by a quarter of that."""
-    rows = made_rows()
+    rows = synthetic_rows()
     baseline = rows["als"]
     parts = {"graphsage": {"class": "GraphSAGE"}, "als": {"class": "ALS"}}
     for name, gain, model in (
@@ -47,7 +47,7 @@ def test_a_target_is_met_by_the_number_and_by_a_lead_over_the_best_baseline(lead
     best = kept["columns"]["ndcg@10"]["rows"]["als"]["mean"]
     table = targets([(replace(PROTOCOL, targets=(Target("ndcg@10", None, best + wanted),)), kept)])
     (row,) = table.cells
-    assert row[:3] == ("Made users", "ndcg@10", "-")
+    assert row[:3] == ("Synthetic users", "ndcg@10", "-")
     assert row[4:8] == tuple(f"{best + gain:.4f}" for gain in (0, 0.02, lead, 0.02 + lead / 4))
     assert row[-1] == met
     assert "told apart: ml-100k-agnn, " in table.caption

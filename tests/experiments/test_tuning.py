@@ -31,13 +31,13 @@ def place(tmp_path, monkeypatch):
     """Two graph models, and a log of a search whose trial 1 is the best."""
     monkeypatch.setattr(tuning, "ROOT", tmp_path)
     monkeypatch.setattr(tuning, "TUNING", tmp_path / "tuning")
-    protocol = replace(protocol_named("ml-100k"), name="made")
-    (tmp_path / "configs" / "made").mkdir(parents=True)
-    monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "made").glob("g*.yaml")))
-    (tmp_path / "configs" / "made" / "_base.yaml").write_text(BASE)
-    (tmp_path / "configs" / "made" / "graphsage.yaml").write_text(HEAD + BODY)
+    protocol = replace(protocol_named("ml-100k"), name="toy")
+    (tmp_path / "configs" / "toy").mkdir(parents=True)
+    monkeypatch.setattr(type(protocol), "configs", lambda self: sorted((tmp_path / "configs" / "toy").glob("g*.yaml")))
+    (tmp_path / "configs" / "toy" / "_base.yaml").write_text(BASE)
+    (tmp_path / "configs" / "toy" / "graphsage.yaml").write_text(HEAD + BODY)
     row = "extends: graphsage.yaml\nmodel: {pretrain: null}\n"
-    (tmp_path / "configs" / "made" / "graphsage-no-pretraining.yaml").write_text(HEAD + row)
+    (tmp_path / "configs" / "toy" / "graphsage-no-pretraining.yaml").write_text(HEAD + row)
     found = {
         "best": 1,
         "metric": "ndcg@10",
@@ -47,7 +47,7 @@ def place(tmp_path, monkeypatch):
             {"number": 1, "value": 0.25, "options": {"finetune.learning_rate": 0.01, "pretrain.learning_rate": 0.02}},
         ],
     }
-    log = tmp_path / "tuning" / "made" / "graphsage.json"
+    log = tmp_path / "tuning" / "toy" / "graphsage.json"
     log.parent.mkdir(parents=True)
     log.write_text(json.dumps(found))
     return tmp_path, protocol, log
@@ -55,13 +55,13 @@ def place(tmp_path, monkeypatch):
 
 def test_a_config_takes_the_best_options_and_says_where_from(place):
     folder, _, log = place
-    path = folder / "configs" / "made" / "graphsage.yaml"
+    path = folder / "configs" / "toy" / "graphsage.yaml"
     path.write_text(adopted(path, log))
     assert path.read_text().splitlines() == [
         MODELINE.strip(),
         "# A model.",
         "# All else is made up.",
-        "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see tuning/made/graphsage.json.",
+        "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see tuning/toy/graphsage.json.",
         "extends: _base.yaml",
         "model: {class: GraphSAGE, finetune: {learning_rate: 0.01}, pretrain: {learning_rate: 0.02}}",
     ]
@@ -71,9 +71,9 @@ def test_a_config_takes_the_best_options_and_says_where_from(place):
 
 def test_options_of_a_model_that_a_base_has_go_into_the_config_itself(place):
     folder, _, log = place
-    base = folder / "configs" / "made" / "_base.yaml"
+    base = folder / "configs" / "toy" / "_base.yaml"
     base.write_text(BASE + "model: {class: GraphSAGE, pretrain: null, finetune: {epochs: 9}}\n")
-    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    path = folder / "configs" / "toy" / "graphsage-no-pretraining.yaml"
     path.write_text("extends: _base.yaml\n")
     path.write_text(adopted(path, log))
     assert path.read_text().endswith("extends: _base.yaml\nmodel: {finetune: {learning_rate: 0.01}}\n")
@@ -85,9 +85,9 @@ def test_options_of_a_model_that_a_base_has_go_into_the_config_itself(place):
 def test_a_row_that_extends_another_has_its_options_and_is_not_searched(place, monkeypatch):
     folder, protocol, _ = place
     monkeypatch.setattr(tuning, "tune", lambda *a, **k: pytest.fail("searched again"))
-    before = (folder / "configs" / "made" / "graphsage-no-pretraining.yaml").read_text()
+    before = (folder / "configs" / "toy" / "graphsage-no-pretraining.yaml").read_text()
     tune_protocol(protocol, folder / "runs", TuningConfig())
-    path = folder / "configs" / "made" / "graphsage-no-pretraining.yaml"
+    path = folder / "configs" / "toy" / "graphsage-no-pretraining.yaml"
     assert path.read_text() == before
     model = read_config(path).config.model
     assert (model["pretrain"], model["finetune"]["learning_rate"]) == (None, 0.01)
@@ -97,15 +97,15 @@ def test_a_row_that_extends_another_has_its_options_and_is_not_searched(place, m
 
 def test_a_blend_is_not_searched(place):
     folder, _, _ = place
-    path = folder / "configs" / "made" / "blend.yaml"
+    path = folder / "configs" / "toy" / "blend.yaml"
     path.write_text("extends: _base.yaml\nmodel: {class: Blend, components: {graphsage: {extends: graphsage.yaml}}}\n")
     assert not is_searched(path)
 
 
 def test_options_from_another_protocol_come_first(place):
     folder, protocol, log = place
-    path = folder / "configs" / "made" / "graphsage.yaml"
-    other = replace(protocol, name="few", options_from="made")
+    path = folder / "configs" / "toy" / "graphsage.yaml"
+    other = replace(protocol, name="few", options_from="toy")
     assert log_of(path, other) == log
     assert log_of(path.with_stem("ease"), other) == folder / "tuning" / "few" / "ease.json"
 

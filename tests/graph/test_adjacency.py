@@ -144,7 +144,7 @@ def test_silent_sources_are_hidden_and_stay_so(case, data):
     whole = adjacency_of(sources, targets, edges)
     mask, quiet = torch.tensor(first, dtype=torch.bool), torch.tensor(silent)
     heard = [e for e, kept in zip(edges, first, strict=True) if kept and not silent[e[0]]]
-    for adjacency in (whole.hide(mask).silence(quiet), whole.silence(quiet).hide(mask)):
+    for adjacency in (whole.hide(mask).without_messages_from(quiet), whole.without_messages_from(quiet).hide(mask)):
         x, y = vectors(sources), vectors(sources)
         assert adjacency.hides
         assert sorted(map(tuple, adjacency.visible().T.tolist())) == sorted(heard)
@@ -182,7 +182,8 @@ def test_it_is_freed_as_soon_as_nobody_holds_it():
     gc.disable()
     try:
         adjacency = Adjacency(torch.tensor([[0, 1, 2], [0, 0, 1]]), 3, 2)
-        hidden = adjacency.hide(torch.tensor([True, False, True])).silence(torch.tensor([True, False, False]))
+        masked = adjacency.hide(torch.tensor([True, False, True]))
+        hidden = masked.without_messages_from(torch.tensor([True, False, False]))
         some = hidden.reaching(torch.tensor([1]))
         hidden.transpose()
         held = [weakref.ref(each) for each in (adjacency, hidden, some)]

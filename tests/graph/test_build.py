@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import DataError
 from gnnrec.graph.build import attach, attached_edges, build_graph, node_counts
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, UserBatch, reverse
 
 FRIEND = (USER, "friend", USER)
@@ -16,8 +16,8 @@ CATEGORY = (ITEM, "category", "category")
 
 
 def whole():
-    """Made data with a weighted relation to a node type of its own."""
-    data = made(0)
+    """Synthetic data with a weighted relation to a node type of its own."""
+    data = synthetic(0)
     edge_index = torch.stack([torch.arange(60), torch.arange(60) % 5])
     skill = Relation(*SKILL, edge_index, torch.arange(60).float())
     return replace(data, ids={**data.ids, "skill": pd.Index(list("abcde"))}, relations=(*data.relations, skill))

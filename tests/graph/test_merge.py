@@ -9,12 +9,13 @@ import torch
 
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph import merge as merging
 from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
@@ -36,7 +37,7 @@ def column(source: str, count: int, number: int, weight: bool = False) -> tuple[
 
 def wide(of_users: int = COLUMNS, of_items: int = COLUMNS, num_users: int = 60) -> Dataset:
     """The made data with many columns that mean nothing."""
-    data = made(0, num_users=num_users)
+    data = synthetic(0, num_users=num_users)
     added = [column(USER, num_users, n, weight=n == 1) for n in range(of_users)]
     added += [column(ITEM, 40, n) for n in range(of_items)]
     return replace(

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch_geometric.nn import SAGEConv
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.sampling import NegativeSampler, sample_blocks, sample_edges
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 
 def generator(seed=0):
@@ -123,8 +123,8 @@ def test_draws_come_from_the_generator_alone():
 
 @pytest.fixture
 def small():
-    """The graph of made data and a plan of two steps."""
-    graph = build_graph(make_split(made(0), UnseenUsers(test=0.2, validation=0.1), seed=0).train)
+    """The graph of synthetic data and a plan of two steps."""
+    graph = build_graph(make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.1), seed=0).train)
     encoder = Encoder(node_counts(graph), graph.edge_types, EncoderConfig(channels=4, layers=2), SAGEConv)
     return whole_graph(graph), encoder.plan(("user", "item"))
 

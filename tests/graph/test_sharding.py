@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from two_processes import in_two
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph import merge as merging
@@ -19,7 +19,8 @@ from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig, ranking_losses
 from gnnrec.training.tracking import Tracker
@@ -31,7 +32,7 @@ SUMS = {"layer": "torch_geometric.nn.GraphConv", "layer_options": {"aggr": "add"
 
 
 def made_split() -> Split:
-    return make_split(made(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
+    return make_split(synthetic(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def task_of(split: Split, **encoder: Any) -> tuple[GraphSAGE, RankingTask]:
@@ -82,7 +83,7 @@ def test_vectors_are_those_of_the_whole_graph(tmp_path: Path, encoder: dict[str,
 
     def work() -> tuple[Tensor, Tensor]:
         shard = shard_of(task)
-        block = shard.hide(INTERACTS, kept).block.silence(silent.roll(-shard.first))
+        block = shard.hide(INTERACTS, kept).block.without_messages_from(silent.roll(-shard.first))
         everyone = {USER: torch.arange(shard.size), ITEM: torch.arange(split.train.num_items)}
         with torch.no_grad():
             x = vectors(task.head.encoder, block, everyone)
@@ -197,7 +198,7 @@ def test_what_would_be_wrong_is_refused(tmp_path: Path) -> None:
 
     assert "'friend' between users" in in_two(tmp_path / "a", lambda: refused(True, task))[0]
     assert "only SAGEConv and GraphConv" in in_two(tmp_path / "b", lambda: refused(False, other))[0]
-    tiny = make_split(made(0, num_users=8, num_items=4, groups=2), UnseenUsers(test=0.4, validation=0.4), 0)
+    tiny = make_split(synthetic(0, num_users=8, num_items=4, groups=2), UnseenUsers(test=0.4, validation=0.4), 0)
     if tiny.train.num_users < 2:
         assert "too many" in in_two(tmp_path / "c", lambda: refused(False, task_of(tiny)[1]))[0]
 

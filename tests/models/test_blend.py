@@ -10,13 +10,14 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.models.blend import LEAST, Blend, choose_shares
 from gnnrec.models.selection import BUCKETS
 from gnnrec.options.resolve import build, complete_options
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import Edges, TestSet, TrainingData, UserBatch
@@ -63,7 +64,7 @@ def users(*known: int) -> UserBatch:
 
 
 def made_split(shuffled: bool = False, support: int = 0, seed: int = 0) -> Split:
-    data = made(seed, num_users=160, num_items=40)
+    data = synthetic(seed, num_users=160, num_items=40)
     data = shuffle_attributes(data, seed) if shuffled else data
     return make_split(data, UnseenUsers(test=0.2, validation=0.2, support=support), seed)
 
@@ -225,7 +226,7 @@ def test_best_parameters_are_constructor_arguments_and_give_the_same_model_again
         build(Blend, {**complete, **json.loads(json.dumps(best))}),
         Blend(components=by_hand, weights=best["weights"]),
     ]
-    known = replace(split.validation.users, items=split.validation.target)
+    known = replace(split.validation.users, items=split.validation.ground_truth)
     scores = []
     for final in finals:
         final.fit(split.full, None, 0)
@@ -257,10 +258,10 @@ def test_weights_of_ratings_are_the_least_squares_ones_within_users() -> None:
     parts = [model.score(test.users).double() for model in blend.models.values()]
     rows: list[Any] = []
     for user in range(len(test.users)):
-        items = test.target.node[test.target.row == user]
+        items = test.ground_truth.node[test.ground_truth.row == user]
         base, *others = (part[user, items].numpy() for part in parts)
-        assert test.target.weight is not None
-        left = test.target.weight[test.target.row == user].numpy() - base
+        assert test.ground_truth.weight is not None
+        left = test.ground_truth.weight[test.ground_truth.row == user].numpy() - base
         columns = [*(other - base for other in others), left]
         rows += zip(*(column - column.mean() for column in columns), strict=True)
     wanted, _ = nnls(np.array(rows)[:, :2], np.array(rows)[:, 2])

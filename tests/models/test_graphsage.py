@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models.baselines import Biases, Popularity
@@ -17,9 +17,10 @@ from gnnrec.models.saving import save_model
 from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import build
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.folds import selection_folds
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
@@ -36,13 +37,13 @@ NDCG = EvaluateConfig(metrics=["ndcg"], at=[10])
 
 
 def made_split(shuffled: bool = False, seed: int = 0) -> Split:
-    data = made(seed, num_users=240, num_items=40, groups=GROUPS)
+    data = synthetic(seed, num_users=240, num_items=40, groups=GROUPS)
     data = shuffle_attributes(data, seed) if shuffled else data
     return make_split(data, UnseenUsers(test=0.2, validation=0.2), seed)
 
 
 def small_split(seed: int = 0) -> Split:
-    return make_split(made(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
+    return make_split(synthetic(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
 
 
 def rating_model(**options: Any) -> GraphSAGE:
@@ -236,7 +237,7 @@ def test_weights_of_another_run_are_taken_by_id(tmp_path: Path) -> None:
     first.fit(split.train, None, 0)
     save_model(first, tmp_path / "model")
     # Another platform: items in another order and some of them new.
-    other = made(1, num_users=100, num_items=44, groups=GROUPS)
+    other = synthetic(1, num_users=100, num_items=44, groups=GROUPS)
     ids = {**other.ids, "item": other.ids["item"][::-1]}
     object.__setattr__(other, "ids", ids)
     other_split = make_split(other, UnseenUsers(test=0.2, validation=0.2), 1)
@@ -300,7 +301,7 @@ def test_a_step_that_is_far_too_large_stops_with_a_clear_message() -> None:
 
 
 def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
-    data = made(0, num_users=240, num_items=40, groups=GROUPS)
+    data = synthetic(0, num_users=240, num_items=40, groups=GROUPS)
     data = replace(data, relations=tuple(r for r in data.relations if r.source == "item"), numeric=())
     data = replace(data, ids={t: ids for t, ids in data.ids.items() if t in ("user", "item", "category")})
     split = make_split(data, UnseenUsers(test=0.2, validation=0.2), 0)
@@ -316,7 +317,7 @@ def test_the_first_items_tell_the_group_where_nothing_else_does() -> None:
 
 def test_a_handful_of_users_is_enough_to_pretrain() -> None:
     split = make_split(
-        made(0, num_users=10, num_items=4, choices=2, friends=1), UnseenUsers(test=0.2, validation=0.2), 0
+        synthetic(0, num_users=10, num_items=4, choices=2, friends=1), UnseenUsers(test=0.2, validation=0.2), 0
     )
     model = GraphSAGE(encoder=SMALL, pretrain=PretrainConfig(epochs=2), finetune=RankingConfig(epochs=2))
     model.fit(split.train, split.validation, 0)

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.results import config_checksum
 from gnnrec.models.baselines import AttributeKNNRatings, BiasedMF, Biases, BilinearRatings, ItemMean, SegmentItemMean
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.rating_points import Point, median_cuts, rating_of_gain, spaced_by_gain
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.rating import RatingConfig
 from gnnrec.views import Edges, TrainingData, UserBatch
 
@@ -111,7 +111,7 @@ def test_a_median_by_hand() -> None:
     ],
 )
 def test_a_model_of_gains_is_one_of_means_of_ratings_spaced_like_gains(model, predict) -> None:
-    split = make_split(made(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
     users = split.validation.users
     known = replace(users, items=Edges(torch.tensor([1, 1]), torch.tensor([0, 3]), torch.tensor([1.0, 4.0])))
     direct = model(predict=predict)
@@ -135,7 +135,7 @@ def test_a_model_of_gains_is_one_of_means_of_ratings_spaced_like_gains(model, pr
 
 
 def test_medians_of_the_graph_model_are_chosen_once_and_kept() -> None:
-    split = make_split(made(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
     model = graph_model(predict="median", choose_on=30)
     model.fit(split.train, split.validation, 0)
     chosen = model.best_params["finetune"]
@@ -156,18 +156,18 @@ def test_medians_of_the_graph_model_are_chosen_once_and_kept() -> None:
 
 
 def test_a_value_of_the_validation_users_alone_has_a_cut_too() -> None:
-    split = make_split(made(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
     items = split.train.users.items
     train = replace(split.train, users=replace(split.train.users, items=items.take(items.weight != 1)))
     model = graph_model(predict="median")
     model.fit(train, split.validation, 0)
-    assert (split.validation.target.weight == 1).any()
+    assert (split.validation.ground_truth.weight == 1).any()
     assert len(model.best_params["finetune"].cut_points) == 4
     Point.of("median", split.train, model.best_params["finetune"].cut_points)
 
 
 def test_without_users_to_choose_on_the_graph_model_rounds() -> None:
-    split = make_split(made(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
     model = graph_model(predict="median")
     model.fit(split.train, None, 0)
     assert model.state_dict()["point"].cuts == (1.5, 2.5, 3.5, 4.5)

@@ -9,12 +9,13 @@ import torch
 from scipy.optimize import nnls
 from torch_geometric.nn import SAGEConv
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.rating_task import RatingTask
 from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.rating import DISLIKES, LIKES, RatingConfig
 from gnnrec.views import Edges, TestSet, UserBatch, reverse
 
@@ -22,7 +23,7 @@ SMALL = EncoderConfig(channels=16, layers=2, dropout=0.1)
 
 
 def made_split(seed: int = 0) -> Split:
-    return make_split(made(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
+    return make_split(synthetic(seed, num_users=80), UnseenUsers(test=0.2, validation=0.2), seed)
 
 
 def task_of(split: Split, **options: Any) -> RatingTask:
@@ -72,7 +73,7 @@ def test_the_weight_is_the_least_squares_one_within_users() -> None:
     model = GraphSAGE(encoder=SMALL, pretrain=None, finetune=finetune, choose_on=0)
     model.fit(split.train, split.validation, 0)
     [task] = model._tasks
-    users, target = split.validation.users, split.validation.target
+    users, target = split.validation.users, split.validation.ground_truth
     encoded, base = task.encoded(users).double(), task.base(users)
     rows: list[Any] = []
     for user in range(len(users)):
@@ -96,7 +97,7 @@ def test_the_weight_counts_every_rating_of_all_folds_once() -> None:
     fold = Fold(split.train, split.validation, split.validation)
     weight = RatingTask.best_weight([task], [fold])
     assert RatingTask.best_weight([task, task], [fold, fold]) == pytest.approx(weight, abs=2e-3)
-    bare = split.validation.target.take(torch.empty(0, dtype=torch.int64))
+    bare = split.validation.ground_truth.take(torch.empty(0, dtype=torch.int64))
     empty = TestSet(split.validation.users, bare)
     assert RatingTask.best_weight([task, task], [fold, Fold(split.train, empty, empty)]) == weight
 
@@ -111,8 +112,8 @@ def test_the_measure_is_minus_the_mean_error_of_all_held_out_ratings() -> None:
         [(name, value)] = RatingTask.measure([task, task], [fold, fold], 0)().items()
         predicted = task.base(test.users) + task.encoded(test.users)
         errors = [
-            float(test.target.weight[edge] - predicted[test.target.row[edge], test.target.node[edge]])
-            for edge in range(len(test.target))
+            float(test.ground_truth.weight[edge] - predicted[test.ground_truth.row[edge], test.ground_truth.node[edge]])
+            for edge in range(len(test.ground_truth))
         ]
         wanted = np.mean(np.square(errors)) if loss == "squared" else np.mean(np.abs(errors))
         assert name == f"minus {loss} error"

@@ -12,17 +12,17 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.merge import AttributeMerge
 from gnnrec.models.baselines import AttributeLinear, Popularity
 from gnnrec.models.rating_points import Point
 from gnnrec.models.saving import ARRAYS, STRUCTURE, load_model, pack, save_model, unpack
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.views import Edges
 
-SPLIT = make_split(made(0, num_users=40), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=40), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def again(value: Any) -> Any:

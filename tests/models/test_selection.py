@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models import selection
 from gnnrec.models.baselines import Popularity
@@ -23,8 +23,9 @@ from gnnrec.models.selection import (
     fold_models,
     score_in_batches,
 )
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.views import Edges, TestSet, TrainingData, UserBatch
 
 NDCG = EvaluateConfig(metrics=["ndcg"], at=[10])
@@ -55,7 +56,7 @@ class Given:
 
 
 def made_split(support: int = 0, seed: int = 0) -> Split:
-    return make_split(made(seed, num_users=120), UnseenUsers(test=0.2, validation=0.3, support=support), seed)
+    return make_split(synthetic(seed, num_users=120), UnseenUsers(test=0.2, validation=0.3, support=support), seed)
 
 
 def drawn(test: TestSet, items: int = 40, seed: int = 0) -> Tensor:
@@ -90,7 +91,7 @@ def test_users_without_a_candidate_in_their_ground_truth_do_not_count() -> None:
     candidates[4:] = False
     scores = drawn(split.validation)
     values = HeldOutNDCG(split.validation, candidates, 0)(scores)
-    target = split.validation.target
+    target = split.validation.ground_truth
     with_any = target.row[candidates[target.node]].unique()
     assert 0 < len(values) == len(with_any) < len(split.validation.users)
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch_geometric.nn import GATv2Conv, GraphConv, SAGEConv
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block, whole_graph
 from gnnrec.graph.build import attach, build_graph, node_counts
 from gnnrec.nn.conv import AttributeAttention
 from gnnrec.nn.encoder import Encoder, EncoderConfig, convolve
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS, Edges, Relation, UserBatch, reverse
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -25,8 +25,8 @@ LAYERS = {
 
 
 def whole_split():
-    """Made data with a weighted relation to a node type of its own, and a support of two items."""
-    data = made(0)
+    """Synthetic data with a weighted relation to a node type of its own, and a support of two items."""
+    data = synthetic(0)
     edge_index = torch.stack([torch.arange(60), torch.arange(60) % 5])
     skill = Relation("user", "has", "skill", edge_index, torch.arange(60).float())
     data = replace(data, ids={**data.ids, "skill": pd.Index(list("abcde"))}, relations=(*data.relations, skill))
@@ -359,15 +359,15 @@ def test_two_steps_worked_by_hand(start, users, items):
 
 
 def test_silent_users_are_heard_by_nobody_and_hear_as_before() -> None:
-    from gnnrec.data.synthetic import made
+    from gnnrec.data.synthetic import synthetic
     from gnnrec.graph.build import build_graph
-    from gnnrec.splits.split import UnseenUsers, make_split
+    from gnnrec.splits import UnseenUsers, make_split
 
-    train = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0).train
+    train = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2), 0).train
     block = whole_graph(build_graph(train))
     silent = torch.zeros(train.num_users, dtype=torch.bool)
     silent[[1, 4]] = True
-    quiet = block.silence(silent)
+    quiet = block.without_messages_from(silent)
     for edge_type, edges in quiet.adjacency.items():
         source, before = edges.visible()[0], block.adjacency[edge_type].visible()
         if edge_type[0] == "user":

@@ -1,12 +1,12 @@
 import numpy as np
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import USER
 
-SPLIT = make_split(made(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def test_decomposition_against_a_dense_svd() -> None:

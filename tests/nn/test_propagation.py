@@ -5,12 +5,12 @@ import torch
 from torch_geometric.nn import GATv2Conv, GraphConv, SAGEConv
 
 from gnnrec.data.dataset import Interactions
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -27,7 +27,7 @@ WANTED = {
 
 
 def graph():
-    return build_graph(make_split(made(0), UnseenUsers(test=0.2, validation=0.1), seed=0).train)
+    return build_graph(make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.1), seed=0).train)
 
 
 def encoder_of(graph, layer="SAGEConv", layers=2, outputs=None, **changes):
@@ -125,7 +125,7 @@ def test_users_whom_no_relation_reaches_have_zero_vectors(sampled):
 def test_the_mean_that_a_user_hears_of_drawn_items_is_unbiased():
     # Every user has chosen nine items. One linear step of mean aggregation: a user's vector over many draws must come
     # to that of the whole graph. The standard deviation of a mean of 2 of 9 is at most 1 here, that of 4,000 is 0.016.
-    data = made(0)
+    data = synthetic(0)
     pairs = torch.cartesian_prod(torch.arange(60), torch.arange(9))
     data = replace(data, interactions=Interactions(*pairs.T.contiguous()), relations=(), numeric=())
     graph = build_graph(make_split(data, UnseenUsers(test=0.2, validation=0.1), seed=0).train)

@@ -14,6 +14,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "BiasedMF": ({"cold": "attribute_map"},),
     "GraphSAGE": ({}, {"finetune": {"objective": "rating"}}),
     "Biases": ({"cold": "attributes", "informed": True},),
+    "IRSpack": ({"item_features": True},),
 }
 """Options under which, taken together, every declared option means something."""
 

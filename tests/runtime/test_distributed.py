@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_table import write_shop
+from synthetic_table import write_shop
 from torch import nn
 from two_processes import command_in_two, ended, in_two
 
@@ -96,7 +96,7 @@ def test_work_is_dealt_out_and_the_first_one_says_what_holds(tmp_path: Path) -> 
 
 def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = write_shop(tmp_path)
-    with pytest.raises(ConfigError, match=r"says 2, but this program runs in 1 process; .*torchrun --nproc-per-node 2"):
+    with pytest.raises(ConfigError, match=r"has 2, but this program runs in 1 process; .*torchrun --nproc-per-node 2"):
         run(read_config(shop, ["trainer.devices=2"]))
     with pytest.raises(ConfigError, match=r"Popularity is trained by one process"):
         read_config(shop, ["trainer.devices=2", "model={class: Popularity}"])
@@ -107,7 +107,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: 
             read_config(shop, ["trainer.devices=2", f"model={model}"])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"says 1, but this program runs in 2 processes; .*trainer\.devices=2"):
+    with pytest.raises(ConfigError, match=r"has 1, but this program runs in 2 processes; .*trainer\.devices=2"):
         distributed.start(1)
 
 
@@ -142,12 +142,12 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     folder = tmp_path / "two" / "shop" / "0"
     assert_alike(tmp_path / "one" / "shop" / "0", folder)
     assert read_run(folder).result.versions["processes"] == "2"
-    assert len((tmp_path / "two" / "openings.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "two" / "test_access.jsonl").read_text().splitlines()) == 1
     assert "shop seed 0" in (tmp_path / "0.out").read_text()
     assert (tmp_path / "1.out").read_text() == ""
     again = command_in_two(command, tmp_path)  # read, not run again
     assert [ended(process) for process in again] == [0, 0]
-    assert len((tmp_path / "two" / "openings.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "two" / "test_access.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.slow

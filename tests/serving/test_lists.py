@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_table import write_shop
+from synthetic_table import write_shop
 from typer.testing import CliRunner
 
 from gnnrec.cli import app
@@ -60,7 +60,7 @@ def test_an_index_over_all_cells_recommends_what_all_scores_do(tmp_path: Path) -
     assert not set(known) & {row["item"] for row in found}
     answer = CliRunner().invoke(app, ["recommend", str(folder), "--json"])
     assert answer.exit_code == 0
-    assert "an index of 30 items was asked; it finds 100% of the best 10" in answer.stderr
+    assert "an index of 30 items was searched; it finds 100% of the best 10" in answer.stderr
 
 
 def test_items_that_are_no_candidates_are_not_in_the_index(tmp_path: Path) -> None:

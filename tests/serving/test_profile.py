@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch_geometric.nn import SAGEConv
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import InputError
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.serving.profile import encode, parse
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_number
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Relation
 
 CLUB, COLOUR, FRIEND = ("user", "club", "club"), ("user", "colour", "colour"), ("user", "friend", "user")
@@ -20,8 +20,8 @@ SKILL, AGE = ("user", "has", "skill"), ("user", "age", "age")
 
 
 def whole_split():
-    """Made data with a weighted relation to a node type of its own: user u has skill a to e, two skills each."""
-    data = made(0)
+    """Synthetic data with a weighted relation to a node type of its own: user u has skill a to e, two skills each."""
+    data = synthetic(0)
     user = torch.arange(60).repeat(2)
     skill = torch.cat([torch.arange(60) % 5, (torch.arange(60) + 2) % 5])
     relation = Relation(*SKILL, torch.stack([user, skill]), (torch.arange(120) % 7).float())
@@ -204,7 +204,7 @@ def test_items_are_named_by_their_ids(split):
 
 
 def test_ids_that_are_numbers_may_be_written_as_numbers():
-    data = made(0)
+    data = synthetic(0)
     ids = {**data.ids, "item": pd.Index([str(i) for i in range(40)]), "club": pd.Index(["7", "8", "9", "10"])}
     split = make_split(replace(data, ids=ids), UnseenUsers(test=0.2), 0)
     user, warnings = encode(split.full, data.ids["user"], {"club": 9}, [12, "13"])
@@ -214,7 +214,7 @@ def test_ids_that_are_numbers_may_be_written_as_numbers():
 
 
 def test_interactions_without_values_have_none_here_either():
-    data = made(0)
+    data = synthetic(0)
     data = replace(data, interactions=replace(data.interactions, value=None))
     split = make_split(data, UnseenUsers(test=0.2), 0)
     assert encoded(split, {}, ["item 1"]).items.weight is None

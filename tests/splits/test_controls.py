@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.views import USER
 
@@ -29,7 +29,7 @@ def friends(data):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_whole_profiles_are_dealt_out_to_other_users(seed):
-    data = made(0)
+    data = synthetic(0)
     shuffled = shuffle_attributes(data, seed)
     before, after = attributes(data), attributes(shuffled)
     as_bag = [Counter(frozenset(values) for values in known.values()) for known in (before, after)]
@@ -41,7 +41,7 @@ def test_whole_profiles_are_dealt_out_to_other_users(seed):
 
 
 def test_friendships_keep_their_shape_and_follow_the_profiles():
-    data = made(0)
+    data = synthetic(0)
     shuffled = shuffle_attributes(data, 0)
     assert friends(shuffled) != friends(data)
     club = data.relations[0].edge_index
@@ -53,7 +53,7 @@ def test_friendships_keep_their_shape_and_follow_the_profiles():
 
 
 def test_interactions_and_what_is_known_of_items_stay():
-    data = made(0)
+    data = synthetic(0)
     shuffled = shuffle_attributes(data, 0)
     assert shuffled.interactions is data.interactions
     assert torch.equal(shuffled.relations[3].edge_index, data.relations[3].edge_index)  # item category

@@ -1,12 +1,12 @@
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.folds import selection_folds
-from gnnrec.splits.split import UnseenUsers, make_split
 
 
 def test_few_validation_users_bring_further_cuts_and_enough_do_not() -> None:
-    split = make_split(made(0, num_users=160), UnseenUsers(test=0.2, validation=0.2), 0)  # 32 of 128 users validate
+    split = make_split(synthetic(0, num_users=160), UnseenUsers(test=0.2, validation=0.2), 0)  # 32 of 128 validate
     cuts = selection_folds(split.train, split.validation, 70, 0)
     assert [len(asked.users) for _, asked in cuts] == [32, 32, 32]  # two would be 64
     assert cuts[0] == (split.train, split.validation)
@@ -18,5 +18,5 @@ def test_few_validation_users_bring_further_cuts_and_enough_do_not() -> None:
 
 
 def test_users_with_a_support_are_the_only_cut() -> None:
-    split = make_split(made(0, num_users=160), UnseenUsers(test=0.2, validation=0.2, support=1), 0)
+    split = make_split(synthetic(0, num_users=160), UnseenUsers(test=0.2, validation=0.2, support=1), 0)
     assert len(selection_folds(split.train, split.validation, 500, 0)) == 1

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import check_config
 from gnnrec.experiment.run import choosing_users, fit_and_evaluate
 from gnnrec.models.baselines import NeighbourPopularity, Popularity
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal, reveal_each, reveal_ground_truth
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, TestSet, UserBatch
 
-DATA = made(0, num_users=120)
+DATA = synthetic(0, num_users=120)
 SHOTS = (0, 1, 2, 3)
 SPLIT = make_split(DATA, UnseenUsers(test=0.3, validation=0.2, support=SHOTS[-1]), 0)
 SPLIT.open_test("tests")
@@ -60,12 +60,12 @@ def test_the_first_items_are_shown_and_the_others_hidden() -> None:
     ):
         cut = reveal(case, shots)
         assert rows_and_nodes(cut.users.items) == shown
-        assert cut.hidden is not None
-        assert rows_and_nodes(cut.hidden) == hidden
-        assert cut.target is case.target
+        assert cut.masked is not None
+        assert rows_and_nodes(cut.masked) == hidden
+        assert cut.ground_truth is case.ground_truth
         assert cut.users.index.equal(case.users.index)
     assert reveal(case, 1).users.items.weight.tolist() == [0.0, 1.0]
-    assert rows_and_nodes(reveal(reveal(case, 2), 1).hidden) == rows_and_nodes(reveal(case, 1).hidden)
+    assert rows_and_nodes(reveal(reveal(case, 2), 1).masked) == rows_and_nodes(reveal(case, 1).masked)
 
 
 @pytest.mark.parametrize("shots", SHOTS)
@@ -74,7 +74,7 @@ def test_what_is_revealed_is_the_support_of_a_split_with_that_support(shots: int
     other.open_test("tests")
     for full, part in ((SPLIT.test, other.test), (SPLIT.validation, other.validation)):
         assert rows_and_nodes(reveal(full, shots).users.items) == rows_and_nodes(part.users.items)
-        assert rows_and_nodes(full.target) <= rows_and_nodes(part.target)
+        assert rows_and_nodes(full.ground_truth) <= rows_and_nodes(part.ground_truth)
 
 
 def test_the_order_of_revealing_is_not_that_of_the_items() -> None:
@@ -142,7 +142,7 @@ def test_what_is_hidden_is_part_of_the_question() -> None:
     model = LikesItsHistory()
     model.num_items = 5
     hidden = reveal(by_hand(), 2)
-    shown = TestSet(hidden.users, hidden.target)
+    shown = TestSet(hidden.users, hidden.ground_truth)
     checksums = {evaluate(model, case, everything, config, 0).checksum for case in (hidden, shown, by_hand())}
     assert len(checksums) == 3
 
@@ -239,14 +239,14 @@ def revealed(shots: tuple[int, ...], seed: int = 0) -> dict[int, dict[int, tuple
         known = set(test.users.items.node[test.users.items.row == row].tolist())
         found[shots[index // offset - 1]][index % offset] = (
             known,
-            set(test.target.node[test.target.row == row].tolist()),
+            set(test.ground_truth.node[test.ground_truth.row == row].tolist()),
         )
     return found
 
 
 def own_items() -> dict[int, set[int]]:
     return {
-        index: set(COLD.target.node[COLD.target.row == row].tolist())
+        index: set(COLD.ground_truth.node[COLD.ground_truth.row == row].tolist())
         for row, index in enumerate(COLD.users.index.tolist())
     }
 
@@ -283,11 +283,12 @@ def test_no_two_copies_are_taken_for_one_user_and_each_keeps_its_relations_and_v
     assert len(index.unique()) == len(index)
     assert len(test.users.items) == sum(k * len(users) for k, users in revealed((1, 2, 5)).items())
     offset = int(COLD.users.index.max()) + 1
+    asked = COLD.ground_truth
     value = {
         (int(COLD.users.index[row]), int(node)): float(weight)
-        for row, node, weight in zip(*(COLD.target.row, COLD.target.node, COLD.target.weight), strict=True)
+        for row, node, weight in zip(asked.row, asked.node, asked.weight, strict=True)
     }
-    for edges in (test.users.items, test.target):
+    for edges in (test.users.items, test.ground_truth):
         for row, node, weight in zip(edges.row, edges.node, edges.weight, strict=True):
             assert float(weight) == value[int(test.users.index[row]) % offset, int(node)]
     assert test.users.relations.keys() == COLD.users.relations.keys()
@@ -306,6 +307,6 @@ def test_users_with_too_few_items_are_left_out_and_so_are_all_of_them() -> None:
     found = reveal_ground_truth(test, (1, 2, 3), 0)
     assert found.users.index.tolist() == [3 + 9, 3 + 18]
     assert found.users.items.row.tolist() == [0, 1, 1]
-    assert found.target.row.tolist() == [0, 0, 1]
+    assert found.ground_truth.row.tolist() == [0, 0, 1]
     nobody = reveal_ground_truth(test, (5,), 0)
-    assert len(nobody.users) == len(nobody.target) == len(nobody.users.items) == 0
+    assert len(nobody.users) == len(nobody.ground_truth) == len(nobody.users.items) == 0

@@ -7,14 +7,15 @@ import torch
 
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.training import AuditError, audit
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.experiment.run import fit_and_evaluate
-from gnnrec.splits.split import TEST, TRAIN, UNUSED, VALIDATION, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.parts import TEST, TRAIN, UNUSED, VALIDATION
 
 
 def split_of(share, support=0):
     config = UnseenUsers(test=0.2, validation=0.1, train_share=share, support=support, seed=1)
-    return make_split(made(seed=0, num_users=200), config, seed=0)
+    return make_split(synthetic(seed=0, num_users=200), config, seed=0)
 
 
 def test_a_share_of_training_and_validation_users_stays():

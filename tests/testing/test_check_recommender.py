@@ -114,7 +114,7 @@ class ChangesValidation(Honest):
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         super().fit(train, validation, seed)
         if validation is not None:
-            validation.target.node.zero_()
+            validation.ground_truth.node.zero_()
 
 
 class MeanOfNothing(Honest):

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.block import Block
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.training.ranking import RankingConfig, _order, _shown
 from gnnrec.views import USER
 
@@ -52,7 +52,7 @@ def test_the_order_is_random_within_each_user() -> None:
 def test_many_users_are_trained_on_in_part(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, int], steps: int, graph: int
 ) -> None:
-    split = make_split(made(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
+    split = make_split(synthetic(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
     assert split.train.num_users == 120
     users = []
 
@@ -69,7 +69,7 @@ def test_many_users_are_trained_on_in_part(
 
 def test_parts_of_the_users_teach_what_all_of_them_do() -> None:
     """Two groups that choose from different halves: an encoder that sees a third of the users at a time learns it."""
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.1), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.1), 0)
     values = []
     for graph_users in (16_384, split.train.num_users // 3):
         finetune = RankingConfig(epochs=60, batch_users=32, learning_rate=0.02, graph_users=graph_users)

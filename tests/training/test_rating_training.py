@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.build import build_graph
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.splits.split import Split, UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.split import Split
 from gnnrec.training.rating import DISLIKES, LIKES, RatingConfig, by_sign, with_signed_edges
 from gnnrec.views import reverse
 
@@ -17,7 +18,7 @@ SMALL = EncoderConfig(channels=16, layers=2, dropout=0.1)
 
 
 def made_split() -> Split:
-    return make_split(made(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
+    return make_split(synthetic(0, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def test_the_graph_of_signed_edges_holds_the_same_edges() -> None:
@@ -66,7 +67,7 @@ def test_an_epoch_takes_a_bounded_number_of_steps(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Encoder, "forward", noted)
     monkeypatch.setattr("gnnrec.training.rating.MOST_STEPS", most)
-    split = make_split(made(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
+    split = make_split(synthetic(0, num_users=150), UnseenUsers(test=0.1, validation=0.1), 0)
     assert split.train.num_users == 120
     finetune = RatingConfig(epochs=2, batch_users=16)
     GraphSAGE(encoder=SMALL, pretrain=None, finetune=finetune).fit(split.train, None, 0)

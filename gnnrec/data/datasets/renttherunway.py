@@ -1,4 +1,4 @@
-"""Reader of the Rent The Runway reviews."""
+"""The Rent The Runway reviews."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gnnrec.data.catalogue import File, Source
 from gnnrec.data.columns import attribute, node_ids, positions, sorted_interactions
 from gnnrec.data.dataset import Dataset, Numeric
 from gnnrec.views import ITEM, USER
@@ -58,3 +59,25 @@ def _numeric(name: str, owner: np.ndarray, number: "pd.Series") -> Numeric:
     return Numeric(
         USER, name, torch.from_numpy(owner[known]), torch.from_numpy(number.to_numpy(float)[known]), bins=BINS
     )
+
+
+SOURCE = Source(
+    name="renttherunway",
+    title="Rent The Runway: rentals of clothes, measurements of users, categories of clothes",
+    terms="research use",
+    citation=(
+        "Misra, Wan, McAuley: Decomposing Fit Semantics for Product Size Recommendation in Metric Spaces. "
+        "RecSys 2018. doi:10.1145/3240323.3240398"
+    ),
+    page="https://cseweb.ucsd.edu/~jmcauley/datasets.html#clothing_fit",
+    size="105,571 users, 5,850 items, 192,278 rentals",
+    read=read,
+    # The official file is JSON with heights and weights as text; no checksum is known for it.
+    files=(
+        File(
+            "reviews",
+            "reviews.parquet",
+            "1bad42787c49871c6cbca9c0149e46430aa9f2ffd783484ad520383730b54e49",
+        ),
+    ),
+)

@@ -1,36 +1,18 @@
-"""Models to beat, one idea per module, all under the contract of `gnnrec.recommender`."""
+"""Models to beat, one idea per module, all under the contract of `gnnrec.recommender`.
 
-from gnnrec.models.baselines.autoencoder import EASE, DenoisingRegression
-from gnnrec.models.baselines.factorization.als import ALS
-from gnnrec.models.baselines.factorization.bpr import BPR
-from gnnrec.models.baselines.item_knn import ItemKNN
-from gnnrec.models.baselines.lightfm import LightFM
-from gnnrec.models.baselines.linear import AttributeLinear
-from gnnrec.models.baselines.neighbourhood import AttributeKNN, NeighbourPopularity
-from gnnrec.models.baselines.popularity import Popularity, Random
-from gnnrec.models.baselines.ratings.attributes import AttributeKNNRatings, BilinearRatings, SegmentItemMean
-from gnnrec.models.baselines.ratings.biases import Biases, GlobalMean, ItemMean
-from gnnrec.models.baselines.ratings.factorization import BiasedMF
-from gnnrec.models.baselines.segment import SegmentPopularity
+Every public class in this folder that has `fit` and `score` is a baseline, which a config names by its bare name.
+"""
 
-__all__ = [
-    "ALS",
-    "BPR",
-    "EASE",
-    "AttributeKNN",
-    "AttributeKNNRatings",
-    "AttributeLinear",
-    "BiasedMF",
-    "Biases",
-    "BilinearRatings",
-    "DenoisingRegression",
-    "GlobalMean",
-    "ItemKNN",
-    "ItemMean",
-    "LightFM",
-    "NeighbourPopularity",
-    "Popularity",
-    "Random",
-    "SegmentItemMean",
-    "SegmentPopularity",
-]
+import sys
+from typing import Any
+
+from gnnrec.options.discovery import public_classes
+
+_BASELINES = public_classes(sys.modules[__name__], lambda cls: hasattr(cls, "fit") and hasattr(cls, "score"))
+__all__ = [*_BASELINES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BASELINES:
+        return _BASELINES[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

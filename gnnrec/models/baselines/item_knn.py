@@ -26,7 +26,7 @@ class ItemKNN:
 
     Args:
         neighbours: of each known item, how many of the most similar items count, at least 1; None for all. Items as
-            similar as the last of them count as well, so that the order of the items has no say.
+            similar as the last of them count as well, so that the order of the items does not matter.
         shrinkage: users without either item that are added to the denominator; at least 0.
 
     Raises:

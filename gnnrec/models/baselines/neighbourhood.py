@@ -42,7 +42,7 @@ class NeighbourPopularity:
         idf: a value counts by the logarithm of its rarity.
         edge_weights: what an attribute edge counts: 1, log(1 + its weight), or its weight.
         neighbours: how many of the users alike in attributes count; None for all. Users as similar as the last of
-            them count as well, so that the order of the users has no say.
+            them count as well, so that the order of the users does not matter.
 
     Raises:
         ValueError: an option is out of its range.

@@ -1,4 +1,4 @@
-"""The two models that know nothing of a user: popularity, and chance."""
+"""The two models that use nothing of a user: popularity, and chance."""
 
 from typing import Any
 

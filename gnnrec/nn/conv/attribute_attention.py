@@ -10,15 +10,15 @@ from torch_geometric.utils import softmax
 
 
 class AttributeAttention(MessagePassing):  # type: ignore[misc]
-    r"""Weighs the sources of each target by how much they tell, and leaves weight for "nothing known".
+    r"""Weighs the sources of each target by a learned score, and leaves weight for "nothing known".
 
     .. math::
         e_{st} = p^\top x_s + c + \frac{(K x_s)^\top (Q x_t)}{\sqrt D}, \quad
         \alpha_{st} = \frac{\exp e_{st}}{1 + \sum_{r \in N(t)} \exp e_{rt}}, \quad
         y_t = W x_t + b + \sum_{s \in N(t)} \alpha_{st} V x_s
 
-    An attribute value tells something by itself (the prior, first two terms of the score) and something about this
-    target (the last term). A user owns no vector, so in the first layer only the prior speaks; a score made of both
+    An attribute value has a weight by itself (the prior, first two terms of the score) and one that depends on the
+    target (the last term). A user owns no vector, so in the first layer only the prior counts; a score made of both
     vectors at once could not tell "no vector" from "a vector of zeros". The 1 in the denominator is the weight of
     "nothing known": a user with one weak attribute stays near its own vector, as a count with few observations is
     shrunk to the overall popularity. Without it, the weight of a relation with one value per user (gender, age) would

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from gnnrec.data import load, renttherunway
+from gnnrec.data import load
 from gnnrec.data.config import NamedData
+from gnnrec.data.datasets import renttherunway
 from gnnrec.errors import ConfigError
 
 

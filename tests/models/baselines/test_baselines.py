@@ -10,7 +10,7 @@ import gnnrec.models.baselines
 from gnnrec.options.resolve import complete_options, resolve
 from gnnrec.testing.recommender import assert_recommender
 
-NEEDS = {"ALS": "implicit", "BPR": "implicit", "LightFM": "lightfm"}
+NEEDS = {"ALS": "implicit", "BPR": "implicit", "IRSpack": "irspack", "LightFM": "lightfm"}
 SAME_FOR_ALL = {"learns": False, "draws": False}
 COUNTS = {"learns": True, "draws": False}
 
@@ -49,6 +49,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("BPR", {"cold": "none"}, {"learns": False, "draws": True}),
     ("BPR", {"cold": "mean"}, {"learns": False, "draws": True}),
     ("BPR", {"cold": "attribute_map", "friends": True}, {"learns": True, "draws": True}),
+    ("IRSpack", {}, {"learns": True, "draws": True}),
+    ("IRSpack", {"regularization": 0.3, "friends": True, "item_features": True}, {"learns": True, "draws": True}),
     ("ItemKNN", {}, COUNTS),
     ("ItemKNN", {"neighbours": 5, "shrinkage": 3.0}, COUNTS),
     ("EASE", {"regularization": 10.0}, COUNTS),
@@ -95,7 +97,7 @@ def test_docstring_and_options(name: str) -> None:
 
 @pytest.mark.slow
 def test_importing_the_baselines_imports_no_heavy_library() -> None:
-    heavy = "('implicit', 'lightfm', 'sklearn')"
+    heavy = "('implicit', 'irspack', 'lightfm', 'sklearn')"
     code = f"import sys, gnnrec.models.baselines; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

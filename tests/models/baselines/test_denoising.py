@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import DenoisingRegression
 from gnnrec.models.baselines.autoencoder import INTERCEPT_PENALTY, PENALTIES
 from gnnrec.models.selection import BUCKETS, Fold, HeldOutNDCG, by_bucket
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal_ground_truth
-from gnnrec.splits.split import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 
 def small() -> tuple[TrainingData, UserBatch]:
     """Training users with at most four of the first six items, so that all ways to hide them can be listed."""
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2, support=2), 0)
     users = split.train.users
     items = users.items
     place = torch.zeros(len(items), dtype=torch.int64)
@@ -118,7 +118,7 @@ def test_of_too_many_users_some_are_drawn_by_the_seed() -> None:
 
 
 def test_of_a_user_of_whom_nothing_is_known_it_expects_about_what_is_popular() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
     none = torch.empty(0, dtype=torch.int64)
     model = DenoisingRegression(penalty=1e6)  # items hold no evidence at such a penalty
     model.fit(split.train, None, 0)
@@ -131,7 +131,7 @@ def test_a_known_item_raises_the_items_of_the_users_who_chose_it() -> None:
     # Users 0-9 chose items 0 and 1, users 10-19 items 2 and 3. All of them: 1/2 of the users each.
     row = torch.arange(20).repeat_interleave(2)
     node = torch.tensor([0, 1] * 10 + [2, 3] * 10)
-    split = make_split(made(0), UnseenUsers(test=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2), 0)
     train = replace(split.train, users=UserBatch(torch.arange(20), Edges(row, node), {}))
     model = DenoisingRegression(penalty=0.25)
     model.fit(train, None, 0)
@@ -141,7 +141,7 @@ def test_a_known_item_raises_the_items_of_the_users_who_chose_it() -> None:
 
 
 def test_the_penalty_of_a_bucket_is_the_best_one_on_the_held_out_users_of_all_folds() -> None:
-    split = make_split(made(0, num_users=160), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=160), UnseenUsers(test=0.2, validation=0.2), 0)
     folds = []
     for train, test in ((split.train, split.validation), split.train.hold_out(torch.arange(30))):
         folds.append(Fold(train, test, reveal_ground_truth(test, (1, 2, 5), 0)))
@@ -168,7 +168,7 @@ def test_the_penalty_of_a_bucket_is_the_best_one_on_the_held_out_users_of_all_fo
 
 
 def test_without_known_items_to_choose_on_the_penalty_is_one() -> None:
-    split = make_split(made(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=60), UnseenUsers(test=0.2, validation=0.2), 0)
     model = DenoisingRegression()
     model.fit(split.train, split.validation, 0)
     assert model.best_params == {"penalty": dict.fromkeys(BUCKETS[1:], 1.0)}

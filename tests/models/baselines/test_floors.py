@@ -22,8 +22,10 @@ from gnnrec.models.baselines import (
     SegmentPopularity,
 )
 from gnnrec.recommender import Recommender
+from gnnrec.splits import FromFile, UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal
-from gnnrec.splits.split import TEST, FromFile, Split, UnseenUsers, make_split
+from gnnrec.splits.parts import TEST
+from gnnrec.splits.split import Split
 from gnnrec.views import Edges, TestSet, UserBatch
 
 FOLDER = os.environ.get("GNNREC_DATA")
@@ -127,7 +129,7 @@ def test_movielens_1m_ranking() -> None:
 def test_rent_the_runway_ranking() -> None:
     split = opened(make_split(load(NamedData(source="renttherunway")), UnseenUsers(folds=5, seed=0), 0))
     first = torch.arange(6000)
-    target = UserBatch(split.test.users.index, split.test.target, {}).take(first).items
+    target = UserBatch(split.test.users.index, split.test.ground_truth, {}).take(first).items
     asked = TestSet(split.test.users.take(first), target)
     config = EvaluateConfig(metrics=["ndcg"], at=[10])
     for model, wanted in ((Popularity(), 0.0567), (SegmentPopularity(shrinkage=1000.0, strength=0.5), 0.0690)):
@@ -158,9 +160,10 @@ def test_movielens_100k_after_some_items(model: Any, wanted: tuple[float | None,
         model.fit(split.full, None, fold)
         for place, k in enumerate(shots):
             shown = reveal(split.test, k)
-            assert shown.hidden is not None
+            assert shown.masked is not None
             target = Edges(
-                torch.cat([shown.target.row, shown.hidden.row]), torch.cat([shown.target.node, shown.hidden.node])
+                torch.cat([shown.ground_truth.row, shown.masked.row]),
+                torch.cat([shown.ground_truth.node, shown.masked.node]),
             )
             asked = TestSet(shown.users, target)
             value = evaluate(model, asked, split.full.candidates, config, fold).metrics["ndcg@10"]
@@ -195,7 +198,7 @@ AGNN_USERS = Path(__file__).parents[3] / "configs" / "ml-100k-agnn" / "test_user
 
 def test_movielens_100k_ratings() -> None:
     split = opened(make_split(load(NamedData(source="ml-100k")), FromFile(test=AGNN_USERS), 0))
-    assert len(split.test.target) == 20_583
+    assert len(split.test.ground_truth) == 20_583
     config = EvaluateConfig(metrics=["rmse", "mae"])
     for model, options, rmse, mae in (
         (ItemMean, {"shrinkage": 1e12}, 1.1451, 0.9680),  # the mean of all ratings

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.matrices import histories
 from gnnrec.models.baselines import EASE, ItemKNN
 from gnnrec.models.baselines.autoencoder import item_weights
 from gnnrec.models.baselines.factorization.fold_in import BPRFoldIn
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
-SPLIT = make_split(made(1, num_users=80), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
+SPLIT = make_split(synthetic(1, num_users=80), UnseenUsers(test=0.2, validation=0.2, support=3), 0)
 TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
 HISTORY = histories(TRAIN.users, TRAIN.num_items).toarray()
 ASKED = histories(UNSEEN, TRAIN.num_items).toarray()

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import LightFM
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
 pytest.importorskip("lightfm", reason="LightFM needs gnnrec[mf]")
 
-SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def fitted(seed: int = 0, choose: bool = False, **options: Any) -> LightFM:

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models import ridge
@@ -15,9 +15,9 @@ from gnnrec.models.baselines.linear import REGULARIZATIONS
 from gnnrec.models.ridge import RidgeMap
 from gnnrec.models.selection import Fold, HeldOutNDCG
 from gnnrec.nn.init import decompose
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 
-SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 @pytest.mark.parametrize("shape", [(30, 6), (6, 30), (8, 8)])
@@ -99,7 +99,7 @@ def test_with_an_svd_rank_it_regresses_on_the_places_among_the_singular_vectors(
 
 
 def test_with_an_svd_rank_unseen_users_get_items_of_their_group() -> None:
-    split = make_split(made(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=200), UnseenUsers(test=0.2, validation=0.2), 0)
     model = AttributeLinear(
         regularization=1.0, svd_rank=8, friends=True, edge_weights="log", idf=True, normalise="length"
     )
@@ -111,7 +111,7 @@ def test_with_an_svd_rank_unseen_users_get_items_of_their_group() -> None:
 
 @pytest.mark.parametrize("svd_rank", [None, 6])
 def test_the_regularization_is_the_best_one_on_the_held_out_users_of_all_folds(svd_rank: int | None) -> None:
-    split = make_split(made(0, num_users=120), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0, num_users=120), UnseenUsers(test=0.2, validation=0.2), 0)
     folds = [Fold(*pair, pair[1]) for pair in ((split.train, split.validation), split.train.hold_out(torch.arange(20)))]
     model = AttributeLinear(regularization="choose", svd_rank=svd_rank, friends=True)
     fitted = model.fit_folds(folds, 0)

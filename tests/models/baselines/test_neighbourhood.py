@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models.baselines import AttributeKNN, NeighbourPopularity
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 TAG, FRIEND = ("user", "tag", "tag"), ("user", "friend", "user")
@@ -85,7 +85,7 @@ def test_the_nearest_and_those_as_near_count() -> None:
 
 
 def test_attribute_knn_equals_a_loop() -> None:
-    split = make_split(made(1, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(1, num_users=80), UnseenUsers(test=0.2, validation=0.2), 0)
     train, asked, k = split.train, split.validation.users, 5
     model = AttributeKNN(k=k)
     model.fit(train, None, 0)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.models.baselines import SegmentPopularity
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 
@@ -31,7 +31,7 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("strength", [0.5, 2.0])
 def test_equals_the_dense_formula_up_to_a_constant_per_user(strength: float) -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2), 0)
     train, asked, shrinkage = split.train, split.validation.users, 7.0
     model = SegmentPopularity(shrinkage=shrinkage, strength=strength)
     model.fit(train, None, 0)
@@ -51,7 +51,7 @@ def test_equals_the_dense_formula_up_to_a_constant_per_user(strength: float) -> 
 
 
 def test_without_strength_or_values_it_is_popularity() -> None:
-    split = make_split(made(0), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(0), UnseenUsers(test=0.2, validation=0.2), 0)
     popularity = split.train.popularity
     for model in (SegmentPopularity(strength=0.0), SegmentPopularity(attributes=[])):
         model.fit(split.train, None, 0)

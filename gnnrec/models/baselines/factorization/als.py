@@ -23,7 +23,7 @@ class ALS:
     """Matrix factorization for implicit feedback by alternating least squares.
 
     A user with known items, in training or not, gets the vector that the last step of the fit would give it (fold-in);
-    a user without any gets one by the cold policy. One or two items may say less than the attributes do: with
+    a user without any gets one by the cold policy. One or two items may carry less than the attributes: with
     `cold_weight`, a user of n known items gets n / (n + cold_weight) of the one and the rest of the other vector.
 
     Source: Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, equation 4; cold

@@ -22,7 +22,7 @@ class ColdVectors:
     """The vectors of users who have none of their own.
 
     Attributes:
-        learned: [U] bool, the training users whose vector says something: those with any interaction.
+        learned: [U] bool, the training users whose vector was fitted to data: those with any interaction.
         mean: [D] float32, the mean of their vectors.
     """
 

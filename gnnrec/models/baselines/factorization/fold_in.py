@@ -54,7 +54,7 @@ class BPRFoldIn:
         known = sparse.csr_array(known)
         row = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))  # [E]
         positive, positive_bias = vector[known.indices], bias[known.indices]  # [E, D], [E]
-        asked = known[:, self.negatives].toarray() == 0  # [B, N], a known item is no negative
+        negative_of = known[:, self.negatives].toarray() == 0  # [B, N], a known item is no negative
         per_user = sparse.csr_array((np.ones(len(row)), (row, np.arange(len(row)))), shape=(len(start), len(row)))
         count = np.diff(known.indptr)[:, None]  # [B, 1]
 
@@ -64,7 +64,7 @@ class BPRFoldIn:
         user = start[:, :-1].copy()  # [B, D]
         for _ in range(self.passes):
             margin = ((user[row] * positive).sum(1) + positive_bias)[:, None] - (user @ negative.T + negative_bias)[row]
-            doubt = expit(-margin) * asked[row] / len(self.negatives)  # [E, N]
+            doubt = expit(-margin) * negative_of[row] / len(self.negatives)  # [E, N]
             pull = per_user @ (doubt.sum(1, keepdims=True) * positive) - (per_user @ doubt) @ negative  # [B, D]
             user += step * (pull / count - self.regularization * user)
         return np.concatenate([user, start[:, -1:]], axis=1)

@@ -99,7 +99,7 @@ class ItemMean:
 class Biases:
     """The overall mean, plus a bias of the item, plus a bias of the user.
 
-    Both are fitted together, by least squares with a penalty on the squared biases. When asked, a user's bias is the
+    Both are fitted together, by least squares with a penalty on the squared biases. Predicted, a user's bias is the
     mean of value - overall mean - item's bias over its known items, shrunk to what is expected of a user of whom no
     item is known: 0, the mean of the training users' biases, or a ridge regression from attribute values to them.
     Predictions are clipped to the range of the training values.

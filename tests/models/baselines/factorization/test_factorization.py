@@ -10,17 +10,17 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import ALS, BPR
 from gnnrec.models.baselines.factorization.cold import fit_library
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData
 
 pytest.importorskip("implicit", reason="matrix factorization needs gnnrec[mf]")
 
-SPLIT = make_split(made(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
+SPLIT = make_split(synthetic(0, num_users=100), UnseenUsers(test=0.2, validation=0.2), 0)
 TRAIN, UNSEEN = SPLIT.train, SPLIT.validation.users
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import Biases, ItemMean
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 # User 0 gives 5 to item 0 and 3 to item 1, user 1 gives 1 to item 1; nobody rated item 2. The mean is 3.
@@ -45,7 +45,7 @@ def test_biases_by_hand_for_a_stranger() -> None:
 
 @pytest.mark.parametrize("cold", ["zero", "mean", "attributes"])
 def test_biases_equal_a_dense_solve(cold: Literal["zero", "mean", "attributes"]) -> None:
-    split = make_split(made(3, num_users=40), UnseenUsers(test=0.2, validation=0.2), 0)
+    split = make_split(synthetic(3, num_users=40), UnseenUsers(test=0.2, validation=0.2), 0)
     some = split.train.users.items.take(split.train.users.items.row > 2)  # three training users without any rating
     train = replace(split.train, users=replace(split.train.users, items=some))
     model = Biases(item_shrinkage=2.0, user_shrinkage=3.0, cold=cold, regularization=5.0)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnrec.data.synthetic import made
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import AttributeKNNRatings, Biases, BilinearRatings, GlobalMean, SegmentItemMean
 from gnnrec.models.rating_effects import expected_item_bias, fit_biases, item_features, ratings_of
-from gnnrec.splits.split import UnseenUsers, make_split
+from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData, UserBatch
 
 COLOUR = ("user", "colour", "colour")
@@ -34,7 +34,7 @@ NO_USER_BIAS = {"user_shrinkage": 1e9, "item_shrinkage": 0.0}
 
 
 def split(seed: int = 0):
-    return make_split(made(seed, num_users=40), UnseenUsers(test=0.2, validation=0.2), seed)
+    return make_split(synthetic(seed, num_users=40), UnseenUsers(test=0.2, validation=0.2), seed)
 
 
 def test_global_mean() -> None:

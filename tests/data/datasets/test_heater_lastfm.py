@@ -3,7 +3,7 @@ from collections import Counter
 import pandas as pd
 import torch
 
-from gnnrec.data import heater
+from gnnrec.data.datasets import heater_lastfm
 from gnnrec.views import USER
 
 
@@ -12,7 +12,7 @@ def test_made_up_files(tmp_path):
     for name, rows in parts.items():
         pd.DataFrame(rows, columns=["user", "item"]).to_parquet(tmp_path / name)
     pd.DataFrame([(7, 9), (9, 7), (2, 10)], columns=["user", "friend"]).to_parquet(tmp_path / "friends")
-    data = heater.read({name: tmp_path / name for name in (*parts, "friends")})
+    data = heater_lastfm.read({name: tmp_path / name for name in (*parts, "friends")})
     assert list(data.ids["user"]) == ["2", "7", "9", "10"]
     assert list(data.ids["item"]) == ["3", "4", "5"]
     pairs = list(zip(data.interactions.user.tolist(), data.interactions.item.tolist(), strict=True))

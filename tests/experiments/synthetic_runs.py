@@ -1,4 +1,4 @@
-"""Made runs of a protocol with numbers that can be worked by hand."""
+"""Synthetic runs of a protocol with numbers that can be worked by hand."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,8 @@ from experiments.protocols import Floor, Protocol, Published
 from gnnrec.experiment.results import Result, Run
 
 PROTOCOL = Protocol(
-    "made",
-    "Made users",
+    "synthetic",
+    "Synthetic users",
     ("ndcg@10", "coverage@10"),
     seeds=(0, 1),
     published=(Published("LoCo", {"ndcg@10": 0.45}, "Somebody, 2017"),),
@@ -16,7 +16,7 @@ PROTOCOL = Protocol(
 )
 
 
-def made_run(name, seed, values, *, cls="Popularity", shuffled=False, users=None, metric="ndcg@10"):
+def synthetic_run(name, seed, values, *, cls="Popularity", shuffled=False, users=None, metric="ndcg@10"):
     """A run with the given values per user; None for a model that cannot score them."""
     there = values is not None
     users = [f"{seed}-{i}" for i in range(len(values) if there else 0)] if users is None else users
@@ -35,7 +35,7 @@ def made_run(name, seed, values, *, cls="Popularity", shuffled=False, users=None
     return Run(result, pd.DataFrame({"user": users} | ({metric: values} if there else {})))
 
 
-def made_rows(seed=0, users=150):
+def synthetic_rows(seed=0, users=150):
     """A graph model that is best, a baseline close to it, popularity, a control like it, a model without numbers."""
     random = np.random.default_rng(seed)
     base = [random.random(users) * 0.6 for _ in range(2)]
@@ -43,11 +43,11 @@ def made_rows(seed=0, users=150):
     def row(name, gain, spread, **options):
         noise = [random.normal(gain, spread, users) for _ in range(2)]
         values = [b + n - n.mean() + gain for b, n in zip(base, noise, strict=True)]
-        return [made_run(name, seed, value, **options) for seed, value in enumerate(values)]
+        return [synthetic_run(name, seed, value, **options) for seed, value in enumerate(values)]
 
     return {
         "als": row("als", 0.19, 0.2, cls="ALS"),
-        "als-mean": [made_run("als-mean", s, None, cls="ALS") for s in (0, 1)],
+        "als-mean": [synthetic_run("als-mean", s, None, cls="ALS") for s in (0, 1)],
         "graphsage": row("graphsage", 0.2, 0.2, cls="GraphSAGE"),
         "popularity": row("popularity", 0.0, 0.0),
         "shuffled": row("shuffled", 0.0, 0.05, cls="GraphSAGE", shuffled=True),

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from gnnrec.data import tafeng
+from gnnrec.data.datasets import ta_feng
 
 
 def test_counts_are_the_published_ones(real):
@@ -51,7 +51,7 @@ def test_reader_on_three_customers(tmp_path):
     )
     with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
         archive.writestr("t.csv", "\ufeff" + rows)
-    data = tafeng.read({"transactions": tmp_path / "t.csv.zip"})
+    data = ta_feng.read({"transactions": tmp_path / "t.csv.zip"})
     assert list(data.ids["user"]) == ["007", "8", "9"]
     assert list(data.ids["item"]) == ["2", "30"]
     # Customer 007 bought product 2 on two days, first on 2 January 1970 (day 1).

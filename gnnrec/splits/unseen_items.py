@@ -1,0 +1,31 @@
+"""A kind of split: held-out items, without any interaction in training."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from gnnrec.data.dataset import Dataset
+from gnnrec.splits.kind import SplitKind
+from gnnrec.splits.parts import mark, permutation
+from gnnrec.splits.split import Split
+
+
+class UnseenItems(SplitKind):
+    """Held-out items have no interaction in training, their users have others; only held-out items are ranked."""
+
+    kind: Literal["unseen_items"] = "unseen_items"
+    test: float = Field(0.2, gt=0, lt=1)
+    """Share of items in test."""
+    validation: float = Field(0.1, gt=0, lt=1)
+    """Share of items in validation."""
+    seed: int | None = Field(None, ge=0)
+    """Seed of the permutation of items; left out, the run's seed."""
+
+    def make(self, dataset: Dataset, seed: int) -> Split:
+        """Holds out items, with all their interactions."""
+        item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
+        order = permutation(dataset.num_items, seed if self.seed is None else self.seed)
+        mark(item_part, order, self.test, self.validation)
+        user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
+        return Split(dataset, user_part, item_part[dataset.interactions.item], item_part)

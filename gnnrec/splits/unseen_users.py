@@ -1,0 +1,187 @@
+"""Kinds of split that hold out users: a share or a fold of them, or those listed in a file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from gnnrec.data.dataset import Dataset
+from gnnrec.errors import ConfigError
+from gnnrec.runtime import seeds
+from gnnrec.splits.kind import SplitKind
+from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT, permutation
+from gnnrec.splits.split import Split
+from gnnrec.views import USER
+
+
+class UnseenUsers(SplitKind):
+    """Held-out users have no interaction in training. Either a fraction `test`, or one of `folds`."""
+
+    kind: Literal["unseen_users"] = "unseen_users"
+    test: float | None = Field(None, gt=0, lt=1)
+    """Share of users in test; leave it out when `folds` is given."""
+    folds: int | None = Field(None, ge=2)
+    """Number of folds that the permuted users are cut into; the test users are one fold."""
+    fold: int | None = Field(None, ge=0)
+    """Which fold is the test part; left out, the run's seed modulo `folds`."""
+    validation: float = Field(0.1, gt=0, lt=1)
+    """Share of all users in validation, cut from the training users."""
+    train_share: float = Field(1.0, gt=0, le=1)
+    """Share of the training and of the validation users that is used; the others are in no part. A smaller share is a
+    subset of a larger one."""
+    support: int = Field(0, ge=0)
+    """Interactions of each held-out user that are its support."""
+    seed: int | None = Field(None, ge=0)
+    """Seed of the permutation of users; left out, the run's seed."""
+
+    @property
+    def support_size(self) -> int:
+        """See `SplitKind`."""
+        return self.support
+
+    def make(self, dataset: Dataset, seed: int) -> Split:
+        """Holds out users with all their interactions; `train_share` leaves some of the others out."""
+        own_seed = seed if self.seed is None else self.seed
+        test, rest = self._test_users(permutation(dataset.num_users, own_seed), seed)
+        user_part = _user_part(dataset, test, _first(rest, self.validation, dataset.num_users))
+        edge_part = user_part[dataset.interactions.user]
+        reveal_order = _mark_support(dataset, edge_part, self.support, own_seed)
+        if self.train_share < 1:
+            _leave_out(user_part, self.train_share, own_seed)
+            edge_part[user_part[dataset.interactions.user] == UNUSED] = UNUSED
+        item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
+        return Split(dataset, user_part, edge_part, item_part, reveal_order=reveal_order)
+
+    def _test_users(self, order: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The test users; and the others, of whom the first will validate."""
+        if self.fold is not None and self.folds is None:
+            raise ConfigError(f"split.fold: {self.fold} has no meaning without folds; give folds, or leave fold out")
+        if self.folds is not None:
+            if self.test is not None:
+                raise ConfigError("split: give either test or folds, not both")
+            folds = np.array_split(order, self.folds)
+            fold = seed % self.folds if self.fold is None else self.fold
+            if fold >= self.folds:
+                raise ConfigError(f"split.fold: {fold} is not among the folds 0 to {self.folds - 1}")
+            return folds[fold], np.concatenate([folds[(fold + i) % self.folds] for i in range(1, self.folds)])
+        if self.test is None:
+            raise ConfigError("split: unseen_users needs test (a share of the users, e.g. 0.2) or folds (e.g. 5)")
+        cut = int(self.test * len(order))
+        return order[:cut], order[cut:]
+
+
+class FromFile(SplitKind):
+    """Test users are listed in a file, one id a line; validation users in another, or drawn from the rest."""
+
+    kind: Literal["file"] = "file"
+    test: Path
+    """File of test user ids, relative to the config file."""
+    validation: Annotated[float, Field(gt=0, lt=1)] | Path = 0.1
+    """Share of all users in validation, cut from the training users; or a file of validation user ids."""
+    rank_validation_items: bool = True
+    """Whether items with interactions of validation users alone are ranked for the test users. Published splits rank
+    the items of their training file."""
+    support: int = Field(0, ge=0)
+    """Interactions of each held-out user that are its support."""
+    seed: int | None = Field(None, ge=0)
+    """Seed of the permutation of users; left out, the run's seed."""
+
+    @property
+    def support_size(self) -> int:
+        """See `SplitKind`."""
+        return self.support
+
+    @property
+    def has_paths(self) -> bool:
+        """See `SplitKind`."""
+        return True
+
+    def with_folder(self, folder: Path) -> "FromFile":
+        """See `SplitKind`."""
+        paths = {"test": folder / self.test}
+        if isinstance(self.validation, Path):
+            paths["validation"] = folder / self.validation
+        return self.model_copy(update=paths)
+
+    def make(self, dataset: Dataset, seed: int) -> Split:
+        """Holds out the listed users with all their interactions."""
+        own_seed = seed if self.seed is None else self.seed
+        test = _read_users(dataset, self.test, "test")
+        if isinstance(self.validation, Path):
+            validation = _read_users(dataset, self.validation, "validation")
+            _check_disjoint(dataset, self.validation, validation, test)
+        else:
+            order = permutation(dataset.num_users, own_seed)
+            validation = _first(order[~np.isin(order, test)], self.validation, dataset.num_users)
+        user_part = _user_part(dataset, test, validation)
+        edge_part = user_part[dataset.interactions.user]
+        reveal_order = _mark_support(dataset, edge_part, self.support, own_seed)
+        item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
+        return Split(dataset, user_part, edge_part, item_part, self.rank_validation_items, reveal_order)
+
+
+def _first(rest: np.ndarray, share: float, num_users: int) -> np.ndarray:
+    """Validation users: the first of `rest`, a share of all users."""
+    num_validation = int(share * num_users)
+    if num_validation >= len(rest):
+        raise ConfigError(f"split.validation: {share} of {num_users} users leaves none to train on")
+    return rest[:num_validation]
+
+
+def _user_part(dataset: Dataset, test: np.ndarray, validation: np.ndarray) -> Tensor:
+    user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
+    user_part[test] = TEST
+    user_part[validation] = VALIDATION
+    return user_part
+
+
+def _leave_out(user_part: Tensor, share: float, seed: int) -> None:
+    """Keeps a share of the training and of the validation users, at least one of each; the others become UNUSED."""
+    for part in (TRAIN, VALIDATION):
+        users = (user_part == part).nonzero().flatten()
+        order = torch.randperm(len(users), generator=seeds.generator(seed, f"train share {part}"))
+        user_part[users[order[max(1, round(share * len(users))) :]]] = UNUSED
+
+
+def _read_users(dataset: Dataset, path: Path, part: str) -> np.ndarray:
+    if not path.is_file():
+        raise ConfigError(f"split.{part}: {path}: no such file; it must list one {part} user id a line")
+    lines = pd.Series(path.read_text(encoding="utf-8").splitlines(), dtype="str").str.strip()
+    wanted = lines[lines != ""]
+    index = dataset.ids[USER].get_indexer(pd.Index(wanted))
+    if (index < 0).any():
+        line = wanted.index[index < 0][0]
+        raise ConfigError(f"{path}: line {line + 1}: user {wanted[line]!r} is not in {dataset.name}")
+    return index
+
+
+def _check_disjoint(dataset: Dataset, path: Path, validation: np.ndarray, test: np.ndarray) -> None:
+    both = np.intersect1d(validation, test)
+    if len(both):
+        user = dataset.ids[USER][both[0]]
+        raise ConfigError(
+            f"split.validation: {path}: user {user!r} is a test user too; take it out of one of the files"
+        )
+
+
+def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) -> Tensor | None:
+    """Marks the first interactions of each user in one random order: the support of k is part of that of k + 1.
+
+    Returns:
+        [E] float64, the order; None where `support` is 0.
+    """
+    if not support:
+        return None
+    held_out = (edge_part != TRAIN).nonzero().flatten()
+    key = torch.rand(len(edge_part), generator=seeds.generator(seed, "support"), dtype=torch.float64)
+    user = dataset.interactions.user[held_out]
+    order = np.lexsort((key[held_out].numpy(), user.numpy()))
+    sorted_user = user.numpy()[order]
+    rank = np.arange(len(order)) - np.searchsorted(sorted_user, sorted_user, side="left")
+    chosen = held_out[torch.from_numpy(order[rank < support])]
+    edge_part[chosen] = torch.where(edge_part[chosen] == VALIDATION, VALIDATION_SUPPORT, TEST_SUPPORT)
+    return key
