@@ -130,5 +130,5 @@ class PeeksAtTargets(Popularity):
 )
 def test_a_leak_by_a_side_way_is_caught(split, leak, whom):
     fresh = make_split(split.dataset, UnseenUsers(test=0.2, validation=0.2), seed=0)
-    with pytest.raises(AuditError, match=f"{whom} users change with what held-out users chose"):
+    with pytest.raises(AuditError, match=f"{whom} users change with the interactions of held-out users"):
         audit_noninterference(leak, fresh, seed=1)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from synthetic_table import GROUPS, write_shop
+from waiting import wait_for
 
 from gnnrec.audit.training import AuditError
 from gnnrec.errors import ConfigError
@@ -120,13 +121,9 @@ def test_a_real_kill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     ]
     process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = tmp_path / "runs" / "shop" / "0"
-    for _ in range(600):
-        if (folder / "checkpoint-choose-finetune.pt").is_file():
-            break
-        time.sleep(0.1)
+    wait_for((folder / "checkpoint-choose-finetune.pt").is_file, process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert (folder / "checkpoint-choose-finetune.pt").is_file()
     assert not (folder / "result.json").exists()
     with pytest.raises(ConfigError, match="not finished"):
         load_run(folder)

@@ -3,7 +3,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from synthetic_table import write_shop
+from waiting import wait_for
 
 from gnnrec import cli
 from gnnrec.errors import ConfigError
@@ -22,6 +22,7 @@ from gnnrec.options.search_space import Uniform
 from gnnrec.splits.split import SealedError, Split
 
 MODEL = """
+import signal
 import time
 from pathlib import Path
 import torch
@@ -45,7 +46,7 @@ class {name}:
             file.write(f"{{self.noise}}\\n")
         if len((HERE / "fits").read_text().splitlines()) == self.hangs_at:
             (HERE / "hangs").touch()
-            time.sleep(60)
+            signal.pause()
         time.sleep(self.takes)
         if self.noise > self.fails_above:
             raise TrainingError(f"noise {{self.noise}} is too much")
@@ -343,10 +344,7 @@ def test_a_worker_killed_in_a_trial_loses_that_trial_only(place: Place, stopped_
     config = place.config(f", hangs_at: {stopped_at}")
     out = place.folder / "tuned"
     worker = start(config, out, 6)
-    for _ in range(300):
-        if (place.folder / "hangs").exists():
-            break
-        time.sleep(0.05)
+    wait_for((place.folder / "hangs").exists, worker)
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     assert not (out / "noisy.yaml").exists()

@@ -3,19 +3,12 @@
 import json
 import os
 import signal
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from test_tune import Place, search, start
-
-
-def wait_for(what: object, until: float = 60.0) -> None:
-    end = time.monotonic() + until
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from waiting import wait_for
 
 
 @pytest.mark.slow
@@ -26,12 +19,12 @@ def test_a_kill_of_one_of_two_workers_loses_no_finished_trial(tmp_path: Path, mo
     config = place.config(", hangs_at: 3, takes: 0.2")
     out = tmp_path / "tuned"
     first = start(config, out, 8)
-    wait_for((tmp_path / "hangs").exists)  # two trials are finished, the third one hangs
+    wait_for((tmp_path / "hangs").exists, first)  # two trials are finished, the third one hangs
     second = start(config, out, 8)
-    wait_for(lambda: place.fits >= 5)
+    wait_for(lambda: place.fits >= 5, second)
     os.kill(first.pid, signal.SIGKILL)  # while the second one is in a trial
     first.join()
-    second.join(60)
+    second.join()
     assert second.exitcode == 0
     tried = place.fits
     resumed = search(config, out, 8)

@@ -187,7 +187,7 @@ def test_it_is_freed_as_soon_as_nobody_holds_it():
         some = hidden.reaching(torch.tensor([1]))
         hidden.transpose()
         held = [weakref.ref(each) for each in (adjacency, hidden, some)]
-        del adjacency, hidden, some
+        del adjacency, masked, hidden, some
         assert [each() for each in held] == [None] * 3
     finally:
         gc.enable()

@@ -1,5 +1,6 @@
 """Users dealt out to two processes: vectors, losses and gradients are those of one process."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ LINEAR = {"layer": "torch_geometric.nn.SAGEConv", "layer_options": {"aggr": "mea
 SUMS = {"layer": "torch_geometric.nn.GraphConv", "layer_options": {"aggr": "add"}}
 
 
-def made_split() -> Split:
-    return make_split(synthetic(0, num_users=90, num_items=40), UnseenUsers(test=0.2, validation=0.2), 0)
+def made_split(*, friends: bool = True) -> Split:
+    data = synthetic(0, num_users=90, num_items=40)
+    if not friends:
+        data = replace(data, relations=tuple(r for r in data.relations if r.type != FRIEND))
+    return make_split(data, UnseenUsers(test=0.2, validation=0.2), 0)
 
 
 def task_of(split: Split, **encoder: Any) -> tuple[GraphSAGE, RankingTask]:
@@ -170,12 +174,8 @@ def test_a_fit_with_pretraining_friends_and_folds_gives_the_curves_of_one_proces
 
 
 def test_drawn_edges_lead_to_own_users_and_the_processes_stay_in_step(tmp_path: Path) -> None:
-    split = made_split()
-    with_friends = split.train.users.relations
-    assert FRIEND in with_friends
-    alone = {t: e for t, e in with_friends.items() if t != FRIEND}
-    object.__setattr__(split.train.users, "relations", alone)
-    object.__setattr__(split.validation.users, "relations", {t: split.validation.users.relations[t] for t in alone})
+    assert FRIEND in made_split().train.users.relations
+    split = made_split(friends=False)
     first, second = in_two(tmp_path, lambda: fitted(split, num_neighbors=4, dropout=0.2))
     assert first[0] == second[0]
     assert torch.equal(first[2], second[2])

@@ -238,8 +238,7 @@ def test_weights_of_another_run_are_taken_by_id(tmp_path: Path) -> None:
     save_model(first, tmp_path / "model")
     # Another platform: items in another order and some of them new.
     other = synthetic(1, num_users=100, num_items=44, groups=GROUPS)
-    ids = {**other.ids, "item": other.ids["item"][::-1]}
-    object.__setattr__(other, "ids", ids)
+    other = replace(other, ids={**other.ids, "item": other.ids["item"][::-1]})
     other_split = make_split(other, UnseenUsers(test=0.2, validation=0.2), 1)
     second = GraphSAGE(encoder=SMALL, pretrain=None, finetune=RankingConfig(epochs=0), pretrained=tmp_path / "model")
     second.fit(other_split.train, None, 1)

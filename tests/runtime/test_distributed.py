@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from synthetic_table import write_shop
 from torch import nn
 from two_processes import command_in_two, ended, in_two
+from waiting import wait_for
 
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
@@ -173,9 +173,7 @@ def test_a_process_killed_in_a_run_loses_no_finished_run_and_the_broken_one_goes
     assert [ended(process) for process in command_in_two(command("whole"), tmp_path)] == [0, 0]
     first, second = command_in_two(command("broken"), tmp_path)
     seeds = [tmp_path / "broken" / "shop" / str(seed) for seed in (0, 1)]
-    until = time.monotonic() + 120
-    while not (seeds[1] / "checkpoint-choose-finetune.pt").exists() and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for((seeds[1] / "checkpoint-choose-finetune.pt").exists, first)
     os.kill(second.pid, signal.SIGKILL)
     second.join()
     first.join(30)  # torchrun ends the others
