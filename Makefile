@@ -19,6 +19,7 @@ tables quick: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/gnnrec schema --out configs/schema.json
 	touch $@
 
 demo: $(READY)

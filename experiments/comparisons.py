@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments.protocols import Protocol
+from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.evaluation.statistics import Difference, holm
-from gnnrec.experiment.paired import LOWER_IS_BETTER, difference, has_values_per_user, mean_with_interval, summary
+from gnnrec.experiment.paired import difference, has_values_per_user, mean_with_interval, summary
 from gnnrec.experiment.results import Result, Run
 
 Rows = Mapping[str, list[Run]]
@@ -53,7 +54,7 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
     column: dict[str, Any] = {"rows": {name: None if n is None else _rounded(n) for name, n in found.items()}}
     competitors = [name for name in means if not is_control(rows[name][0].result)]
     baselines = [name for name in competitors if not is_ours(rows[name][0].result)]
-    if not competitors or "coverage" in metric:  # of which more is not better
+    if not competitors or higher_is_better(metric) is None:
         return column
     column["best"] = _best(means, competitors, metric)
     if metric == protocol.main and (baselines or protocol.reference):
@@ -86,8 +87,8 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
 
 def _best(means: Mapping[str, float], names: list[str], metric: str) -> str:
     """The name with the best mean; the first of several."""
-    lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
-    return min(sorted(names), key=lambda name: means[name] if lower else -means[name])
+    higher = higher_is_better(metric)
+    return min(sorted(names), key=lambda name: -means[name] if higher else means[name])
 
 
 def _differences(rows: Rows, reference: Mapping[str, str], metric: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.protocols import Protocol
 from experiments.render import LEVEL, controls
-from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.text_table import latex_text
 
 HEAD = r"""% Written by experiments.reproduce from experiments/results; do not edit.
@@ -72,7 +72,7 @@ def _of_columns(protocol: Protocol, kept: Mapping[str, Any], models: Mapping[str
             for kind in ("floor", "plain"):
                 d = column.get(f"to_{kind}", {}).get(model)
                 if d is not None:
-                    found |= _of_difference(f"{key}/{metric}/{kind}", d, _lower(metric))
+                    found |= _of_difference(f"{key}/{metric}/{kind}", d, higher_is_better(metric) is False)
         for row in protocol.published:
             if metric in row.values:
                 found[f"{row.name}/{metric}"] = f"{row.values[metric]:.3f}"
@@ -103,7 +103,3 @@ def _of_runs(kept: Mapping[str, Any]) -> dict[str, str]:
         "openings": str(kept["openings"]["times"]),
         "minutes": f"{seconds / 60:.0f}",
     }
-
-
-def _lower(metric: str) -> bool:
-    return metric.rpartition("/")[2] in LOWER_IS_BETTER

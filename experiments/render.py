@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.protocols import Floor, Protocol
-from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.tables import DASH, mean_text
 from gnnrec.experiment.text_table import Table, latex_text
 
@@ -46,7 +46,7 @@ def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
     columns = {metric: kept["columns"].get(metric, NOT_MEASURED) for metric in protocol.columns}
     names = list(dict.fromkeys(run["name"] for run in kept["runs"]))
     published = {row.name + PUBLISHED: row.values for row in protocol.published}
-    lower = protocol.columns[0].rpartition("/")[2] in LOWER_IS_BETTER
+    lower = higher_is_better(protocol.columns[0]) is False
 
     def mean(name: str, metric: str) -> float:
         if name in published:

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.protocols import PROTOCOLS, Protocol, Target
 from experiments.render import LEVEL, NOT_MEASURED, is_before
-from gnnrec.experiment.paired import LOWER_IS_BETTER
+from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.tables import DASH
 from gnnrec.experiment.text_table import Table, latex_text
 
@@ -77,7 +77,7 @@ def _lead(d: Mapping[str, float] | None) -> str:
 def _reached(metric: str, mean: float, aim: float | None) -> bool:
     if aim is None:
         return False
-    return mean <= aim if metric.rpartition("/")[2] in LOWER_IS_BETTER else mean >= aim
+    return mean <= aim if higher_is_better(metric) is False else mean >= aim
 
 
 def _leads(metric: str, difference: Mapping[str, float]) -> bool:

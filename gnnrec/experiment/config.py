@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gnnrec.data.config import DataConfig
 from gnnrec.errors import ConfigError
-from gnnrec.evaluation.evaluator import OF_VALUES, EvaluateConfig
+from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
 from gnnrec.options.messages import join, keys_of, one_line
 from gnnrec.options.resolve import build, complete_options, resolve
@@ -261,7 +261,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
             f"{type(model).__name__} is trained by one process; only GraphSAGE that ranks by several, got "
             f"{config.trainer.devices}",
         )
-    if config.evaluate.metrics[0] in OF_VALUES and not model.predicts_ratings:
+    if config.evaluate.measured[0].kind == "ratings" and not model.predicts_ratings:
         raise refused(
             "evaluate.metrics",
             f"{config.evaluate.metrics[0]} needs predicted values, but {type(model).__name__} only ranks; use a rating "

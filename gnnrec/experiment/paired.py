@@ -1,6 +1,6 @@
 """Runs of several models side by side: the rows they form, and the paired difference of two rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from gnnrec.errors import ConfigError
+from gnnrec.evaluation.metrics import find
+from gnnrec.evaluation.metrics.metric import RATINGS
 from gnnrec.evaluation.statistics import Difference, paired_bootstrap
 from gnnrec.experiment.results import Result, Run, find_runs, read_run
 
 RESAMPLES = 10_000
-LOWER_IS_BETTER = ("rmse", "mae")
-SUMS: Mapping[str, tuple[str, str]] = {"rmse": ("squared_error", "ratings"), "mae": ("absolute_error", "ratings")}
-"""Metrics over ratings -> the columns with each user's sum and number."""
 
 
 def rows_of(runs: Sequence[Run | Path | str]) -> dict[str, list[Run]]:
@@ -47,8 +46,8 @@ def row_key(run: Run) -> tuple[str, Path | None]:
 
 
 def has_values_per_user(run: Run, metric: str) -> bool:
-    """Whether a run holds what it takes to compare it by a metric; of coverage, no user has a value of its own."""
-    return SUMS.get(metric, (metric,))[0] in run.per_user
+    """Whether a run holds what it takes to compare it by a metric; one of all lists together has no value per user."""
+    return _columns(metric)[0] in run.per_user
 
 
 def difference(
@@ -70,14 +69,14 @@ def difference(
     _check_alike(name, group, reference_name, reference)
     first, weight = _sums(group, metric)
     second, _ = _sums(reference, metric)
-    return paired_bootstrap(first, second, weight, root=metric == "rmse", resamples=RESAMPLES, seed=seed)
+    return paired_bootstrap(first, second, weight, root=_has_root(metric), resamples=RESAMPLES, seed=seed)
 
 
 def mean_with_interval(group: list[Run], metric: str, seed: int = 0) -> Difference:
     """A row's metric itself, as its difference to zero."""
     values, weight = _sums(group, metric)
     return paired_bootstrap(
-        values, np.zeros_like(values), weight, root=metric == "rmse", resamples=RESAMPLES, seed=seed
+        values, np.zeros_like(values), weight, root=_has_root(metric), resamples=RESAMPLES, seed=seed
     )
 
 
@@ -91,9 +90,22 @@ def summary(results: Sequence[Result], metric: str) -> dict[str, Any] | None:
     return {"mean": float(np.mean(numbers)), "std": spread}
 
 
+def _columns(metric: str) -> tuple[str, str | None]:
+    """The columns with each user's value, and with its weight where users do not all count 1."""
+    declared, shots = find(metric), metric[: metric.rfind("/") + 1]
+    if declared is None or declared.mean_over != "ratings":
+        return metric, None
+    return shots + declared.sums, shots + RATINGS
+
+
+def _has_root(metric: str) -> bool:
+    declared = find(metric)
+    return declared is not None and declared.root
+
+
 def _sums(group: list[Run], metric: str) -> tuple[np.ndarray, np.ndarray]:
     """[U, R] sum and weight of each user in each run, users sorted by id; 0 where the user is not in the run."""
-    column, number = SUMS.get(metric, (metric, ""))
+    column, number = _columns(metric)
 
     def values(column: str) -> pd.DataFrame:
         frame = pd.concat([run.per_user.set_index("user")[column] for run in group], axis=1)

@@ -24,6 +24,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "finetune", "most_steps"): 20,
     ("model", "predict"): "mean",
     ("model", "cut_points"): "choose",
+    ("evaluate", "group_by"): None,
 }
 """Keys that came after results had been committed -> the value with which a run computes what it did before."""
 

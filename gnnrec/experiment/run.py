@@ -19,6 +19,7 @@ from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
 from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.models.saving import save_model
@@ -159,6 +160,7 @@ def _experiment(
 
     `record_access` is called just before the test part is opened, with the reason.
     """
+    side_information(measured.measured, split.full, split.full.users, measured.group_by)  # what is missing stops here
     best_params: dict[str, Any] = {}
     with _timed(seconds, "fit"):
         model = make({})
@@ -175,7 +177,7 @@ def _experiment(
     split.open_test(why)
     record["asked"] = audit_held_out(split, split.test, split.full, TEST)
     with _timed(seconds, "evaluate"):
-        evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed)
+        evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed, split.full)
     tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
     return _Experiment(
         model=model,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from gnnrec.errors import ConfigError
+from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.evaluation.statistics import Difference, holm
 from gnnrec.experiment.config import Expected
 from gnnrec.experiment.paired import (
-    LOWER_IS_BETTER,
     RESAMPLES,
     difference,
     has_values_per_user,
@@ -28,7 +28,7 @@ def metrics_table(results: Sequence[Result]) -> Table:
     """One row for each config name: mean over seeds, and the standard deviation beside it where there are several.
 
     A dash stands where a model cannot score the users, nothing where the metric was not asked for. The best mean of a
-    column is bold (not of coverage, of which more is not better).
+    column is bold (not of a metric of which neither more nor less is better).
 
     Raises:
         ConfigError: a config name and seed stand twice.
@@ -212,11 +212,12 @@ def _difference_text(d: Difference | None, corrected: float | None) -> tuple[str
 
 
 def _best(summaries: Sequence[Mapping[str, dict[str, Any] | None]], metric: str) -> list[int]:
-    """Rows with the best mean, as far as four digits tell."""
+    """Rows with the best mean, as far as four digits tell; none where the metric has no better direction."""
     means = {row: round(found["mean"], 4) for row, s in enumerate(summaries) if (found := s.get(metric)) is not None}
-    if not means or metric.startswith("coverage"):
+    higher = higher_is_better(metric)
+    if not means or higher is None:
         return []
-    best = min(means.values()) if metric in LOWER_IS_BETTER else max(means.values())
+    best = max(means.values()) if higher else min(means.values())
     return [row for row, mean in means.items() if mean == best]
 
 

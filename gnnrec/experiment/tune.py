@@ -15,8 +15,9 @@ import yaml
 from gnnrec.data.config import TableData
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.evaluation.evaluator import evaluate
+from gnnrec.evaluation.metrics import higher_is_better
+from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELINE, MODELS, NamedConfig, TuningConfig, replace_options
-from gnnrec.experiment.paired import LOWER_IS_BETTER
 from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versions
 from gnnrec.experiment.study import Proposal, Record, Study
@@ -96,7 +97,7 @@ def tune(
         space=space,
         own={name: value_of(config.config.model, name) for name in space},
         budget=budget if space else budget.model_copy(update={"trials": 1}),
-        lower_is_better=metric.partition("@")[0] in LOWER_IS_BETTER,
+        lower_is_better=higher_is_better(metric) is False,
         seed=seed,
     )
     proposal = study.ask()
@@ -124,7 +125,8 @@ def _study_name(config: NamedConfig, space: SearchSpace, seed: int, metric: str)
 
 def _load(config: NamedConfig, study: Study) -> Split:
     """The split, which must be that of the trials which are there already."""
-    split = load_split(config)
+    split, measured = load_split(config), config.config.evaluate
+    side_information(measured.measured, split.train, split.train.users, measured.group_by)  # what is missing stops here
     for name, checksum in (("data", split.dataset.checksum), ("split", split.checksum)):
         known = study.fact(name, checksum)
         if known != checksum:
@@ -146,7 +148,8 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str)
         with Tracker() as tracker:
             audited_fit(model, split, split.train, validation, tracker, seed)
         candidates = split.candidates(VALIDATION, split.train)
-        value = measured.objective(evaluate(model, split.validation, candidates, measured, seed).metrics, metric)
+        evaluation = evaluate(model, split.validation, candidates, measured, seed, split.train)
+        value = measured.objective(evaluation.metrics, metric)
         options = {k: v for k, v in config.config.model.items() if k != "class"}
         chosen = changed_options(options, model.best_params)
         if value is None:

@@ -1,6 +1,7 @@
 """The evaluation against a slow second one, against chance, and against numbers worked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,15 @@ from gnnrec.data import load
 from gnnrec.data.config import NamedData, Positive
 from gnnrec.data.datasets import source_named
 from gnnrec.data.sources import find
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
+from gnnrec.evaluation.metrics import METRICS
 from gnnrec.evaluation.ranking import first_rank, tie_key, top
+from gnnrec.evaluation.side_information import side_information
 from gnnrec.models.baselines.popularity import Popularity
 from gnnrec.splits import UnseenUsers, make_split
-from gnnrec.views import Edges, TestSet, UserBatch
+from gnnrec.views import Edges, Relation, TestSet, UserBatch
 
 
 class Fixed:
@@ -313,7 +317,9 @@ def test_what_cannot_be_measured(model, case, metric, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["ndgc"]}, "ndgc"),
+        ({"metrics": ["ndgc"]}, "unknown value 'ndgc'. Did you mean 'ndcg'[?] Allowed: ndcg, recall, "),
+        ({"metrics": [3]}, "valid string"),
+        ({"metrics": ["ndcg", "ndcg_gap"]}, "ndcg_gap compares groups of users; name their attribute in group_by"),
         ({"metrics": []}, "at least 1"),
         ({"at": [0]}, "greater than or equal to 1"),
         ({"top": 3}, "Extra inputs"),
@@ -331,6 +337,99 @@ def test_names():
     assert config.names == ("mrr", "ndcg@5", "ndcg@20", "coverage@5", "coverage@20")
     assert EvaluateConfig(metrics=["rmse", "mae"], at=[10]).names == ("rmse", "mae")
     assert EvaluateConfig(metrics=["rated_ndcg"], at=[10, 5]).names == ("rated_ndcg@10", "rated_ndcg@5")
+
+
+@pytest.fixture(scope="module")
+def split():
+    return make_split(synthetic(2, num_users=80), UnseenUsers(test=0.3, validation=0.2, support=2), 0)
+
+
+def evaluated(split, shots=None, **options):
+    """Random scores of the validation users, and how they were evaluated."""
+    users, train = split.validation, split.train
+    table = torch.rand(200, train.num_items, generator=torch.Generator().manual_seed(1))
+    config = EvaluateConfig(**options, shots=shots, batch_size=3)
+    return table, evaluate(Fixed(table), users, train.candidates, config, seed=0, train=train)
+
+
+def test_metrics_of_item_attributes_and_popularity(split):
+    table, result = evaluated(split, metrics=["intra_list_diversity", "novelty", "ndcg"], at=[3, 6])
+    users, train = split.validation.users, split.train
+    eligible = train.candidates & ~users.history(train.num_items)
+    items = top(table[users.index], eligible, users.index, 6, seed=0)
+    # Item i has the category i % 4 and nothing else: two items are alike, or have nothing in common.
+    category = items[:, :3] % 4
+    same = [(category[:, a] == category[:, b]).double() for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert result.per_user["user"].tolist() == users.index.tolist()
+    assert result.per_user["intra_list_diversity@3"].tolist() == pytest.approx((1 - sum(same) / 3).tolist(), abs=1e-6)
+    chosen = torch.bincount(train.users.items.node, minlength=train.num_items)[items]
+    expected = (-(chosen / len(train.users)).log2()).mean(1)
+    assert result.per_user["novelty@6"].tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    for name in ("intra_list_diversity@3", "novelty@6", "ndcg@6"):
+        assert result.metrics[name] == pytest.approx(result.per_user[name].mean())
+
+
+def test_the_gap_between_groups_of_users(split):
+    _, result = evaluated(split, metrics=["recall", "recall_gap", "ndcg_gap"], at=[5], group_by="club")
+    group = result.per_user["user"] % 4  # user u is in club u % 4
+    means = result.per_user["recall@5"].groupby(group).mean()
+    assert result.metrics["recall_gap@5"] == pytest.approx(means.max() - means.min())
+    assert list(result.per_user) == ["user", "recall@5"]
+
+
+def test_side_information_is_there_at_each_number_of_shots(split):
+    options = {"metrics": ["novelty", "ndcg_gap"], "at": [4], "group_by": "colour"}
+    _, result = evaluated(split, shots=(0, 2), **options)
+    _, plain = evaluated(split, **options)
+    assert list(result.metrics) == ["k0/novelty@4", "k0/ndcg_gap@4", "k2/novelty@4", "k2/ndcg_gap@4"]
+    assert {name: result.metrics[f"k2/{name}"] for name in plain.metrics} == plain.metrics
+    assert None not in result.metrics.values()
+
+
+def test_only_a_metric_of_all_lists_has_users_too():
+    result = evaluate(
+        Fixed(torch.eye(2)), held_out([(0, 0), (1, 1)]), everything(2), EvaluateConfig(metrics=["coverage"], at=[1]), 0
+    )
+    assert (result.metrics, result.users, result.per_user.to_dict("list")) == ({"coverage@1": 1.0}, 2, {"user": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    ("metric", "group_by", "train", "message"),
+    [
+        ("novelty", None, False, r"novelty needs the training data; pass them: evaluate\(..., train=...\)"),
+        ("intra_list_diversity", None, False, "intra_list_diversity needs the training data"),
+        ("intra_list_diversity", None, True, "needs attributes of items, but the data have none"),
+        ("ndcg_gap", "culb", True, "'culb', which is no attribute of users. Did you mean 'club'[?] Allowed: club"),
+        ("ndcg_gap", "friend", True, "'friend', which is no attribute of users. Allowed: club, colour, age"),
+    ],
+)
+def test_side_information_that_is_not_there(split, metric, group_by, train, message):
+    bare = replace(split.train, relations=()) if train else None
+    with pytest.raises(ConfigError, match=message):
+        side_information([METRICS[metric]], bare, split.train.users, group_by)
+
+
+def test_a_user_with_several_values_has_no_group():
+    tags = {("user", "tag", "tag"): edges([(0, 1), (1, 0), (1, 1)])}
+    with pytest.raises(ConfigError, match="some users have several values of 'tag', so ndcg_gap cannot tell their"):
+        side_information([METRICS["ndcg_gap"]], None, UserBatch(torch.arange(2), edges([]), tags), "tag")
+
+
+def test_a_user_without_the_attribute_is_in_no_group(split):
+    groups = side_information([METRICS["ndcg_gap"]], None, split.train.users, "colour")["groups"]
+    assert ((groups == -1) == (split.train.users.index % 10 == 9)).all()
+
+
+def test_weights_of_item_attributes_and_several_relations_stand_side_by_side(split):
+    weighted = Relation("item", "tag", "tag", torch.tensor([[0, 0], [0, 1]]), torch.tensor([2.0, 0.5]))
+    train = replace(
+        split.train,
+        relations=(*split.train.relations, weighted),
+        ids={**split.train.ids, "tag": pd.Index(["new", "old"])},
+    )
+    features = side_information([METRICS["intra_list_diversity"]], train, train.users, None)["item_features"]
+    assert features.shape == (40, 4 + 2)
+    assert features.toarray()[:2].tolist() == [[1, 0, 0, 0, 2, 0.5], [0, 1, 0, 0, 0, 0]]
 
 
 def test_the_checksum_says_whether_models_were_asked_the_same():

@@ -14,7 +14,7 @@ from waiting import wait_for
 
 from gnnrec.audit.training import AuditError
 from gnnrec.errors import ConfigError
-from gnnrec.experiment.config import read_config
+from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
 from gnnrec.experiment.run import load_split, run
 from gnnrec.serving.lists import load_run, recommend_to
@@ -62,6 +62,27 @@ def popularity_precision(folder: Path) -> float:
     value = run(read_config(folder / "popularity.yaml")).result.metrics["precision@5"]
     assert value is not None
     return value
+
+
+def measured_popularity(folder: Path, evaluate: str) -> NamedConfig:
+    text, path = write_shop(folder).read_text(), folder / "popularity.yaml"
+    path.write_text(f"{text[: text.index('model:')]}model: {{class: Popularity}}\nevaluate: {{{evaluate}}}\n")
+    return read_config(path)
+
+
+def test_metrics_of_popularity_attributes_and_groups_are_in_a_result(tmp_path: Path) -> None:
+    measured = "metrics: [novelty, intra_list_diversity, ndcg_gap], at: [5], group_by: age"
+    metrics = run(measured_popularity(tmp_path, measured)).result.metrics
+    assert list(metrics) == ["novelty@5", "intra_list_diversity@5", "ndcg_gap@5"]
+    assert None not in metrics.values()
+
+
+def test_a_group_that_is_no_attribute_stops_a_run_before_the_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gnnrec.experiment.run.audited_fit", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(ConfigError, match=r"'aeg', which is no attribute of users\. Did you mean 'age'\?"):
+        run(measured_popularity(tmp_path, "metrics: [ndcg_gap], group_by: aeg"))
 
 
 def test_same_config_and_seed_same_numbers_bit_for_bit(tmp_path: Path) -> None:

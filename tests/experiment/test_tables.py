@@ -222,6 +222,11 @@ def test_a_model_without_numbers_stays_in_the_table():
         compare(runs, reference="mf")
 
 
+def test_a_metric_that_this_version_does_not_know_has_no_best():
+    results = [synthetic_run(name, 0, [value], metric="surprise@10").result for name, value in (("a", 0.1), ("b", 0.9))]
+    assert metrics_table(results).bold == set()
+
+
 def test_rmse_is_compared_over_all_ratings():
     # Of 1 + 3 ratings: reference rmse sqrt((4 + 12) / 4) = 2, the other sqrt((1 + 3) / 4) = 1.
     def rating_run(name, squared, value):
@@ -235,6 +240,17 @@ def test_rmse_is_compared_over_all_ratings():
     assert (difference["mean"], difference["low"], difference["high"]) == pytest.approx((-1, -1, -1))
     assert compare(runs).bold == {(1, 1)}
     assert compare(runs, metric="mae").rows[1]["difference"]["mean"] == 0
+
+
+def test_rmse_after_some_shots_is_compared_by_the_sums_of_that_number():
+    def shot_run(name, squared, value):
+        run = synthetic_run(name, 0, None, ["x", "y"], metrics={"k0/rmse": 9.0, "k1/rmse": value})
+        columns = {"k0/squared_error": [81.0, 81.0], "k0/ratings": [1.0, 1.0], "k1/squared_error": squared}
+        return Run(run.result, run.per_user.assign(**columns, **{"k1/ratings": [1.0, 3.0]}))
+
+    runs = [shot_run("bias", [4.0, 12.0], 2.0), shot_run("sage", [1.0, 3.0], 1.0)]  # as above
+    assert compare(runs, metric="k1/rmse").rows[1]["difference"]["mean"] == pytest.approx(-1)
+    assert compare(runs, metric="k1/rmse").bold == {(1, 1)}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SHOP = Protocol("shop", "A synthetic shop", ("ndcg@10", "recall@10"), seeds=(0, 
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}
 """Test users enough for groups; a real smoke run has fewer."""
 MODELS = {
-    "graphsage": "{class: GraphSAGE, encoder: {channels: 8}, pretrain: null, finetune: {epochs: 5}, shares: {}}",
+    "graphsage": "{class: GraphSAGE, encoder: {channels: 8}, pretrain: null, finetune: {epochs: 5}}",
     "popularity": "{class: Popularity}",
     "segment-popularity": "{class: SegmentPopularity}",
 }

@@ -1,10 +1,14 @@
-"""Metrics of ranked lists, one value per user, and of predicted values, from each user's sums: pure functions.
+"""Metrics of which items of a ranked list are relevant; their registration.
 
-A list of K items is told by `hits`; a place that stays empty, because fewer than K items were left to rank, is no hit.
+A place that stays empty, because fewer than K items were left to rank, is no hit.
 """
 
 import torch
 from torch import Tensor
+
+from gnnrec.evaluation.metrics.metric import Metric
+
+HITS = ("hits", "num_relevant")
 
 
 def ndcg(hits: Tensor, num_relevant: Tensor) -> Tensor:
@@ -116,11 +120,11 @@ def hit(hits: Tensor, num_relevant: Tensor) -> Tensor:
     return hits.any(1).float()
 
 
-def reciprocal_rank(first: Tensor) -> Tensor:
+def reciprocal_rank(first_rank: Tensor) -> Tensor:
     """One over the rank of the first relevant item in the whole ranking; its mean over users is called `mrr`.
 
     Args:
-        first: [B] int64, rank of the best placed relevant item, from 1; no cut-off.
+        first_rank: [B] int64, rank of the best placed relevant item, from 1; no cut-off.
 
     Returns:
         [B] float32 in (0, 1].
@@ -129,86 +133,27 @@ def reciprocal_rank(first: Tensor) -> Tensor:
         >>> reciprocal_rank(torch.tensor([1, 4]))
         tensor([1.0000, 0.2500])
     """
-    return 1 / first
-
-
-def coverage(lists: Tensor, candidates: Tensor) -> float:
-    """Share of the candidates that stand in anyone's list: a value of all lists together, not of a user.
-
-    Args:
-        lists: [U, K] int64, items of each list; -1 at a place that stayed empty.
-        candidates: [I] bool, the items that may be recommended, at least one.
-
-    Returns:
-        A share in [0, 1].
-
-    Example:
-        >>> coverage(torch.tensor([[0, 1], [1, -1]]), torch.tensor([True, True, True, True]))
-        0.5
-    """
-    return len(lists[lists >= 0].unique()) / int(candidates.sum())
-
-
-def rated_ndcg(gains: Tensor, ideal: Tensor) -> Tensor:
-    """NDCG of the order of the items that a user has rated, a rating of r counting 2^r - 1 at its place.
-
-    Source: Burges et al., "Learning to Rank using Gradient Descent", ICML 2005, section 6. The discount of rank r is
-        1 / log2(r + 1).
-
-    Args:
-        gains: [B, K] gain of the item at each place of the list; 0 where the user rated fewer than K items.
-        ideal: [B, K] the same in the best order there is; its first gain is above 0.
-
-    Returns:
-        [B] float32 in [0, 1].
-
-    Raises:
-        ValueError: a user has no item with a gain (leave such users out, and count them).
-
-    Example:
-        >>> rated_ndcg(torch.tensor([[1.0, 3.0]]), torch.tensor([[3.0, 1.0]]))  # (1 + 3 / 1.585) / (3 + 1 / 1.585)
-        tensor([0.7967])
-    """
-    _positive((ideal > 0).sum(1))
-    discount = 1 / torch.arange(2, gains.shape[1] + 2, dtype=torch.float32).log2()
-    return (gains * discount).sum(1) / (ideal * discount).sum(1)
-
-
-def rmse(squared_error: Tensor, ratings: Tensor) -> float:
-    """Root of the mean squared error over all ratings (not the mean of the users' own roots).
-
-    Args:
-        squared_error: [U] sum of (prediction - rating)^2 over each user's ratings.
-        ratings: [U] number of ratings of each user.
-
-    Returns:
-        On the scale of the ratings.
-
-    Example:
-        >>> rmse(torch.tensor([8.0, 0.0]), torch.tensor([1, 1]))
-        2.0
-    """
-    return float((squared_error.sum() / ratings.sum()).sqrt())
-
-
-def mae(absolute_error: Tensor, ratings: Tensor) -> float:
-    """Mean absolute error over all ratings.
-
-    Args:
-        absolute_error: [U] sum of |prediction - rating| over each user's ratings.
-        ratings: [U] number of ratings of each user.
-
-    Returns:
-        On the scale of the ratings.
-
-    Example:
-        >>> mae(torch.tensor([3.0, 0.0]), torch.tensor([1, 2]))
-        1.0
-    """
-    return float(absolute_error.sum() / ratings.sum())
+    return 1 / first_rank
 
 
 def _positive(num_relevant: Tensor) -> Tensor:
     if (num_relevant < 1).any():
         raise ValueError(f"{int((num_relevant < 1).sum())} users have no relevant item; leave them out, and count them")
     return num_relevant
+
+
+METRICS = (
+    Metric(name="ndcg", needs=HITS, function=ndcg, higher_is_better=True, bounds=(0, 1)),
+    Metric(name="recall", needs=HITS, function=recall, higher_is_better=True, bounds=(0, 1)),
+    Metric(name="precision", needs=HITS, function=precision, higher_is_better=True, bounds=(0, 1)),
+    Metric(name="map", needs=HITS, function=average_precision, higher_is_better=True, bounds=(0, 1)),
+    Metric(name="hit", needs=HITS, function=hit, higher_is_better=True, bounds=(0, 1)),
+    Metric(
+        name="mrr",
+        needs=("first_rank",),
+        function=reciprocal_rank,
+        higher_is_better=True,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+)
