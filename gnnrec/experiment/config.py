@@ -142,8 +142,10 @@ class NamedConfig:
         dotted = {k: v for k, v in (replaced or {}).items() if "." in k}
         plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
         plain |= {k: v for k, v in (replaced or {}).items() if "." not in k}
-        if plain.get("pretrained"):
-            plain["pretrained"] = self.folder / plain["pretrained"]
+        plain = _from_folder(plain, self.folder)
+        if isinstance(plain.get("components"), Mapping):
+            components = plain["components"].items()
+            plain["components"] = {name: _from_folder(options, self.folder) for name, options in components}
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
 
     @property
@@ -282,6 +284,12 @@ def replace_options(options: Mapping[str, Any], chosen: Mapping[str, Any]) -> di
         OmegaConf.update(config, key, value, force_add=True)
     plain: dict[str, Any] = _to_plain(config)
     return plain
+
+
+def _from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options of a model, the path in them made absolute."""
+    path = options.get("pretrained")
+    return {**options, "pretrained": folder / path} if path else dict(options)
 
 
 def _to_plain(config: Any) -> Any:

@@ -25,9 +25,9 @@ OF_MODELS = ("class", "objective")
 """Such keys of the parts of a model, wherever they stand in it: components have classes, fine-tuning an objective."""
 PATHS = (
     *("data.interactions.path", "data.users.path", "data.items.path", "data.relations.*.path"),
-    *("split.test", "split.validation", "model.pretrained"),
+    *("split.test", "split.validation", "model.pretrained", "model.components.*.pretrained"),
 )
-"""Where a config may hold the path of a file; `*` stands for each entry of a list."""
+"""Where a config may hold the path of a file; `*` stands for each entry of a list or mapping."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,17 @@ class ConfigFile:
         for file in self.bases:
             its = {key: value for key, value in file.merged().items() if key != BASE}
             below = merge(below, _moved(its, file._start(), start))
-        return merge(below, {key: value for key, value in self._with_components().items() if key != EXTENDS})
+        return merge(below, {key: value for key, value in self._with_components(start).items() if key != EXTENDS})
 
-    def _with_components(self) -> Mapping[str, Any]:
-        """Its own keys, components that extend a config with that config's model."""
+    def _with_components(self, start: Path) -> Mapping[str, Any]:
+        """Its own keys, components that extend a config with that config's model; its paths start from `start`."""
         if not self.components:
             return self.own
         components = dict(self.own["model"]["components"])
         for name, file in self.components.items():
             above = {key: value for key, value in components[name].items() if key != EXTENDS}
-            components[name] = _merge(file.merged().get("model", {}), above, OF_MODELS)
+            extended = _moved(file.merged(), file._start(), start).get("model", {})
+            components[name] = _merge(extended, above, OF_MODELS)
         return {**self.own, "model": {**self.own["model"], "components": components}}
 
     def holder(self, keys: Sequence[str]) -> "ConfigFile | None":
@@ -199,6 +200,8 @@ def _moved(plain: dict[str, Any], old: Path, new: Path) -> dict[str, Any]:
             return os.path.relpath(old / here, new) if relative else here
         if keys[0] == "*" and isinstance(here, list):
             return [moved(entry, keys[1:]) for entry in here]
+        if keys[0] == "*" and isinstance(here, Mapping):
+            return {name: moved(entry, keys[1:]) for name, entry in here.items()}
         if isinstance(here, Mapping) and keys[0] in here:
             return {**here, keys[0]: moved(here[keys[0]], keys[1:])}
         return here

@@ -238,7 +238,8 @@ def _yaml(key: str, value: Any, indent: str = "") -> str:
 
 def _has_paths(config: NamedConfig) -> bool:
     one = config.config
-    return isinstance(one.data, TableData) or one.split.has_paths or bool(one.model.get("pretrained"))
+    parts = [one.model, *one.model.get("components", {}).values()]
+    return isinstance(one.data, TableData) or one.split.has_paths or any(part.get("pretrained") for part in parts)
 
 
 def _log_text(config: NamedConfig, study: Study, finished: list[Record], best: Record, seed: int) -> str:

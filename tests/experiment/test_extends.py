@@ -216,3 +216,17 @@ def test_a_base_is_no_run(tmp_path: Path) -> None:
     assert message.startswith(f"{tmp_path / '_base.yaml'}: is a base of other configs and no complete run")
     assert "[!_]*.yaml" in message
     assert "no such config file" in refused(tmp_path / "_none.yaml")
+
+
+def test_the_weights_that_a_component_starts_from_lead_to_the_same_folder_from_everywhere(tmp_path: Path) -> None:
+    """A path of a component starts from the folder of its config, as that of a model does, however it is extended."""
+    head = "data: {source: ml-100k}\nsplit: {kind: unseen_users, test: 0.2}\n"
+    sage = "model: {class: GraphSAGE, pretrained: runs/first}\n"
+    blend = "model: {class: Blend, components: {graphsage: {class: GraphSAGE, pretrained: runs/first}}}\n"
+    by_name = "model: {class: Blend, components: {graphsage: {extends: ../shop/sage.yaml}}}\n"
+    write(tmp_path / "shop", sage=head + sage, blend=head + blend)
+    write(tmp_path / "far", extended="extends: ../shop/blend.yaml\n", named=head + by_name)
+    for path in ("shop/blend", "far/extended", "far/named"):
+        model = read_config(tmp_path / f"{path}.yaml").model()
+        assert model.models["graphsage"].pretrained.resolve() == (tmp_path / "shop" / "runs" / "first").resolve(), path
+    assert read_config(tmp_path / "shop" / "sage.yaml").model().pretrained == tmp_path / "shop" / "runs" / "first"

@@ -52,6 +52,25 @@ class Table:
         return torch.tensor(self.scores)[users.index]
 
 
+class OfTheClub:
+    """The items of the group that a user's club reveals."""
+
+    predicts_ratings = False
+
+    def __init__(self, *, cold: bool) -> None:
+        self.supports_cold_users = cold
+        self.best_params: dict[str, Any] = {}
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        """There is nothing to fit."""
+
+    def score(self, users: UserBatch) -> Tensor:
+        club = users.relations["user", "club", "club"]
+        scores = torch.zeros(len(users), 40)
+        scores[club.row] = (torch.arange(40) % 4 == club.node[:, None]).float()
+        return scores
+
+
 def table(*scores: list[float], **options: bool) -> dict[str, Any]:
     return {"class": f"{__name__}.Table", "scores": [list(row) for row in scores], **options}
 
@@ -202,6 +221,18 @@ def test_a_component_that_cannot_score_cold_users_is_left_out_of_the_bucket_of_n
     for of_bucket in weights.values():
         assert sum(of_bucket.values()) == pytest.approx(1)
         assert of_bucket["popularity"] >= LEAST - 1e-6
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_it_is_left_out_however_good_its_scores_are(cold: bool) -> None:
+    split = made_split()
+    components = {"popularity": {"class": "Popularity"}, "club": {"class": f"{__name__}.OfTheClub", "cold": cold}}
+    blend = Blend(components=components, choose_on=0)
+    blend.fit(split.train, split.validation, 0)
+    weights = blend.best_params["weights"]
+    assert ("club" in weights[0]) == cold
+    assert weights[0].get("club", 0) >= (0.5 if cold else 0)
+    assert weights[1]["club"] >= 0.5
 
 
 def test_best_parameters_are_constructor_arguments_and_give_the_same_model_again() -> None:

@@ -100,6 +100,11 @@ def test_what_cannot_be_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: 
         run(read_config(shop, ["trainer.devices=2"]))
     with pytest.raises(ConfigError, match=r"Popularity is trained by one process"):
         read_config(shop, ["trainer.devices=2", "model={class: Popularity}"])
+    for model in ("{class: Blend}", "{class: GraphSAGE, finetune: {objective: rating}}"):
+        with pytest.raises(
+            ConfigError, match=r"is trained by one process; only GraphSAGE that ranks by several, got 2"
+        ):
+            read_config(shop, ["trainer.devices=2", f"model={model}"])
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"has 1, but this program runs in 2 processes; .*trainer\.devices=2"):

@@ -13,7 +13,7 @@ from gnnrec.experiment.config import check_config
 from gnnrec.experiment.run import choosing_users, fit_and_evaluate
 from gnnrec.models.baselines import NeighbourPopularity, Popularity
 from gnnrec.splits import UnseenUsers, make_split
-from gnnrec.splits.kshot import reveal, reveal_each
+from gnnrec.splits.kshot import reveal, reveal_each, reveal_ground_truth
 from gnnrec.views import Edges, TestSet, UserBatch
 
 DATA = synthetic(0, num_users=120)
@@ -225,3 +225,88 @@ def test_shots_and_support_must_agree() -> None:
         check_config(config([0, 1, 5], 10), "a.yaml", "a", Path())
     with pytest.raises(ConfigError, match=r"a.yaml: evaluate: shots must ascend, got \[5, 1\]"):
         check_config(config([5, 1], 1), "a.yaml", "a", Path())
+
+
+COLD = make_split(DATA, UnseenUsers(test=0.3, validation=0.2), 0).validation
+
+
+def revealed(shots: tuple[int, ...], seed: int = 0) -> dict[int, dict[int, tuple[set[int], set[int]]]]:
+    """Number of shots -> user -> its known items, and the items of its ground truth."""
+    test = reveal_ground_truth(COLD, shots, seed)
+    offset = int(COLD.users.index.max()) + 1
+    found: dict[int, dict[int, tuple[set[int], set[int]]]] = {k: {} for k in shots}
+    for row, index in enumerate(test.users.index.tolist()):
+        known = set(test.users.items.node[test.users.items.row == row].tolist())
+        found[shots[index // offset - 1]][index % offset] = (
+            known,
+            set(test.ground_truth.node[test.ground_truth.row == row].tolist()),
+        )
+    return found
+
+
+def own_items() -> dict[int, set[int]]:
+    return {
+        index: set(COLD.ground_truth.node[COLD.ground_truth.row == row].tolist())
+        for row, index in enumerate(COLD.users.index.tolist())
+    }
+
+
+def test_so_many_items_of_the_ground_truth_are_revealed_and_the_rest_is_asked_for() -> None:
+    own = own_items()
+    for k, users in revealed((1, 2, 5)).items():
+        assert set(users) == {user for user, items in own.items() if len(items) > k}  # one at least is left to find
+        for user, (known, target) in users.items():
+            assert len(known) == k
+            assert known | target == own[user]
+            assert not known & target
+
+
+def test_what_more_shots_reveal_holds_what_fewer_do() -> None:
+    one, two, five = revealed((1, 2, 5)).values()
+    assert 0 < len(five) < len(one)
+    assert all(one[user][0] < two[user][0] for user in two)
+    assert all(two[user][0] < five[user][0] for user in five)
+
+
+def test_which_items_are_revealed_is_drawn_by_the_seed_and_not_by_the_order_of_shots() -> None:
+    first, again, other = revealed((1, 2)), revealed((2, 1)), revealed((1, 2), seed=1)
+    assert first[1] == again[1]
+    assert first[2] == again[2]
+    assert first[1] != other[1]
+    drawn = {min(known) for user, (known, _) in first[1].items()}
+    assert len(drawn) > 3  # not the first item of everyone
+
+
+def test_no_two_copies_are_taken_for_one_user_and_each_keeps_its_relations_and_values() -> None:
+    test = reveal_ground_truth(COLD, (1, 2, 5), 0)
+    index = torch.cat([COLD.users.index, test.users.index])
+    assert len(index.unique()) == len(index)
+    assert len(test.users.items) == sum(k * len(users) for k, users in revealed((1, 2, 5)).items())
+    offset = int(COLD.users.index.max()) + 1
+    asked = COLD.ground_truth
+    value = {
+        (int(COLD.users.index[row]), int(node)): float(weight)
+        for row, node, weight in zip(asked.row, asked.node, asked.weight, strict=True)
+    }
+    for edges in (test.users.items, test.ground_truth):
+        for row, node, weight in zip(edges.row, edges.node, edges.weight, strict=True):
+            assert float(weight) == value[int(test.users.index[row]) % offset, int(node)]
+    assert test.users.relations.keys() == COLD.users.relations.keys()
+    for edge_type, edges in test.users.relations.items():
+        of_user = COLD.users.relations[edge_type]
+        for row, one in enumerate(test.users.index.tolist()):
+            mine = of_user.row == int((COLD.users.index == one % offset).nonzero())
+            assert edges.node[edges.row == row].tolist() == of_user.node[mine].tolist()
+
+
+def test_users_with_too_few_items_are_left_out_and_so_are_all_of_them() -> None:
+    # User 3 has three items, user 8 one.
+    target = Edges(torch.tensor([0, 1, 0, 0]), torch.tensor([4, 2, 6, 1]))
+    none = torch.empty(0, dtype=torch.int64)
+    test = TestSet(UserBatch(torch.tensor([3, 8]), Edges(none, none), {}), target)
+    found = reveal_ground_truth(test, (1, 2, 3), 0)
+    assert found.users.index.tolist() == [3 + 9, 3 + 18]
+    assert found.users.items.row.tolist() == [0, 1, 1]
+    assert found.ground_truth.row.tolist() == [0, 0, 1]
+    nobody = reveal_ground_truth(test, (5,), 0)
+    assert len(nobody.users) == len(nobody.ground_truth) == len(nobody.users.items) == 0
