@@ -61,6 +61,8 @@ def complete_components(components: Mapping[str, Mapping[str, Any]]) -> dict[str
             raise ValueError(f"{name}: missing key 'class', for example `class: GraphSAGE`")
         try:
             cls = resolve(str(options["class"]), REGISTRY)
+            if cls is Blend:
+                raise ConfigError(f"{name}: a blend cannot be a component; name its components instead")
             own = complete_options(cls, {k: v for k, v in options.items() if k != "class"}, at=name)
         except ConfigError as error:
             raise ValueError(str(error)) from None

@@ -353,6 +353,7 @@ def test_the_default_blend_learns_chooses_and_fits_again(loaded_in_this_process:
             {"components": {"a": {"class": "Popularty"}}},
             "components: 'Popularty' is not.*Did you mean 'Popularity'",
         ),
+        ({"components": {"both": {"class": "Blend"}}}, "both: a blend cannot be a component"),
         ({"components": {"a.b": {"class": "Popularity"}}}, "'a.b': a component's name has no dot and no slash"),
         (
             {"components": {"knn": {"class": "ItemKNN", "neighbors": 3}}},
