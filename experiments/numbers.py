@@ -27,8 +27,9 @@ def numbers(every: Kept) -> dict[str, str]:
     - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and `/plain`
       that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
       p-value, `/effect` the effect size, `/verdict` better than, worse than or not significantly different from.
-    - Instead of a model, `ours` is the graph model, `baseline` the best baseline, `control` the
-      model with shuffled attributes; `<protocol>/ours`, `/baseline` and `/control` are their names.
+    - Instead of a model, `ours` is the graph model, `baseline` the best single baseline, `best-blend` the best blend
+      without a graph model, `control` the model with shuffled attributes; `<protocol>/ours`, `/baseline`,
+      `/best-blend` and `/control` are their names.
     - `<protocol>/runs`, `/seeds`, `/users` (most per run), `/openings` and `/minutes`; `<protocol>` says that there are
       results.
 
@@ -57,6 +58,8 @@ def _roles(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, str]:
     roles = {"ours": OURS} if OURS in main["rows"] else {}
     if "floor" in main:
         roles["baseline"] = main["floor"]
+    if "blend_floor" in main:
+        roles["best-blend"] = main["blend_floor"]
     if shuffled:
         roles["control"] = min(shuffled)
     return roles

@@ -17,7 +17,7 @@ MEAN = {"mean": 0.5, "low": 0.4, "high": 0.6}
 
 
 def kept(**changes):
-    return {"columns": {}, "groups": {}, "curves": {}, "paths": {}} | changes
+    return {"columns": {}, "groups": {}, "curves": {}, "paths": {}, "runs": []} | changes
 
 
 def test_nothing_is_drawn_from_nothing(tmp_path):
