@@ -9,12 +9,12 @@ HEAD = "| protocol | table | configs | seeds | runs | opened | minutes |\n|---|-
 
 
 def overview(kept: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table in Markdown: a row for each protocol, dashes where nothing was kept.
+    """The table in Markdown: a row for each protocol that has results.
 
     Args:
         kept: protocol -> its results.
     """
-    return HEAD + "".join(_row(protocol, kept.get(protocol.name)) for protocol in PROTOCOLS)
+    return HEAD + "".join(_row(p, kept[p.name]) for p in PROTOCOLS if p.name in kept)
 
 
 def replaced(text: str, kept: Mapping[str, Mapping[str, Any]]) -> str:
@@ -24,9 +24,7 @@ def replaced(text: str, kept: Mapping[str, Mapping[str, Any]]) -> str:
     return text[:start] + overview(kept) + text[end:]
 
 
-def _row(protocol: Protocol, content: Mapping[str, Any] | None) -> str:
-    if content is None:
-        return f"| {protocol.title} | - | - | - | - | - | - |\n"
+def _row(protocol: Protocol, content: Mapping[str, Any]) -> str:
     runs = content["runs"]
     configs = len({run["name"] for run in runs})
     seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in runs}))

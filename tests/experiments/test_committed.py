@@ -161,8 +161,11 @@ def test_a_protocol_is_consistent(protocol):
 
 def test_the_overview_is_that_of_the_results():
     text = README.read_text()
-    assert replaced(text, {protocol.name: kept for protocol, kept in KEPT}) == text
-    assert all(protocol.title in text for protocol in PROTOCOLS)
+    kept = {protocol.name: kept for protocol, kept in KEPT}
+    assert replaced(text, kept) == text
+    assert all(protocol.title in text for protocol, _ in KEPT)
+    fewer = dict(list(kept.items())[1:])  # a protocol that was not run yet has no row
+    assert f"| {KEPT[0][0].title} |" not in replaced(text, fewer)
 
 
 def test_every_figure_of_the_results_is_there_and_no_other():
