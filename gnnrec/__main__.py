@@ -1,4 +1,4 @@
-"""`python -m gnnrec`: the command line; of several processes only the first one speaks, the others when they fail."""
+"""`python -m gnnrec`: the command line; of several processes the first one prints, the others when they fail."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Columns of a data frame -> ids of nodes, and edges."""
+"""Columns of a data frame as ids of nodes with edges between them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Runs of several models side by side: the rows they form, and the paired difference of two rows."""
+"""Paired comparison of runs of several models."""
 
 from collections.abc import Sequence
 from pathlib import Path

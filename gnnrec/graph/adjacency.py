@@ -1,4 +1,4 @@
-"""The edges of one relation, sorted once by target, and products with them whose backward pass is as fast."""
+"""The edges of one relation, sorted by target, as a sparse product with a fast backward pass."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Training data -> HeteroData, and the edges that attach users who are not in it."""
+"""The heterogeneous graph of the training users as HeteroData."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Neighbour sampling and negative sampling in PyTorch."""
+"""Neighbour sampling: the edges that lead to some nodes, drawn or all of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -119,27 +119,3 @@ def sample_blocks(
             adjacency[edge_type] = Adjacency(local, *size, in_order=True)
         blocks.append(Block(adjacency, count))
     return nodes, blocks[::-1]
-
-
-class NegativeSampler:
-    """Draws items in proportion to a power of their popularity among the training users.
-
-    Args:
-        popularity: [I] float32, `TrainingData.popularity`; items without interactions are never drawn.
-        power: 0 draws the items uniformly, 1 in proportion to their popularity.
-    """
-
-    def __init__(self, popularity: Tensor, power: float) -> None:
-        weight = torch.where(popularity > 0, popularity.double().pow(power), 0.0)
-        self.chance = weight / weight.sum()  # [I] float64
-        self._cumulative = self.chance.cumsum(0)
-
-    @property
-    def log_chance(self) -> Tensor:
-        """[I] float32, log-probability of the item in one draw; -inf for one that is never drawn."""
-        return self.chance.log().float()
-
-    def draw(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Items drawn with replacement, int64 of the given size. They may include a user's own items."""
-        point = torch.rand(size, generator=generator, dtype=torch.float64) * self._cumulative[-1]
-        return torch.searchsorted(self._cumulative, point, right=True).clamp(max=len(self._cumulative) - 1)

@@ -1,4 +1,4 @@
-"""A trained encoder that gives vectors to users who are not in its graph, from vectors computed once."""
+"""A trained encoder for users who are not in its graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -12,7 +12,8 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from gnnrec.errors import ConfigError
-from gnnrec.models.selection import BUCKETS, Fold, MixedNDCG, by_bucket, fold_models, score_in_batches
+from gnnrec.models.held_out import MixedNDCG
+from gnnrec.models.selection import BUCKETS, Fold, by_bucket, fold_models, score_in_batches
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.recommender import Recommender
 from gnnrec.splits.folds import selection_folds

@@ -14,7 +14,8 @@ from gnnrec.graph.merge import AttributeMerge
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.models.attached import AttachedEncoder
-from gnnrec.models.selection import Fold, HeldOutNDCG
+from gnnrec.models.held_out import HeldOutNDCG
+from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.runtime import seeds

@@ -1,4 +1,4 @@
-"""What a rating is made of, in closed form: a mean, biases of items and users, effects of attribute values on items."""
+"""The parts of a rating in closed form: mean, biases, effects of attribute values."""
 
 from dataclasses import dataclass
 

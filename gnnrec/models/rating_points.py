@@ -1,4 +1,4 @@
-"""Which point of a rating's distribution is predicted: its mean, its median, or the rating that its mean gain is of."""
+"""Which point of a rating's distribution is predicted: mean, median, or the rating of the mean gain."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

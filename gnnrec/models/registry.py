@@ -1,4 +1,4 @@
-"""The models that a config may call by their bare name: the baselines, and the graph models."""
+"""The models that a config may call by their bare name."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A truncated SVD of the training interactions: item vectors to start from, and a linear way to unseen users."""
+"""Initial vectors from a truncated SVD of the training interactions."""
 
 from dataclasses import dataclass
 

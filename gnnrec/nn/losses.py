@@ -1,4 +1,4 @@
-"""Link-prediction and ranking losses: pure functions of scores."""
+"""Losses: pure functions of scores."""
 
 import torch
 from torch import Tensor

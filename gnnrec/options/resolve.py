@@ -1,4 +1,4 @@
-"""From a name in a config to a class, and from the options beside it to the arguments of its constructor."""
+"""From a name and options in a config to a class and the arguments of its constructor."""
 
 import dataclasses
 import importlib

@@ -1,4 +1,4 @@
-"""A control: the same attributes and friendships, permuted over the users."""
+"""A control: attributes and friendships permuted over the users."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The one training loop: early stopping, checkpoints, exact resume, and a stop at the first loss that is no number."""
+"""The one training loop, with early stopping, checkpoints and exact resume."""
 
 import copy
 import itertools

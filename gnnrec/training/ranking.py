@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from gnnrec.graph.adjacency import runs
 from gnnrec.graph.block import Block
-from gnnrec.graph.sampling import NegativeSampler, NumNeighbors
+from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
 from gnnrec.nn.encoder import Encoder
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
+from gnnrec.training.negatives import NegativeSampler
 from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
 
 

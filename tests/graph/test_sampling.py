@@ -9,9 +9,10 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
-from gnnrec.graph.sampling import NegativeSampler, sample_blocks, sample_edges
+from gnnrec.graph.sampling import sample_blocks, sample_edges
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.training.negatives import NegativeSampler
 
 
 def generator(seed=0):

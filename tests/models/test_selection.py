@@ -13,16 +13,8 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.models import selection
 from gnnrec.models.baselines import Popularity
-from gnnrec.models.selection import (
-    BUCKETS,
-    Fold,
-    HeldOutNDCG,
-    MixedNDCG,
-    best_value,
-    by_bucket,
-    fold_models,
-    score_in_batches,
-)
+from gnnrec.models.held_out import HeldOutNDCG, MixedNDCG
+from gnnrec.models.selection import BUCKETS, Fold, best_value, by_bucket, fold_models, score_in_batches
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.split import Split

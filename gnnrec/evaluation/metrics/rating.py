@@ -1,4 +1,4 @@
-"""Metrics of predicted ratings, and of the order of the items that a user has rated; their registration."""
+"""Metrics of ratings; their registration."""
 
 import torch
 from torch import Tensor

@@ -11,7 +11,8 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from gnnrec.graph.matrices import Matrix, UserFeatures, as_scores, histories
-from gnnrec.models.selection import BUCKETS, Fold, HeldOutNDCG, by_bucket
+from gnnrec.models.held_out import HeldOutNDCG
+from gnnrec.models.selection import BUCKETS, Fold, by_bucket
 from gnnrec.options.search_space import Choice, Log, SearchSpace
 from gnnrec.runtime import seeds
 from gnnrec.views import TestSet, TrainingData, UserBatch

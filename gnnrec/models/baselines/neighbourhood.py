@@ -1,4 +1,4 @@
-"""What a user's neighbours chose: the users it has an edge to, and the users with the same attribute values."""
+"""Neighbourhood models: mean histories of friends or of users alike in attributes."""
 
 from typing import Any, ClassVar
 

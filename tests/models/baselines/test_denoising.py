@@ -11,7 +11,8 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import DenoisingRegression
 from gnnrec.models.baselines.autoencoder import INTERCEPT_PENALTY, PENALTIES
-from gnnrec.models.selection import BUCKETS, Fold, HeldOutNDCG, by_bucket
+from gnnrec.models.held_out import HeldOutNDCG
+from gnnrec.models.selection import BUCKETS, Fold, by_bucket
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.kshot import reveal_ground_truth
 from gnnrec.views import Edges, TrainingData, UserBatch

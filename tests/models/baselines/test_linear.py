@@ -12,8 +12,9 @@ from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models import ridge
 from gnnrec.models.baselines import AttributeLinear
 from gnnrec.models.baselines.linear import REGULARIZATIONS
+from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.ridge import RidgeMap
-from gnnrec.models.selection import Fold, HeldOutNDCG
+from gnnrec.models.selection import Fold
 from gnnrec.nn.init import decompose
 from gnnrec.splits import UnseenUsers, make_split
 

@@ -1,4 +1,4 @@
-"""Predictions of ratings from attribute values: what the users with a value, or users alike in values, gave an item."""
+"""Ratings predicted from attribute values."""
 
 from typing import Any, ClassVar
 

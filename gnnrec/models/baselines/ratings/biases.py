@@ -1,4 +1,4 @@
-"""Predictions of values, such as ratings: the mean of all, the mean of an item, and biases of items and users."""
+"""Ratings predicted by means or biases."""
 
 from typing import Any, ClassVar, Literal
 

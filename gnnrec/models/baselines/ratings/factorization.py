@@ -1,4 +1,4 @@
-"""Biased matrix factorization of ratings, and what stands in for the vector of a user it has never seen."""
+"""Ratings predicted by biased matrix factorization."""
 
 from typing import Any, ClassVar, Literal
 
