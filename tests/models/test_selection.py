@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.models import selection
+from gnnrec.models import held_out
 from gnnrec.models.baselines import Popularity
 from gnnrec.models.held_out import HeldOutNDCG, MixedNDCG
 from gnnrec.models.selection import BUCKETS, Fold, best_value, by_bucket, fold_models, score_in_batches
@@ -91,12 +91,12 @@ def test_users_without_a_candidate_in_their_ground_truth_do_not_count() -> None:
 @pytest.mark.parametrize("pool", [1, 3, 12, 64])
 def test_a_weighted_sum_is_measured_on_a_pool_of_items_as_on_all(pool: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the pool is: users whose list may hold an item from outside of it are ranked over all items."""
-    monkeypatch.setattr(selection, "POOL", pool)
+    monkeypatch.setattr(held_out, "POOL", pool)
     split = made_split(2)
     test, candidates = split.validation, split.train.candidates
     parts = [drawn(test, seed=seed) / 4 for seed in range(3)]
     parts[1] = torch.rand(parts[1].shape, generator=torch.Generator().manual_seed(9))  # no two equal
-    parts[2][::2] = 0  # and users of whom a component knows nothing
+    parts[2][::2] = 0  # and users of whom a component has no score above 0
     mixed, every = MixedNDCG(parts, test, candidates, 0), HeldOutNDCG(test, candidates, 0)
     for weights in ([1.0, 0.0, 0.0], [0.5, 0.25, 0.25], [0.25, 0.0, 0.75], [0.0, 0.0, 1.0]):
         whole = sum((w * part for w, part in zip(weights, parts, strict=True) if w), torch.zeros(()))
