@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.models import held_out
+from gnnrec.models import held_out, selection
 from gnnrec.models.baselines import Popularity
 from gnnrec.models.held_out import HeldOutNDCG, MixedNDCG
 from gnnrec.models.selection import BUCKETS, Fold, best_value, by_bucket, fold_models, score_in_batches
@@ -204,5 +204,5 @@ def test_scores_in_batches_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPa
     popularity.fit(split.train, None, 0)
     scores = score_in_batches(popularity, users)
     found = HeldOutNDCG(test, split.train.candidates, 0)(scores)
-    monkeypatch.setattr(selection, "BATCH", 256)
+    monkeypatch.setattr(held_out, "BATCH", 256)
     assert np.array_equal(found, HeldOutNDCG(test, split.train.candidates, 0)(scores))
