@@ -194,6 +194,7 @@ def test_the_best_value_has_the_highest_mean_over_the_users_of_all_folds() -> No
 
 def test_scores_in_batches_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "BATCH", 7)
+    monkeypatch.setattr(held_out, "BATCH", 7)
     split = made_split()
     model = Given(drawn(split.validation), split.validation.users.index)
     users = split.validation.users
