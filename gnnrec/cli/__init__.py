@@ -34,7 +34,7 @@ app.command("check-layer")(layers.check_layer)
 def main() -> None:
     """Entry point: an error that a person can mend is one line and exit code 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    sys.path.insert(0, str(Path.cwd()))  # a layer in a file beside the config can be named
+    _working_folder_last()
     try:
         app()
     except InputError as error:
@@ -43,6 +43,12 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on from the last checkpoint")
         sys.exit(130)
+
+
+def _working_folder_last() -> None:
+    """A layer in a file beside the config can be named, but a file called as a library does not stand in for it."""
+    here = Path.cwd()
+    sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != here.resolve()), str(here)]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gnnrec.cli.console import AsJson, out
+from gnnrec.cli.console import AsJson, show
 
 
 def compare(
@@ -25,4 +25,4 @@ def compare(
     if as_json:
         typer.echo(json.dumps(table.rows))
     else:
-        out.print(table.rich())
+        show(table.rich())

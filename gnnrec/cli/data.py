@@ -21,7 +21,8 @@ def list_(as_json: AsJson = False) -> None:
     columns = ("name", "title", "size", "terms", "from", "here")
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        shown = {**row, "from": row["from"] or "-", "here": "yes" if row["here"] else "no"}
+        table.add_row(*(str(shown[column]) for column in columns))
     out.print(table)
 
 

@@ -209,7 +209,7 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
 def _interactions(rows: TextFile) -> Interactions:
     frame = rows.frame
     if "time" in frame:
-        frame = frame.sort_values("time", kind="stable")
+        frame = frame.sort_values(["time", "time.fraction"], kind="stable")
     frame = frame.drop_duplicates(["user", "item"], keep="last")
     return sorted_interactions(
         frame["user"].to_numpy(), frame["item"].to_numpy(), frame.get("value"), frame.get("time")

@@ -18,6 +18,9 @@ from gnnrec.data.columns import positions
 from gnnrec.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+MOST_LINES = 100
+"""Lines of one quoted cell; one that has more is taken for a quotation mark that was never closed."""
+CLOSE = "close its quotation mark, or double the mark where it is part of the text"
 
 
 class TextFile:
@@ -112,20 +115,26 @@ class TextFile:
         self.frame = self.frame.assign(**{role: number[large]})
 
     def parse_times(self, role: str) -> None:
-        """Replaces times by int64: numbers as they are (whole part), dates as seconds since 1970 (UTC if no zone)."""
-        text = self.frame[role]
-        number = np.asarray(pd.to_numeric(text.to_numpy(object), errors="coerce"))
-        if number.dtype == np.int64:  # exact; float64 has too few digits for nanoseconds
-            time = number
-        elif np.isfinite(number[0]):
-            self.parse_numbers(role)
-            time = self.frame[role].to_numpy().astype(np.int64)
+        """Replaces times by int64: numbers as they are (whole part), dates as seconds since 1970 (UTC if no zone).
+
+        Whether a column holds numbers or dates is what most of its cells are. What is cut off is kept in a further
+        column, `<role>.fraction` (float64, of a second or of one), so that two times within a second keep their order.
+        """
+        number = pd.to_numeric(self.frame[role].to_numpy(object), errors="coerce")
+        if 2 * np.isfinite(number).sum() >= (self.frame[role] != "").sum():
+            self.require(np.isfinite(number), role, "{cell} is not a number")
+            number = pd.to_numeric(self.frame[role].to_numpy(object))  # int64 where all are whole: every digit counts
+            self.require(np.abs(number) < 2.0**63, role, "{cell} is out of range")
+            time = pd.to_numeric(self.frame[role].to_numpy(object)).astype(np.int64)
+            fraction = pd.to_numeric(self.frame[role].to_numpy(object)) - time
         else:
-            date = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
+            # Microseconds reach beyond the year 9999; the nanoseconds that pandas takes by default end in 2262.
+            date = pd.to_datetime(self.frame[role], errors="coerce", utc=True, format="ISO8601").dt.as_unit("us")
             ok = date.notna().to_numpy(bool)
             self.require(ok, role, "{cell} is neither a number nor a date such as 2024-03-01 or 2024-03-01 17:30:00")
-            time = ((date[ok] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)).to_numpy()
-        self.frame = self.frame.assign(**{role: time})
+            micro = date[ok].astype(np.int64).to_numpy()
+            time, fraction = micro // 1_000_000, micro % 1_000_000 / 1e6
+        self.frame = self.frame.assign(**{role: time, f"{role}.fraction": fraction.astype(float)})
 
     def _read_header(self) -> list[str]:
         if self._parquet:
@@ -163,12 +172,14 @@ class TextFile:
             )
         except (pa.ArrowInvalid, OSError) as error:
             if broken:
+                self._refuse_long_cells(0)
                 line, cells = next((n, c) for n, c in self._records() if len(c) != len(self._header))
                 raise DataError(
                     f"{self.path}: line {line}: {len(cells)} cells, but the header has {len(self._header)}; mend the "
                     f"file, or set data.on_bad_row to skip"
                 ) from error
             raise DataError(f"{self.path}: cannot be read as text in UTF-8 ({' '.join(str(error).split())})") from error
+        self._refuse_long_cells(len(table))
         self.skipped += broken
         return table
 
@@ -178,7 +189,7 @@ class TextFile:
     def _text(self, table: pa.Table, column: str) -> "pd.Series":
         values = table[column].combine_chunks()
         if pa.types.is_floating(values.type):  # also whole numbers that pandas wrote next to missing ones
-            values = pc.if_else(pc.is_nan(values), None, values)
+            values = _whole(pc.if_else(pc.is_nan(values), None, values))
         try:
             text = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
@@ -195,11 +206,33 @@ class TextFile:
         with opened(self.path, "rt", encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, delimiter=self._separator)
             begin = 1
-            for cells in reader:
-                if cells:
-                    yield begin, cells
-                begin = reader.line_num + 1
+            try:
+                for cells in reader:
+                    if cells:
+                        yield begin, cells
+                    begin = reader.line_num + 1
+            except csv.Error as error:  # a cell of more than 131,072 characters
+                raise DataError(f"{self.path}: line {begin}: {error}; {CLOSE}") from None
+
+    def _refuse_long_cells(self, rows: int) -> None:
+        """A cell of very many lines is one whose quotation mark is not closed: rows are lost in it without a word."""
+        opened = gzip.open if self.path.suffix == ".gz" else open
+        with opened(self.path, "rb") as file:
+            lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        if lines - rows > MOST_LINES:
+            for line, cells in self._records():
+                longest = max(cell.count("\n") for cell in cells) + 1
+                if longest > MOST_LINES:
+                    raise DataError(f"{self.path}: line {line}: a cell spans {longest:,} lines; {CLOSE}")
 
     def _line(self, row: int) -> int:
         """The line of a row of the frame, for an error message."""
         return next(itertools.islice(self._records(), row + 1, None))[0]
+
+
+def _whole(values: pa.Array) -> pa.Array:
+    """Floats as whole numbers where all are, which keeps large ids from being written with an exponent."""
+    numbers = values.drop_null().to_numpy()
+    if np.all((np.abs(numbers) < 2.0**63) & (numbers == np.floor(numbers))):
+        return pc.cast(values, pa.int64(), safe=False)
+    return values

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -262,6 +263,12 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
             "trainer.devices",
             f"{type(model).__name__} is trained by one process; only GraphSAGE that ranks by several, got "
             f"{config.trainer.devices}",
+        )
+    if model.predicts_ratings and config.data.positive is not None:
+        warnings.warn(
+            f"{where}: {config.model['class']} predicts ratings, but data.positive leaves those below "
+            f"{config.data.positive.min_value:g} out of training and test; set data.positive to null to keep all",
+            stacklevel=2,
         )
     if config.evaluate.measured[0].kind == "ratings" and not model.predicts_ratings:
         raise refused(

@@ -72,7 +72,12 @@ class ConfigFile:
         components = dict(self.own["model"]["components"])
         for name, file in self.components.items():
             above = {key: value for key, value in components[name].items() if key != EXTENDS}
-            extended = _moved(file.merged(), file._start(), start).get("model", {})
+            extended = _moved(file.merged(), file._start(), start).get("model")
+            if not extended:
+                raise ConfigError(
+                    f"{self.path}: model.components.{name}.{EXTENDS}: {file.path} has no model; name a config that "
+                    "has one"
+                )
             components[name] = _merge(extended, above, OF_MODELS)
         return {**self.own, "model": {**self.own["model"], "components": components}}
 
@@ -122,16 +127,16 @@ def _components(path: Path, own: Mapping[str, Any], chain: Sequence[Path]) -> It
                 raise ConfigError(
                     f"{path}: model.components.{name}.{EXTENDS}: must be one config file, got {short(value)}"
                 )
-            yield name, read_file(_bases(path, value, chain)[0], chain)
+            yield name, read_file(_bases(path, value, chain, f"model.components.{name}.")[0], chain)
 
 
-def _bases(path: Path, value: Any, chain: Sequence[Path]) -> list[Path]:
-    """The files that `extends` names."""
+def _bases(path: Path, value: Any, chain: Sequence[Path], part: str = "") -> list[Path]:
+    """The files that `extends` names; `part` is where in the config it stands."""
     names = [value] if isinstance(value, str) else value
     if not (isinstance(names, Sequence) and all(isinstance(name, str) and name for name in names)):
         raise ConfigError(
-            f"{path}: {EXTENDS}: {short(value)} is not allowed; it is a config file, relative to this one, or a list "
-            "of them; leave the key out to extend none"
+            f"{path}: {part}{EXTENDS}: {short(value)} is not allowed; it is a config file, relative to this one, or a "
+            "list of them; leave the key out to extend none"
         )
     found = []
     for name in names:
@@ -139,12 +144,12 @@ def _bases(path: Path, value: Any, chain: Sequence[Path]) -> list[Path]:
         if not target.is_file():
             near = nearest(target.name, [p.name for p in target.parent.glob("*.yaml")])
             raise ConfigError(
-                f"{path}: {EXTENDS}: {name!r}: there is no file {target}.{near} Name a config file, relative to the "
-                "folder of this one"
+                f"{path}: {part}{EXTENDS}: {name!r}: there is no file {target}.{near} Name a config file, relative to "
+                "the folder of this one"
             )
         if target in [file.resolve() for file in chain]:
             circle = " -> ".join(str(file) for file in (*chain, target))
-            raise ConfigError(f"{path}: {EXTENDS}: {name!r} leads in a circle, {circle}; take one of them out")
+            raise ConfigError(f"{path}: {part}{EXTENDS}: {name!r} leads in a circle, {circle}; take one of them out")
         found.append(target if path.is_absolute() else Path(os.path.relpath(target)))
     return found
 

@@ -135,6 +135,9 @@ def read_result(folder: Path) -> Result:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such run folder; `gnnrec run CONFIG` writes one per config and seed")
     if not path.is_file():
+        below = next(iter(sorted(folder.glob(f"**/{RESULT}"))), None)
+        if below is not None:
+            raise ConfigError(f"{folder}: holds runs and is none itself; name one of them, for example {below.parent}")
         raise ConfigError(f"{folder}: this run is not finished (no {RESULT}); run its config again to finish it")
     try:
         return Result.model_validate_json(path.read_text())

@@ -1,5 +1,7 @@
 """One config -> one result: the whole experiment in one short function."""
 
+import contextlib
+import fcntl
 import importlib.metadata
 import platform
 import resource
@@ -18,10 +20,12 @@ from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
+from gnnrec.data.config import TableData
+from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
-from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
+from gnnrec.experiment.results import RESULT, Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
@@ -34,7 +38,7 @@ from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 
 MODEL = "model"
-UNFINISHED = "unfinished.sha256"
+UNFINISHED, LOCK = "unfinished.sha256", "lock"
 
 
 def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = False) -> Run:
@@ -56,19 +60,30 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
     """
     checksum = config_checksum(config.config.model_dump(mode="json"))
     distributed.start(config.config.trainer.devices)
-    finished = distributed.from_first(lambda: _finished(folder, checksum))
+    finished = distributed.from_first(lambda: _finished(config, folder, checksum))
     if finished is not None:
         return finished
     if distributed.rank() > 0:
         folder, progress = None, False
-    work = None if folder is None else _claim(folder, checksum)
+    with contextlib.ExitStack() as claimed:
+        if folder is not None:
+            claimed.enter_context(_claimed(folder))
+            if (folder / RESULT).is_file():  # another process has finished it in the meantime
+                return read_run(folder)
+        return _run(config, folder, checksum, progress)
+
+
+def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool) -> Run:
+    """Makes the run, in a folder that no other process writes into."""
     plain = config.config.model_dump(mode="json")
     seconds: dict[str, float] = {}
     name = f"{config.name} {config.config.seed}"
     wandb = config.config.tracking.wandb if distributed.rank() == 0 else None
-    with Tracker(work, progress=progress, wandb=wandb, config=plain, name=name) as tracker:
+    with Tracker(folder, progress=progress, wandb=wandb, config=plain, name=name) as tracker:
         with _timed(seconds, "load"):
             split = load_split(config)
+        if folder is not None:
+            _mark(folder, f"{checksum} {split.checksum} {split.dataset.checksum}")
 
         def record_access(why: str) -> None:
             if folder is not None:
@@ -207,6 +222,12 @@ def load_split(config: NamedConfig) -> Split:
     if config.config.shuffle_attributes:
         dataset = shuffle_attributes(dataset, config.config.seed)
     split = make_split(dataset, config.split, config.config.seed)
+    if dataset.skipped_rows:
+        warnings.warn(
+            f"{config.name}: {dataset.skipped_rows:,} rows of the data could not be read and were left out "
+            "(data.on_bad_row: skip)",
+            stacklevel=2,
+        )
     if not any(len(edges) for edges in split.train.users.relations.values()):
         warnings.warn(
             f"{config.name}: no training user has any attribute or friend; unseen users cannot be told apart",
@@ -276,24 +297,60 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _finished(folder: Path | None, checksum: str) -> Run | None:
-    return None if folder is None or finished_result(folder, checksum) is None else read_run(folder)
+def _finished(config: NamedConfig, folder: Path | None, checksum: str) -> Run | None:
+    """The finished run in a folder, None where there is none.
+
+    Raises:
+        ConfigError: it is of another config, or the config's own files have changed since.
+    """
+    result = None if folder is None else finished_result(folder, checksum)
+    if folder is None or result is None:
+        return None
+    own = isinstance(config.config.data, TableData) or config.config.split.kind == "file"  # others have known checksums
+    if own and same_data(load_split(config), result) is False:
+        raise ConfigError(
+            f"{folder}: the data has changed since this run; choose another --out, or delete the folder to run it again"
+        )
+    return read_run(folder)
 
 
-def _claim(folder: Path, checksum: str) -> Path:
-    """Marks an unfinished folder with its config, so that no other config goes on from its checkpoints."""
+def same_data(split: Split, result: Result) -> bool:
+    """Whether a finished run was made on these data and this split."""
+    return split.checksum == result.checksums["split"] and split.dataset.checksum == result.checksums["data"]
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keeps the folder of a run to one process: a lock that ends with the process, however that ends.
+
+    Raises:
+        ConfigError: another process has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
+            ) from None
+        yield
+        (folder / LOCK).unlink(missing_ok=True)
+
+
+def _mark(folder: Path, checksum: str) -> None:
+    """Marks an unfinished folder with its config and data, so that nothing else goes on from its checkpoints."""
     mark = folder / UNFINISHED
     if not mark.is_file() or mark.read_text() != checksum:
         left = list(folder.glob("checkpoint-*"))
         if left:
             warnings.warn(
-                f"{folder}: the config has changed since this run was broken off; it starts anew", stacklevel=3
+                f"{folder}: the config or its data have changed since this run was broken off; it starts anew",
+                stacklevel=3,
             )
         for path in left:
             path.unlink()
         mark.write_text(checksum)
-    return folder
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Table:
         """For a terminal."""
         table = rich.table.Table(caption=Text(self.caption), caption_justify="left")
         for place, name in enumerate(self.header):
-            table.add_column(Text(name), justify="right" if place else "left")
+            table.add_column(Text(name), justify="right" if place else "left", overflow="fold")  # a cut name is no name
         for row, cells in enumerate(self.cells):
             texts = [Text(text, "bold" if (row, place) in self.bold else "") for place, text in enumerate(cells)]
             table.add_row(*texts)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from scipy.optimize import nnls
 from torch import Tensor
 
@@ -59,16 +59,38 @@ def complete_components(components: Mapping[str, Mapping[str, Any]]) -> dict[str
         if "." in name or "/" in name:
             raise ValueError(f"{name!r}: a component's name has no dot and no slash")
         if "class" not in options:
-            raise ValueError(f"{name}: missing key 'class', for example `class: GraphSAGE`")
+            why = "; `extends` is read in a config file, not in an override" if "extends" in options else ""
+            raise ValueError(f"{name}: missing key 'class', for example `class: GraphSAGE`{why}")
         try:
             cls = resolve(str(options["class"]), REGISTRY)
             if cls is Blend:
                 raise ConfigError(f"{name}: a blend cannot be a component; name its components instead")
             own = complete_options(cls, {k: v for k, v in options.items() if k != "class"}, at=name)
         except ConfigError as error:
-            raise ValueError(str(error)) from None
+            text = str(error)
+            raise ValueError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from None
         complete[name] = {"class": options["class"], **own}
     return complete
+
+
+def check_weights(weights: Any) -> Any:
+    """The weights, whose form is that of `Blend`.
+
+    Raises:
+        ValueError: a key is no number of known items, or something else than weights stands there.
+    """
+    if isinstance(weights, Mapping):
+        for least, of in weights.items():
+            if not str(least).isdecimal() or not isinstance(of, Mapping):
+                raise ValueError(
+                    f"{least!r}: {of!r}: give the least number of known items of a bucket, and the weight of each "
+                    "component in it, for example {0: {graphsage: 0.7, regression: 0.3}}"
+                )
+    elif weights != "choose":
+        raise ValueError(
+            f"{weights!r}: must be choose, or a mapping, for example {{0: {{graphsage: 0.7, regression: 0.3}}}}"
+        )
+    return weights
 
 
 Components = Annotated[dict[str, dict[str, Any]], AfterValidator(complete_components)]
@@ -110,7 +132,7 @@ class Blend:
         *,
         components: Components = DEFAULT,  # type: ignore[assignment]
         main: str | None = None,
-        weights: dict[int, dict[str, float]] | Literal["choose"] = "choose",
+        weights: Annotated[dict[int, dict[str, float]] | Literal["choose"], BeforeValidator(check_weights)] = "choose",
         choose_on: int = 300,
     ) -> None:
         self.components = complete_components(components)
@@ -200,8 +222,11 @@ class Blend:
             if name not in self.components:
                 known = ", ".join(self.components)
                 raise ValueError(f"weights: {least}: no component is called {name!r}; there are {known}")
-        if abs(sum(of.values()) - 1) > 1e-6 or (not self.predicts_ratings and min(of.values()) < 0):
-            raise ValueError(f"weights: {least}: must be at least 0 and together 1, got {of}")
+        total = sum(of.values())
+        if not abs(total - 1) <= 1e-6:
+            raise ValueError(f"weights: {least}: must sum to 1, but {dict(of)} sum to {total:g}")
+        if not self.predicts_ratings and min(of.values()) < 0:
+            raise ValueError(f"weights: {least}: must be at least 0 where items are ranked, got {dict(of)}")
 
     def _make(self, name: str, params: Mapping[str, Any]) -> Any:
         options = {k: v for k, v in self.components[name].items() if k != "class"}

@@ -1,5 +1,6 @@
 """A fitted model as plain data: a tree of JSON and named arrays, written without pickle and read to the same bits."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -42,8 +43,10 @@ def save_model(model: Any, folder: Path) -> None:
     arrays: dict[str, Tensor] = {}
     packed = pack(model, arrays)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / ARRAYS, save(arrays))
-    replace_file(folder / STRUCTURE, json.dumps({"format": FORMAT, "model": packed}).encode())
+    content = save(arrays)
+    replace_file(folder / ARRAYS, content)
+    structure = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "model": packed}
+    replace_file(folder / STRUCTURE, json.dumps(structure).encode())
 
 
 def load_model(folder: Path) -> Any:
@@ -54,17 +57,30 @@ def load_model(folder: Path) -> Any:
     """
     path = folder / STRUCTURE
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file; name a folder that holds a saved model")
+        raise ConfigError(
+            f"{path}: no such file; name a folder that holds a saved model, or run the config again with another --out "
+            "(the model.pt of an older version is not read)"
+        )
     try:
         structure = json.loads(path.read_text(encoding="utf-8"))
         with safe_open(folder / ARRAYS, framework="pt") as file:
             arrays = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118  (no mapping)
         if structure["format"] != FORMAT:
             raise ValueError(f"format {structure['format']}, only {FORMAT} can be read")
+        if structure.get("sha256", found := _checksum(folder / ARRAYS)) != found:
+            raise ValueError(f"{ARRAYS} is not the file that {STRUCTURE} was written with")
         return unpack(structure["model"], arrays)
     except (ConfigError, OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{folder}: the saved model cannot be read ({reason}); run the config again") from error
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def pack(value: Any, arrays: dict[str, Tensor]) -> Any:

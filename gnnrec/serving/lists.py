@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.results import CONFIG, read_result
-from gnnrec.experiment.run import MODEL, load_split
+from gnnrec.experiment.run import MODEL, load_split, same_data
 from gnnrec.models.saving import load_model
 from gnnrec.recommender import Recommender
 from gnnrec.serving.profile import encode
@@ -57,7 +57,7 @@ def load_run(folder: Path) -> Served:
     result = read_result(folder)
     config = read_config(folder / CONFIG)
     split = load_split(config)
-    if split.checksum != result.checksums["split"]:
+    if not same_data(split, result):
         raise ConfigError(f"{folder}: the data has changed since this run; run its config again with another --out")
     model = load_model(folder / MODEL)
     index = item_index(model, split.full, config.config.serve.index_from)
@@ -100,10 +100,21 @@ def recommend_to(
 
     Returns:
         Rows with rank (from 1), item, title (empty where the data has none) and score, and the warnings.
+
+    Raises:
+        InputError: no item is known of the user, and the model scores by known items alone.
     """
     user, warnings = encode(served.train, served.user_ids, profile, items)
+    if not served.model.supports_cold_users and not len(user.items):
+        known = f"none of {', '.join(items)} is an item of the data" if items else "no item is known of the user"
+        raise InputError(
+            f"{type(served.model).__name__} cannot score a user without known items, and {known}; give --items, or "
+            "serve a model that uses attributes"
+        )
     found = _every(served, user) if served.index is None else _nearest(served.model, served.index, user, number)
     score, item = found
+    if len(score) > 1 and score.min() == score.max():
+        warnings.append("the model gives every item the same score for this user: the order of the list means nothing")
     score, place = score.topk(min(number, len(score)))
     titles = served.train.titles
     return [

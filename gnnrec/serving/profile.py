@@ -71,10 +71,10 @@ def encode(
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             warnings.append(f"unknown attribute {name!r} is ignored.{hint} Known: {', '.join(names)}")
-    wanted = pd.Index([str(name) for name in items], dtype=object)
-    item = train.ids[ITEM].get_indexer(wanted)
-    for name in wanted[item < 0]:
-        warnings.append(f"unknown item {name!r} is ignored; items are named by the ids of the data")
+    item = np.array([_place(train.ids[ITEM], _text(name)) for name in items], dtype=np.int64)
+    for name, place in zip(items, item, strict=True):
+        if place < 0:
+            warnings.append(f"unknown item {_text(name)!r} is ignored; items are named by the ids of the data")
     chosen = torch.from_numpy(item[item >= 0]).long().unique()
     value = None if train.users.items.weight is None else train.users.items.weight.mean().expand(len(chosen)).clone()
     return UserBatch(torch.tensor([-1]), Edges(torch.zeros_like(chosen), chosen, value), edges), warnings
@@ -84,11 +84,11 @@ def _weights(name: str, values: Any, warnings: list[str]) -> dict[str, float]:
     """Value -> weight, from a value, a list, or a mapping."""
     if not isinstance(values, Mapping):
         many = values if isinstance(values, list) else [values]
-        return {str(value): 1.0 for value in many if value is not None}
+        return {_text(value): 1.0 for value in many if value is not None}
     found = {}
     for value, weight in values.items():
         if isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0:
-            found[str(value)] = float(weight)
+            found[_text(value)] = float(weight)
         else:
             warnings.append(f"{name}: {value!r} is ignored: its weight {weight!r} is no number of at least 0")
     return found
@@ -123,9 +123,21 @@ def _nodes(
     return list(found), list(found.values())
 
 
+def _text(value: Any) -> str:
+    """A value of JSON as a cell of a file has it: without blanks around it, and `true` for a truth value."""
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
 def _place(ids: pd.Index, value: str) -> int:
-    """Where a value stands among ids, each of which is there once; -1 where it does not."""
-    place = ids.get_loc(value) if value in ids else -1
+    """Where a value stands among ids, each of which is there once; -1 where it does not.
+
+    Whether `.0` stands behind a whole number depends on all cells of a column, and pandas writes `True` for `true`.
+    """
+    whole = value.removesuffix(".0")
+    others = [value.capitalize()] if value in ("true", "false") else []
+    if whole.removeprefix("-").isdecimal():
+        others = [whole, f"{whole}.0"]
+    place = next((ids.get_loc(one) for one in (value, *others) if one in ids), -1)
     assert isinstance(place, int)
     return place
 

@@ -152,11 +152,17 @@ def _start_wandb(settings: WandbConfig, folder: Path | None, config: dict[str, A
         raise ConfigError("tracking: the package wandb is missing; pip install 'gnnrec[wandb]'") from None
     directory = folder or Path()
     directory.mkdir(parents=True, exist_ok=True)
-    return wandb.init(
-        project=settings.project,
-        name=name,
-        config=config,
-        dir=str(directory),
-        mode=settings.mode,
-        settings=wandb.Settings(silent=True, console="off"),
-    )
+    try:
+        return wandb.init(
+            project=settings.project,
+            name=name,
+            config=config,
+            dir=str(directory),
+            mode=settings.mode,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+    except wandb.Error as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(
+            f"tracking.wandb: Weights & Biases: {reason}; run `wandb login`, or set tracking.wandb.mode to offline"
+        ) from error

@@ -90,6 +90,23 @@ def test_compare_shows_intervals(gnnrec: Any, tmp_path: Path) -> None:
     refused(gnnrec("compare", "runs/shop", "no_such_folder"), "no_such_folder")
 
 
+def test_every_column_of_a_wide_table_has_its_name(gnnrec: Any, tmp_path: Path) -> None:
+    config = write_shop(tmp_path)
+    names = ("ndcg", "recall", "precision", "map", "hit", "coverage")
+    wide = f"evaluate={{metrics: [{', '.join(names)}], at: [3, 5, 10, 50]}}"
+    answer = gnnrec("run", config, "model={class: Popularity}", wide)
+    for name in names:
+        assert all(f" {name}@{k} " in answer.out for k in (3, 5, 10, 50))
+
+
+def test_a_script_of_ones_own_does_not_stand_in_for_a_library(gnnrec: Any, tmp_path: Path) -> None:
+    (tmp_path / "colorsys.py").write_text("raise SystemExit(7)\n")
+    (tmp_path / "beside_libraries.py").write_text("import colorsys\nfrom torch_geometric.nn import SAGEConv\n")
+    sys.modules.pop("colorsys", None)
+    answer = gnnrec("check-layer", "beside_libraries.SAGEConv")
+    assert answer.code == 0, answer.err
+
+
 def test_check_tells_whether_expected_numbers_are_met(gnnrec: Any, tmp_path: Path) -> None:
     config = write_shop(tmp_path)
     text = config.read_text()

@@ -380,3 +380,10 @@ def test_a_million_rows_load_in_seconds(tmp_path):
     )
     assert time.perf_counter() - begin < 20  # about 2 on an idle core
     assert data.num_users == 50_000
+
+
+def test_of_two_events_within_a_second_the_later_one_counts(folder):
+    for late, early in (("2024-03-02T10:00:00.9", "2024-03-02T10:00:00.1"), ("1600000000.9", "1600000000.1")):
+        text = f"user_id,item_id,rating,timestamp\nu1,9,5,{late}\nu1,9,2,{early}\n"
+        (folder / "ratings.csv").write_text(text)
+        assert read(folder).interactions.value.tolist() == [5]

@@ -204,3 +204,53 @@ def test_times(tmp_path, written_times, expected):
 def test_what_is_no_time(tmp_path, bad):
     with pytest.raises(DataError, match=r"line 3, column 'a': .* is neither a number nor a date"):
         read(written(tmp_path / "t.csv", f"a,b\n2020-12-31,1\n{bad},1\n")).parse_times("a")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_missing_time_leaves_out_its_row_alone_wherever_it_stands(tmp_path, first):
+    rows = ["a,1600000000", "b,1600000001", "c,1600000002"]
+    rows.insert(first, "d,")
+    file = read(written(tmp_path / "t.csv", "\n".join(["i,t", *rows]) + "\n"), skip=True, i="i", t="t")
+    file.parse_times("t")
+    assert file.frame["i"].tolist() == ["a", "b", "c"]
+    assert file.skipped == 1
+
+
+def test_times_within_a_second_and_far_in_the_future(tmp_path):
+    file = read(written(tmp_path / "t.csv", "t,u\n9999-12-31,1.9\n2024-03-01T10:00:00.900,-1.25\n"), t="t", u="u")
+    file.parse_times("t")
+    file.parse_times("u")
+    # 9999-12-31 is 2,932,896 days after 1970-01-01, 2024-03-01 19,783 days.
+    assert file.frame["t"].tolist() == [2_932_896 * 86_400, 19_783 * 86_400 + 36_000]
+    assert file.frame["t.fraction"].tolist() == [0, 0.9]
+    assert file.frame["u"].tolist() == [1, -1]
+    assert file.frame["u.fraction"].tolist() == pytest.approx([0.9, -0.25])
+
+
+def test_a_time_that_no_integer_holds(tmp_path):
+    file = read(written(tmp_path / "t.csv", "t,u\n1,1\n1e300,1\n"), t="t")
+    with pytest.raises(DataError, match="line 3, column 't': '1e300' is out of range"):
+        file.parse_times("t")
+
+
+def test_large_whole_numbers_that_pandas_made_floats_are_written_out(tmp_path):
+    column = [31415926535.0, None, 1e15, -0.0]
+    pd.DataFrame({"a": column, "b": [0.5, 1e15, 2, 3]}).to_parquet(tmp_path / "t.parquet")
+    frame = read(tmp_path / "t.parquet", a="a", b="b").frame
+    assert frame["a"].tolist() == ["31415926535", "", "1000000000000000", "0"]
+    assert frame["b"].iloc[0] == "0.5"
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("end", ["", '"'])
+def test_a_quotation_mark_that_is_not_closed_is_an_error(tmp_path, skip, end):
+    text = "a,b\n" + "x,1\n" * 5 + '"x,1\n' + "x,1\n" * 150 + f"x{end},1\n" + "x,1\n" * 3
+    with pytest.raises(DataError, match=r"line 7: a cell spans 15\d lines; close its quotation mark") as error:
+        read(written(tmp_path / "t.csv", text), skip=skip)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cell_that_is_longer_than_any_text(tmp_path):
+    path = written(tmp_path / "t.csv", 'a,b\nx,1\n"' + "x,1\n" * 50_000)
+    with pytest.raises(DataError, match="line 3: field larger than field limit"):
+        read(path, skip=True)

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,13 @@ def test_the_budget_of_a_search_is_no_part_of_what_a_run_computes(tmp_path: Path
         read_config(path, ["tuning.trials=0"])
     with pytest.raises(ConfigError, match=r"tuning\.metric: 'mrr' is not measured; there are .*'ndcg@10'"):
         read_config(path, ["tuning.metric=mrr"])
+
+
+def test_a_rating_model_on_positive_interactions_alone_is_warned_of(tmp_path: Path) -> None:
+    rating = ["model={class: GraphSAGE, finetune: {objective: rating}}", "data.interactions.value=rating"]
+    path = write(tmp_path)
+    with pytest.warns(UserWarning, match=r"GraphSAGE predicts ratings, but data.positive leaves those below 4 out"):
+        read_config(path, [*rating, "data.positive={min_value: 4}"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        read_config(path, rating)

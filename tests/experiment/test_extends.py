@@ -193,6 +193,15 @@ def test_what_cannot_be_extended_is_one_line(tmp_path: Path) -> None:
         assert "other.yaml: extends: " in wrong
         assert "is not allowed; it is a config file, relative to this one, or a list of them" in wrong
     assert "is no override" in refused(path, "extends=_base.yaml")
+    for name, said in (
+        ("asl.yaml", "there is no file"),
+        ("_base.yaml", "_base.yaml has no model"),
+        ("b.yaml", "circle"),
+    ):
+        blend = f"extends: _base.yaml\nmodel: {{class: Blend, components: {{a: {{extends: {name}}}}}}}\n"
+        wrong = refused(write(tmp_path, b=blend))
+        assert "b.yaml: model.components.a.extends: " in wrong
+        assert said in wrong
     write(tmp_path, _base="- 1\n")
     assert refused(path) == f"{tmp_path / '_base.yaml'}: must be a mapping (key: value)"
     write(tmp_path, _base="a: [1\n")

@@ -125,6 +125,10 @@ def test_an_unfinished_run(tmp_path):
     assert finished_result(tmp_path, "any") is None
     with pytest.raises(ConfigError, match="not finished"):
         read_result(tmp_path)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "result.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds runs and is none itself; name one of them, for example .*/3$"):
+        read_result(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gnnrec.audit.training import AuditError
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
-from gnnrec.experiment.run import load_split, run
+from gnnrec.experiment.run import LOCK, _claimed, load_split, run
 from gnnrec.serving.lists import load_run, recommend_to
 from gnnrec.training import tracking
 from gnnrec.training.tracking import Tracker
@@ -153,7 +154,7 @@ def test_a_real_kill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
 def test_a_finished_run_is_read_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = read_config(write_shop(tmp_path), QUICK)
     first = run(config, tmp_path / "runs" / "shop" / "0")
-    monkeypatch.setattr("gnnrec.experiment.run.load_split", lambda _: pytest.fail("ran again"))
+    monkeypatch.setattr("gnnrec.experiment.run._experiment", lambda *_: pytest.fail("ran again"))
     again = run(config, tmp_path / "runs" / "shop" / "0")
     assert again.result == first.result
 
@@ -179,9 +180,41 @@ def test_checkpoints_of_another_config_are_left_with_a_warning(tmp_path: Path, m
     monkeypatch.undo()
     assert list(folder.glob("checkpoint*"))
     other = read_config(path, [*QUICK, "model.encoder.channels=8"])
-    with pytest.warns(UserWarning, match="config has changed.*starts anew"):
+    with pytest.warns(UserWarning, match="config or its data have changed.*starts anew"):
         resumed = run(other, folder)
     assert resumed.result.metrics == run(other).result.metrics
+
+
+def popularity(folder: Path) -> NamedConfig:
+    return measured_popularity(folder, "metrics: [ndcg], at: [10]")
+
+
+def test_a_finished_run_of_files_that_have_changed_is_refused(tmp_path: Path) -> None:
+    config, folder = popularity(tmp_path), tmp_path / "runs" / "popularity" / "0"
+    run(config, folder)
+    ratings = pd.read_csv(tmp_path / "ratings.csv", dtype=str)
+    ratings.iloc[:-5].to_csv(tmp_path / "ratings.csv", index=False)
+    with pytest.raises(ConfigError, match="the data has changed since this run; choose another --out"):
+        run(config, folder)
+
+
+def test_a_folder_that_another_process_works_in_is_refused(tmp_path: Path) -> None:
+    config, folder = popularity(tmp_path), tmp_path / "runs" / "popularity" / "0"
+    with _claimed(folder), pytest.raises(ConfigError, match="another process is at work in this folder"):
+        run(config, folder)
+    assert run(config, folder).result == run(config, folder).result
+    assert not (folder / LOCK).exists()
+
+
+def test_rows_that_were_left_out_are_warned_of(tmp_path: Path) -> None:
+    config = popularity(tmp_path)
+    ratings = pd.read_csv(tmp_path / "ratings.csv", dtype=str)
+    ratings.loc[[1, 2], "rating"] = "bad"
+    ratings.to_csv(tmp_path / "ratings.csv", index=False)
+    skipping = config.config.data.model_copy(update={"on_bad_row": "skip"})
+    config = replace(config, config=config.config.model_copy(update={"data": skipping}))
+    with pytest.warns(UserWarning, match="popularity: 2 rows of the data could not be read and were left out"):
+        run(config)
 
 
 def test_the_audit_runs_before_every_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,3 +257,17 @@ def test_weights_and_biases_offline_writes_a_run(tmp_path: Path, monkeypatch: py
     assert b"choose/finetune/loss" in content
     assert b"ndcg@10" in content
     assert result.metrics == run(read_config(tmp_path / "shop.yaml", QUICK)).result.metrics
+
+
+def test_weights_and_biases_that_cannot_start_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+
+    def refuse(**_: Any) -> None:
+        raise wandb.errors.UsageError("No API key configured.")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    config = read_config(write_shop(tmp_path), ["tracking.wandb={project: shop, mode: online}", *QUICK])
+    with pytest.raises(
+        ConfigError, match=r"Biases: No API key configured; run `wandb login`, or set tracking.wandb.mode"
+    ):
+        run(config, tmp_path / "runs" / "shop" / "0")

@@ -223,11 +223,12 @@ def refused(folder: Path) -> str:
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     assert "no such file; name a folder that holds a saved model" in refused(tmp_path)
     (tmp_path / ARRAYS).write_bytes(b"")
-    assert "no such file" in refused(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"")
+    assert "run the config again with another --out (the model.pt of an older version is not read)" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", [ARRAYS, STRUCTURE])
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other", "one bit"])
 def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, damage: str) -> None:
     fitted(tmp_path)
     path = tmp_path / name
@@ -235,7 +236,9 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, damage: str) -> N
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "other": b"\xff\xfe\x00" * 99}[damage])
+        bit = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        damaged = {"empty": b"", "cut": content[: len(content) // 2], "other": b"\xff\xfe\x00" * 99, "one bit": bit}
+        path.write_bytes(damaged[damage])
     message = refused(tmp_path)
     assert "run the config again" in message or "no such file" in message
 

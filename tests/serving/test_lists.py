@@ -10,7 +10,7 @@ from synthetic_table import write_shop
 from typer.testing import CliRunner
 
 from gnnrec.cli import app
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.run import run
 from gnnrec.models.saving import save_model
@@ -104,3 +104,18 @@ def test_a_run_without_its_model_says_what_to_do(tmp_path: Path) -> None:
     (folder / "model" / "model.json").unlink()
     with pytest.raises(ConfigError, match=r"model.json: no such file"):
         load_run(folder)
+
+
+def test_a_model_of_known_items_asks_for_some(tmp_path: Path) -> None:
+    served = load_run(finished(tmp_path, "model={class: ItemKNN}"))
+    for items in ([], ["no item"]):
+        with pytest.raises(InputError, match=r"ItemKNN cannot score a user without known items.*give --items"):
+            recommend_to(served, PROFILE, items)
+    rows, warnings = recommend_to(served, PROFILE, ["sku/1"])
+    assert len(rows) == 10
+    assert not warnings
+
+
+def test_an_order_that_means_nothing_is_warned_of(tmp_path: Path) -> None:
+    _, warnings = recommend_to(load_run(finished(tmp_path, "model={class: Random}")), PROFILE)
+    assert warnings == ["the model gives every item the same score for this user: the order of the list means nothing"]

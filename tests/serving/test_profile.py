@@ -10,7 +10,7 @@ from gnnrec.errors import InputError
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.serving.profile import encode, parse
+from gnnrec.serving.profile import _place, _text, encode, parse
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_number
 from gnnrec.views import Relation
@@ -201,6 +201,17 @@ def test_items_are_named_by_their_ids(split):
     expected = split.full.users.items.weight.mean().item()
     assert user.items.weight.tolist() == pytest.approx([expected, expected])
     assert len(encoded(split, {}).items) == 0
+
+
+def test_values_are_named_as_json_has_them_or_as_the_file_has_them():
+    whole = pd.Index(["1", "2", "false", "true"])
+    written = pd.Index(["1.0", "1.5", "False", "True"])
+    for value in (1, 1.0, "1", "1.0", " 1.0 "):
+        assert (_place(whole, _text(value)), _place(written, _text(value))) == (0, 0)
+    for value in (True, "true", " true"):
+        assert (_place(whole, _text(value)), _place(written, _text(value))) == (3, 3)
+    assert _place(pd.Index(["007", "v1.0"]), "7") == -1
+    assert _place(pd.Index(["007", "v1"]), "v1.0") == -1
 
 
 def test_ids_that_are_numbers_may_be_written_as_numbers():

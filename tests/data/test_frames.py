@@ -1,0 +1,68 @@
+"""Data frames: ids of any type, columns that are not read, and messages that name the frame."""
+
+import uuid
+
+import pandas as pd
+import pytest
+
+from gnnrec.data.frames import from_frames
+from gnnrec.errors import DataError
+
+CONFIG = {"interactions": {"path": "r", "user": "user", "item": "item"}}
+
+
+def ids_of(**columns):
+    frame = pd.DataFrame({"user": [1, 2, 3], "item": ["x", "y", "x"]}).assign(**columns)
+    return list(from_frames({"r": frame}, **CONFIG).ids["user"])
+
+
+def test_ids_of_any_type():
+    one, two = uuid.UUID(int=1), uuid.UUID(int=2)
+    assert ids_of(user=[one, two, one]) == [str(one), str(two)]
+    assert ids_of(user=[1, "a", 2.5]) == ["1", "2.5", "a"]
+    assert ids_of(user=[2**70, 1, 1]) == ["1", str(2**70)]
+    assert ids_of(user=[31415926535.0, 1.0, 1.0]) == ["1", "31415926535"]
+    assert ids_of(user=pd.Categorical([3, 4, 3])) == ["3", "4"]
+    assert ids_of(user=[b"a", b"b", b"a"]) == ["a", "b"]
+
+
+def test_what_is_not_read_may_hold_anything():
+    ids_of(note=[1, "x", [2]])
+    frame = pd.DataFrame({"user": [1, 2], "item": [1, 1]})
+    odd = pd.DataFrame({0: [object(), {}]})
+    data = from_frames({"r": frame, "odd/name": odd}, **CONFIG)
+    assert (data.name, data.num_users) == ("r", 2)
+
+
+def test_a_named_index_is_a_column():
+    frame = pd.DataFrame({"item": ["x", "y"]}, index=pd.Index(["a", "b"], name="user"))
+    assert list(from_frames({"r": frame}, **CONFIG).ids["user"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user": [[1], "a", 2]}, r"frame 'r': row 1, column 'user': \[1\] is neither text nor number"),
+        ({"user": [[1], [1], [2]]}, r"frame 'r': column 'user' holds list<"),
+        ({"user": ["a", "", "b"]}, r"frame 'r': row 2, column 'user': the cell is empty"),
+    ],
+)
+def test_messages_name_the_frame(columns, message):
+    with pytest.raises(DataError, match=message) as error:
+        ids_of(**columns)
+    assert "parquet" not in str(error.value)
+
+
+def test_two_columns_of_one_name():
+    frame = pd.DataFrame([[1, 2, 3]], columns=["user", "item", "user"])
+    with pytest.raises(DataError, match="frame 'r': two columns are called 'user'"):
+        from_frames({"r": frame}, **CONFIG)
+
+
+def test_warnings_name_the_frame():
+    frames = {
+        "r": pd.DataFrame({"user": [1, 2], "item": [1, 1]}),
+        "u": pd.DataFrame({"id": [1, 2], "age": [None, None]}),
+    }
+    with pytest.warns(UserWarning, match="frame 'u': column 'age': every value is missing"):
+        from_frames(frames, **CONFIG, users={"path": "u", "id": "id", "attributes": {"age": {}}})
