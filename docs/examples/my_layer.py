@@ -8,7 +8,7 @@ from torch_geometric.utils import degree
 class DegreePowerConv(MessagePassing):
     """Divides the sum over a target's edges by a power of their number.
 
-    A mean forgets how many attributes a user has; a sum lets a user with many of them shout. The power lies between.
+    A mean forgets how many attributes a user has; a sum grows with their number. The power lies between.
 
     Source: an example. The idea of a degree scaler is that of Corso, Cavalleri, Beaini, Lio, Velickovic, "Principal
         Neighbourhood Aggregation for Graph Nets", NeurIPS 2020, arXiv:2004.05718, who scale by logarithms.
