@@ -3,9 +3,9 @@
     python -m experiments.bench_growth [--large] [--users 10000 100000]
 
 Each size runs in a process of its own, so that its peak of memory is its own. Data is made straight as a training
-part; nothing is read or split. Sampled training, two layers of 32 channels, fan-out 5, batches of 4,096 users, sampled
-softmax with 100 drawn items. A step over few users soon draws all of them, and from there on costs no more: the edges
-that a step draws are counted, and the time is given for each of them, too. `--large` adds 10^6 users.
+part; nothing is read or split. Sampled training, two layers of 32 channels, num_neighbors 5, batches of 4,096 users,
+sampled softmax with 100 drawn items. A step over few users soon draws all of them, and from there on costs no
+more: the edges that a step draws are counted, and the time is given for each of them, too. `--large` adds 10^6 users.
 """
 
 import argparse

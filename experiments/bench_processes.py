@@ -6,7 +6,7 @@ Three cases, with encoders and settings as configs have them where nothing else 
 
 - *ml-1m*: MovieLens-1M, as many items as users; whole-graph steps of 256 users, as in configs/ml-1m/graphsage.yaml;
 - *many users*: synthetic data with ten users for each item; the same steps;
-- *many users, sampled*: two layers, fan-out 10, steps of 2,048 users, sampled softmax. Only gradients are sent.
+- *many users, sampled*: two layers, num_neighbors 10, steps of 2,048 users, sampled softmax. Only gradients are sent.
 
 One process and two take turns, so that a busy moment of the machine meets both. Measured are the wall clock, and the
 processor time of the busier process, in which its waiting for the other one does not count.
@@ -102,7 +102,7 @@ CASES: Mapping[str, tuple[Callable[[], TrainingData], int, int | None, RankingCo
     "many users": (many_users, 3, None, RankingConfig(graph_users=100_000)),  # all of them, as several processes do
     "many users, sampled": (many_users, 2, 10, RankingConfig(loss="sampled_softmax", batch_users=2048)),
 }
-"""Name -> what makes the data, layers, fan-out, settings."""
+"""Name -> what makes the data, layers, num_neighbors, settings."""
 
 
 def compare(case: str, rounds: int, steps: int) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    movielens()  # where the data is missing this says so, before anybody waits for anybody
+    movielens()  # missing data stop this before one process waits for another
     write(
         "processes",
         {

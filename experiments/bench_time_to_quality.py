@@ -3,10 +3,9 @@
     python -m experiments.bench_time_to_quality [--epochs 30]
 
 LightFM has the options of its config and two threads; its time is that of its epochs alone, without looks at the
-validation users. Ours is the encoder without pretraining and without any path beside it, with two threads too; its time
-is that of the whole fit: graph, singular vectors, steps, and a look at the validation users in each epoch. The model
-may also listen to a regression in closed form, which is measured by itself: before the first epoch, with a share of
-nine tenths.
+validation users. Ours is GraphSAGE without pretraining, with two threads too; its time is that of the whole fit: graph,
+singular vectors, steps, and a look at the validation users in each epoch. A regression in closed form, a component of
+blends, is measured by itself: before the first epoch, with a blend weight of nine tenths.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     python -m experiments.bench_training [--steps 8]
 
-Two layers of 64 channels, fan-out 10 and 10, one drawn item for each true edge, batches of 2,048 edges; a whole-graph
-step asks for a fifth of all edges at once, as pretraining does. `LinkNeighborLoader` needs pyg-lib or torch-sparse and
-is skipped where neither can be imported. Each measurement takes one step: draw, forward, backward, AdamW.
+Two layers of 64 channels, num_neighbors 10 and 10, one drawn item for each true edge, batches of 2,048 edges; a
+whole-graph step asks for a fifth of all edges at once, as pretraining does. `LinkNeighborLoader` needs pyg-lib or
+torch-sparse and is skipped where neither can be imported. Each measurement takes one step: draw, forward,
+backward, AdamW.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.propagation import vectors
 from gnnrec.views import INTERACTS, ITEM, USER
 
-BATCH, FAN_OUT, CHANNELS = 2048, 10, 64
+BATCH, NUM_NEIGHBORS, CHANNELS = 2048, 10, 64
 
 
 def ours(graph: HeteroData, batch: int, *, sampled: bool) -> Callable[[], Tensor]:
@@ -49,9 +50,9 @@ def ours(graph: HeteroData, batch: int, *, sampled: bool) -> Callable[[], Tensor
         user, item = edges[:, asked]
         drawn = torch.randint(count[ITEM], (len(asked),), generator=generator)
         wanted = {USER: user, ITEM: torch.cat([item, drawn])}
-        num_neighbors = FAN_OUT if sampled else None
-        hidden = block.hide(INTERACTS, kept)
-        x = vectors(encoder, hidden, wanted, num_neighbors=num_neighbors, sampled=sampled, generator=generator)
+        num_neighbors = NUM_NEIGHBORS if sampled else None
+        masked = block.hide(INTERACTS, kept)
+        x = vectors(encoder, masked, wanted, num_neighbors=num_neighbors, sampled=sampled, generator=generator)
         score = (torch.cat([x[USER], x[USER]]) * x[ITEM]).sum(-1)
         return _learn(score, optimizer)
 
@@ -75,7 +76,7 @@ def loader(graph: HeteroData) -> Callable[[], Tensor]:
     batches = itertools.cycle(
         LinkNeighborLoader(
             data,
-            [FAN_OUT, FAN_OUT],
+            [NUM_NEIGHBORS, NUM_NEIGHBORS],
             edge_label_index=(INTERACTS, data[INTERACTS].edge_index),
             neg_sampling_ratio=1.0,
             batch_size=BATCH,
@@ -87,8 +88,8 @@ def loader(graph: HeteroData) -> Callable[[], Tensor]:
         batch = next(batches)
         x = {t: tables[t](batch[t].index) for t in tables} | {USER: torch.zeros(batch[USER].num_nodes, CHANNELS)}
         for depth, layer in enumerate(layers):
-            heard = layer(x, batch.edge_index_dict)
-            x = {t: (x[t] + heard[t] if t in heard else x[t]) for t in x}
+            received = layer(x, batch.edge_index_dict)
+            x = {t: (x[t] + received[t] if t in received else x[t]) for t in x}
             x = {t: functional.dropout(v.relu(), 0.3) for t, v in x.items()} if depth == 0 else x
         user, item = batch[INTERACTS].edge_label_index
         score = (x[USER][user] * x[ITEM][item]).sum(-1)  # the true edges come first
@@ -128,7 +129,7 @@ def main() -> None:
     write(
         "training",
         {
-            "what": "two layers of 64 channels, fan-out 10, one drawn item per true edge; processor time, one thread",
+            "what": "two layers of 64 channels, num_neighbors 10, one drawn item per edge; processor time, one thread",
             "positive_edges_per_second": per_second,
             "ratios": {
                 f"{name} / {against}": v / per_second[against] for name, v in per_second.items() if name != against

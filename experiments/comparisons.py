@@ -32,7 +32,7 @@ def is_control(result: Result) -> bool:
 
 
 def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
-    """Metric -> what its column says.
+    """Metric -> what its column holds.
 
     For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
     the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the

@@ -65,7 +65,7 @@ LEARNING = ("ml-100k", "hetrec-lastfm")
 
 
 def learning(kept: Kept) -> dict[str, Any]:
-    """What the validation users say, epoch by epoch, with and without pretraining."""
+    """The metric of the validation users, epoch by epoch, with and without pretraining."""
     found = {}
     for name in LEARNING:
         content = kept.get(name, {"curves": {}})

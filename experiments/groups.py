@@ -20,7 +20,7 @@ from gnnrec.views import USER
 ACTIVITY = "activity"
 PARTS = 4
 SMALLEST = 20
-"""Fewer users than this form no group: an interval over them says nothing."""
+"""Fewer users than this form no group: an interval over them is too wide to read."""
 
 
 def gains_by_group(rows: Rows, protocol: Protocol) -> dict[str, list[dict[str, Any]]]:

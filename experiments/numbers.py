@@ -16,7 +16,7 @@ HEAD = r"""% Written by experiments.reproduce from experiments/results; do not e
 """
 
 OURS = "graphsage"
-"""The row that the text speaks of, whichever of its variants comes out best."""
+"""The row that the text is about, whichever of its variants comes out best."""
 Kept = Sequence[tuple[Protocol, Mapping[str, Any]]]
 """Protocols with their kept results."""
 

@@ -1,4 +1,4 @@
-"""The protocols: for each, the seeds, the columns of its table, published rows, and floors that must be met."""
+"""The protocols: for each, the seeds, the columns of its table, published rows, and reference scores to meet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Floor:
+class ReferenceScore:
     """A number that a counting model is known to reach, computed apart from this package.
 
     Attributes:
@@ -47,7 +47,7 @@ class Target:
 
     Attributes:
         metric: as in results.
-        to_beat: the best floor or published number that was known then.
+        to_beat: the best reference score or published number that was known then.
         value: what is aimed at; None for a share over the best baseline or rival.
         over_best: that share.
         also: further rows than graphsage and blend that may meet it.
@@ -76,7 +76,7 @@ class Protocol:
         groups: user attributes whose values the gain is shown by.
         profile: an invented user, whose recommendations are drawn as paths.
         published: rows from elsewhere.
-        floors: what must come out.
+        reference_scores: what must come out.
         targets: what was aimed at.
         rivals: the baselines of which the best one, in the target's own column, is to be passed; left out, the one that
             is best in the metric that models are compared by.
@@ -93,7 +93,7 @@ class Protocol:
     groups: tuple[str, ...] = ()
     profile: Mapping[str, object] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
-    floors: tuple[Floor, ...] = ()
+    reference_scores: tuple[ReferenceScore, ...] = ()
     targets: tuple[Target, ...] = ()
     rivals: tuple[str, ...] = ()
     options_from: str = ""
@@ -159,14 +159,14 @@ PROTOCOLS = (
             _ratings("AGNN, last epoch", 1.0441, 0.8469, AGNN),
             _ratings("AGNN, epoch chosen on the test set", 1.0230, 0.8204, AGNN),
         ),
-        floors=(
-            Floor("global-mean", "rmse", 1.1451, 0.0005),
-            Floor("item-mean", "rmse", 1.0223, 0.001),
-            Floor("biases-zero", "rmse", 1.0226, 0.001),
-            Floor("biases", "rmse", 1.0180, 0.001),
-            Floor("biases-attributes", "rmse", 1.0179, 0.003),
-            Floor("global-mean", "mae", 0.9680, 0.0005),
-            Floor("biases-zero", "mae", 0.8115, 0.001),
+        reference_scores=(
+            ReferenceScore("global-mean", "rmse", 1.1451, 0.0005),
+            ReferenceScore("item-mean", "rmse", 1.0223, 0.001),
+            ReferenceScore("biases-zero", "rmse", 1.0226, 0.001),
+            ReferenceScore("biases", "rmse", 1.0180, 0.001),
+            ReferenceScore("biases-attributes", "rmse", 1.0179, 0.003),
+            ReferenceScore("global-mean", "mae", 0.9680, 0.0005),
+            ReferenceScore("biases-zero", "mae", 0.8115, 0.001),
         ),
         targets=(
             Target("rmse", 1.0180, 1.012),
@@ -207,9 +207,9 @@ PROTOCOLS = (
         ("rated_ndcg@10", "rated_ndcg@5"),
         plain="biases-informed",
         published=(_rated("LambdaMART", 0.6227, 0.6241), _rated("LM-MF-Reg", 0.6503, 0.6581)),
-        floors=(
-            Floor("item-mean", "rated_ndcg@5", 0.7041, 0.01),
-            Floor("item-mean", "rated_ndcg@10", 0.7068, 0.01),
+        reference_scores=(
+            ReferenceScore("item-mean", "rated_ndcg@5", 0.7041, 0.01),
+            ReferenceScore("item-mean", "rated_ndcg@10", 0.7068, 0.01),
         ),
         targets=(Target("rated_ndcg@10", 0.7068, 0.712, also=("graphsage-gain",)),),
     ),
@@ -219,9 +219,9 @@ PROTOCOLS = (
         ("rated_ndcg@10", "rated_ndcg@5"),
         plain="biases-informed",
         published=(_rated("LambdaMART", 0.6092, 0.6453), _rated("LM-MF-Reg", 0.6694, 0.6705)),
-        floors=(
-            Floor("item-mean", "rated_ndcg@5", 0.7542, 0.006),
-            Floor("item-mean", "rated_ndcg@10", 0.7491, 0.006),
+        reference_scores=(
+            ReferenceScore("item-mean", "rated_ndcg@5", 0.7542, 0.006),
+            ReferenceScore("item-mean", "rated_ndcg@10", 0.7491, 0.006),
         ),
         targets=(Target("rated_ndcg@10", 0.7491, 0.756, also=("graphsage-gain",)),),
     ),
@@ -231,12 +231,12 @@ PROTOCOLS = (
         LASTFM,
         compared="ndcg@10",
         published=LOCO_ROWS,
-        floors=(
-            Floor("popularity", "precision@20", 0.2072, 0.012),
-            Floor("friends-one-hop", "precision@20", 0.3441, 0.012),
-            Floor("tag-cosine", "precision@20", 0.2851, 0.012),
-            Floor("tag-neighbourhood", "precision@20", 0.3167, 0.012),
-            Floor("mixed-neighbourhood", "precision@20", 0.3604, 0.012),
+        reference_scores=(
+            ReferenceScore("popularity", "precision@20", 0.2072, 0.012),
+            ReferenceScore("friends-one-hop", "precision@20", 0.3441, 0.012),
+            ReferenceScore("tag-cosine", "precision@20", 0.2851, 0.012),
+            ReferenceScore("tag-neighbourhood", "precision@20", 0.3167, 0.012),
+            ReferenceScore("mixed-neighbourhood", "precision@20", 0.3604, 0.012),
         ),
         targets=(
             Target("precision@1", 0.5921, 0.62),
@@ -250,7 +250,7 @@ PROTOCOLS = (
         LASTFM,
         compared="ndcg@10",
         published=LOCO_ROWS,
-        floors=(Floor("friends-one-hop", "precision@20", 0.3441, 0.012),),
+        reference_scores=(ReferenceScore("friends-one-hop", "precision@20", 0.3441, 0.012),),
         targets=(
             Target("precision@20", 0.3441, 0.358),
             Target("map@100", 0.1725, 0.182),
@@ -262,19 +262,19 @@ PROTOCOLS = (
         LASTFM,
         compared="ndcg@10",
         published=LOCO_ROWS,
-        floors=(
-            Floor("tag-cosine", "precision@20", 0.2851, 0.012),
-            Floor("tag-neighbourhood", "precision@20", 0.3167, 0.012),
+        reference_scores=(
+            ReferenceScore("tag-cosine", "precision@20", 0.2851, 0.012),
+            ReferenceScore("tag-neighbourhood", "precision@20", 0.3167, 0.012),
         ),
     ),
     Protocol(
         "heater-lastfm",
         "Last.fm, Heater's split, friends alone",
         ("ndcg@20", "precision@20", "recall@20", "ndcg@100"),
-        floors=(
-            Floor("popularity", "ndcg@20", 0.2346, 0.004),
-            Floor("friends-one-hop", "ndcg@20", 0.3750, 0.012),
-            Floor("mixed-neighbourhood", "ndcg@20", 0.3880, 0.012),
+        reference_scores=(
+            ReferenceScore("popularity", "ndcg@20", 0.2346, 0.004),
+            ReferenceScore("friends-one-hop", "ndcg@20", 0.3750, 0.012),
+            ReferenceScore("mixed-neighbourhood", "ndcg@20", 0.3880, 0.012),
         ),
         targets=(Target("ndcg@20", 0.388, 0.405),),
     ),
@@ -284,7 +284,7 @@ PROTOCOLS = (
         LISTS,
         groups=("gender", "age"),
         profile={"age": 25, "gender": "F", "occupation": "artist"},
-        floors=(Floor("popularity", "ndcg@10", 0.4070, 0.012),),
+        reference_scores=(ReferenceScore("popularity", "ndcg@10", 0.4070, 0.012),),
         targets=(Target("ndcg@10", 0.4176, 0.424),),
     ),
     Protocol(
@@ -292,7 +292,10 @@ PROTOCOLS = (
         "MovieLens-1M, demographics",
         LISTS,
         groups=("gender", "age"),
-        floors=(Floor("popularity", "ndcg@10", 0.4023, 0.008), Floor("segment-popularity", "ndcg@10", 0.4174, 0.01)),
+        reference_scores=(
+            ReferenceScore("popularity", "ndcg@10", 0.4023, 0.008),
+            ReferenceScore("segment-popularity", "ndcg@10", 0.4174, 0.01),
+        ),
         targets=(Target("ndcg@10", 0.4174, 0.425),),
     ),
     Protocol(
@@ -301,7 +304,7 @@ PROTOCOLS = (
         LISTS,
         (0,),
         groups=("body_type",),
-        floors=(Floor("popularity", "ndcg@10", 0.0567, 0.004),),
+        reference_scores=(ReferenceScore("popularity", "ndcg@10", 0.0567, 0.004),),
         targets=(Target("ndcg@10", 0.0690, 0.0720),),
     ),
     Protocol(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.protocols import Floor, Protocol
+from experiments.protocols import Protocol, ReferenceScore
 from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.tables import DASH, mean_text
 from gnnrec.experiment.text_table import Table, latex_text
@@ -82,14 +82,14 @@ def protocol_table(protocol: Protocol, kept: Mapping[str, Any]) -> Table:
     )
 
 
-def floor_lines(protocol: Protocol, kept: Mapping[str, Any]) -> list[tuple[bool, str]]:
-    """Each floor of the protocol that has results: whether it is met, and a line for people."""
+def reference_lines(protocol: Protocol, kept: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """Each reference score of the protocol that has results: whether it is met, and a line for people."""
     lines = []
-    for floor in protocol.floors:
-        found = kept["columns"].get(floor.metric, NOT_MEASURED)["rows"].get(floor.model)
+    for score in protocol.reference_scores:
+        found = kept["columns"].get(score.metric, NOT_MEASURED)["rows"].get(score.model)
         if found is not None:
-            met = abs(found["mean"] - floor.value) <= floor.within
-            lines.append((met, f"{'met' if met else 'MISSED'}: {_floor_text(protocol, floor, found['mean'])}"))
+            met = abs(found["mean"] - score.value) <= score.within
+            lines.append((met, f"{'met' if met else 'MISSED'}: {_reference_text(protocol, score, found['mean'])}"))
     return lines
 
 
@@ -188,12 +188,12 @@ def is_before(kept: Mapping[str, Any]) -> bool:
 def _openings(kept: Mapping[str, Any], runs: int) -> str:
     times = kept["openings"]["times"]
     if not times:
-        return f"{runs} runs; openings of the test part were not logged."
+        return f"{runs} runs; there is no test-access log."
     return f"{runs} runs; the test part was opened {times} times."
 
 
-def _floor_text(protocol: Protocol, floor: Floor, mean: float) -> str:
-    return f"{protocol.name}: {floor.model} {floor.metric} {mean:.4f}, expected {floor.value:.4f} ± {floor.within:.4f}"
+def _reference_text(protocol: Protocol, score: ReferenceScore, mean: float) -> str:
+    return f"{protocol.name}: {score.model} {score.metric} {mean:.4f}, expected {score.value:.4f} ± {score.within:.4f}"
 
 
 def span(numbers: list[int]) -> str:

@@ -26,7 +26,7 @@ from experiments.numbers import numbers_tex
 from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
 from experiments.quick import quick_overrides
-from experiments.render import floor_lines, read_kept, render, suspects
+from experiments.render import read_kept, reference_lines, render, suspects
 from experiments.targets import render_targets
 from gnnrec.data.config import NamedData
 from gnnrec.data.datasets import source_named
@@ -123,8 +123,8 @@ def render_all(results: Path, tables: Path, figures: Path) -> dict[str, dict[str
 
 
 def _say_what_is_odd(protocol: Protocol, kept: dict[str, Any]) -> None:
-    """Floors that are not met, and controls that are not where they must be."""
-    for met, line in floor_lines(protocol, kept):
+    """Reference scores that are not met, and controls that are not where they must be."""
+    for met, line in reference_lines(protocol, kept):
         if not met:
             err.print(line)
     for name in suspects(protocol, kept):
@@ -132,7 +132,7 @@ def _say_what_is_odd(protocol: Protocol, kept: dict[str, Any]) -> None:
 
 
 def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool) -> str:
-    """Runs one config with one seed and one thread; returns a line that says what came out."""
+    """Runs one config with one seed and one thread; returns a line with what came out."""
     torch.set_num_threads(1)
     started = time.monotonic()
     with threadpool_limits(1):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from experiments.protocols import Floor, Protocol, Published
+from experiments.protocols import Protocol, Published, ReferenceScore
 from gnnrec.experiment.results import Result, Run
 
 PROTOCOL = Protocol(
@@ -12,7 +12,7 @@ PROTOCOL = Protocol(
     ("ndcg@10", "coverage@10"),
     seeds=(0, 1),
     published=(Published("LoCo", {"ndcg@10": 0.45}, "Somebody, 2017"),),
-    floors=(Floor("popularity", "ndcg@10", 0.3, 0.01),),
+    reference_scores=(ReferenceScore("popularity", "ndcg@10", 0.3, 0.01),),
 )
 
 

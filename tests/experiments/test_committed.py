@@ -1,4 +1,4 @@
-"""What is committed fits together: results, tables, floors and configs."""
+"""What is committed fits together: results, tables, reference scores and configs."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from experiments.figures import FIGURES as MAKERS
 from experiments.numbers import numbers_tex
 from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
-from experiments.render import floor_lines, read_kept, render
+from experiments.render import read_kept, reference_lines, render
 from experiments.reproduce import README
 from experiments.targets import render_targets
 from gnnrec.experiment.config import MODELINE, read_config
@@ -70,8 +70,8 @@ def test_the_numbers_of_the_text_too():
 
 
 @pytest.mark.parametrize(("protocol", "kept"), KEPT, ids=NAMES)
-def test_floors_are_met(protocol, kept):
-    for met, line in floor_lines(protocol, kept):
+def test_reference_scores_are_met(protocol, kept):
+    for met, line in reference_lines(protocol, kept):
         assert met, line
 
 
@@ -103,7 +103,7 @@ def test_every_config_measures_what_the_table_shows(protocol):
     for config in configs:
         assert set(protocol.columns) <= set(config.config.evaluate.names), config.name
     names = {config.name for config in configs}
-    assert not names or {protocol.plain, *(floor.model for floor in protocol.floors)} <= names
+    assert not names or {protocol.plain, *(score.model for score in protocol.reference_scores)} <= names
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
@@ -154,9 +154,9 @@ def test_a_protocol_is_consistent(protocol):
     for row in protocol.published:
         assert row.source
         assert set(row.values) & set(protocol.columns)
-    for floor in protocol.floors:
-        assert floor.within > 0
-        assert floor.metric.partition("@")[0]
+    for score in protocol.reference_scores:
+        assert score.within > 0
+        assert score.metric.partition("@")[0]
 
 
 def test_the_overview_is_that_of_the_results():

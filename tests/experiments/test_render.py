@@ -8,7 +8,7 @@ from synthetic_runs import PROTOCOL, synthetic_rows, synthetic_run
 
 from experiments.comparisons import comparisons
 from experiments.numbers import _of_difference, numbers, numbers_tex
-from experiments.render import floor_lines, protocol_table, render, suspects
+from experiments.render import protocol_table, reference_lines, render, suspects
 
 
 def kept_of(rows, **changes):
@@ -87,14 +87,14 @@ def test_files(kept, tmp_path):
     assert r"\underline{" in files[tmp_path / "synthetic.tex"]
 
 
-def test_floors(kept):
+def test_reference_scores(kept):
     off = copy.deepcopy(kept)
     off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.311
-    assert floor_lines(PROTOCOL, off) == [
+    assert reference_lines(PROTOCOL, off) == [
         (False, "MISSED: synthetic: popularity ndcg@10 0.3110, expected 0.3000 ± 0.0100")
     ]
     off["columns"]["ndcg@10"]["rows"]["popularity"]["mean"] = 0.309
-    assert floor_lines(PROTOCOL, off)[0][0]
+    assert reference_lines(PROTOCOL, off)[0][0]
 
 
 def test_numbers_of_the_text(kept):
