@@ -10,7 +10,7 @@ from gnnrec.views import TestSet, TrainingData, UserBatch
 class Popularity:
     """Scores each item by the number of training users who chose it.
 
-    Source: no paper; the floor of every table.
+    Source: no paper; the least that a model has to beat.
     Shapes: users B -> scores [B, I], all rows alike.
     """
 
