@@ -20,7 +20,7 @@ from gnnrec.graph.matrices import (
     as_scores,
     histories,
 )
-from gnnrec.models.baselines.factorization.library import check_above_0, check_at_least_1
+from gnnrec.models.baselines.factorization.implicit_models import check_above_0, check_at_least_1
 from gnnrec.models.ridge import LARGEST_SYSTEM
 from gnnrec.options.search_space import Integer, Log, SearchSpace
 from gnnrec.runtime import seeds
