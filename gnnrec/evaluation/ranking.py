@@ -1,11 +1,11 @@
 """The order of items by score, ties broken at random, but the same whenever asked for."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnrec.runtime import seeds
+
+TIE_KEYS = 1 << 53
 
 
 def top(scores: Tensor, eligible: Tensor, users: Tensor, length: int, seed: int) -> Tensor:
@@ -33,9 +33,8 @@ def top(scores: Tensor, eligible: Tensor, users: Tensor, length: int, seed: int)
     if open_end.any():
         part = masked[open_end]
         tied = part == last[open_end]
-        key = (part > last[open_end]).double() * 2
+        key = torch.where(part > last[open_end], TIE_KEYS, -1)
         key[tied] = _tie_break(users[open_end], tied, seed)
-        key[part < last[open_end]] = -1.0
         item[open_end] = key.topk(item.shape[1], dim=1).indices
         value[open_end] = part.gather(1, item[open_end])
     by_key = tie_key(users[:, None], item, seed).argsort(dim=1, descending=True)
@@ -67,9 +66,9 @@ def first_rank(scores: Tensor, eligible: Tensor, relevant: Tensor, users: Tensor
     masked = scores.masked_fill(~eligible, -torch.inf)
     best = masked.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
     tied = masked == best
-    key = torch.full(scores.shape, -1.0, dtype=torch.float64)
+    key = torch.full_like(scores, -1, dtype=torch.int64)
     key[tied] = _tie_break(users, tied, seed)
-    best_key = key.masked_fill(~relevant, -1.0).amax(1, keepdim=True)
+    best_key = key.masked_fill(~relevant, -1).amax(1, keepdim=True)
     return 1 + (masked > best).sum(1) + (key > best_key).sum(1)
 
 
@@ -80,19 +79,27 @@ def _tie_break(users: Tensor, tied: Tensor, seed: int) -> Tensor:
 
 
 def tie_key(user: Tensor, item: Tensor, seed: int) -> Tensor:
-    """A float64 in [0, 1) for each pair of user and item, as if drawn at random, but the same whenever asked for.
+    """An int64 in [0, `TIE_KEYS`) for each pair of user and item, as if drawn at random, but the same at any time.
 
     Source: the finaliser of SplitMix64 (Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA
         2014, figure 16). Differs: applied to a user's stream and then to the item, instead of to a counter.
     """
-    start = np.array(seeds.integer(seed, "ties"), dtype=np.uint64)
-    stream = _mix(_mix(start + user.numpy().astype(np.uint64)))
-    mixed = _mix(stream + item.numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return torch.from_numpy((mixed >> np.uint64(11)) * 2.0**-53)
+    stream = _mix(_mix(user + seeds.integer(seed, "ties")))
+    return _shifted(_mix(stream + item * _signed(0x9E3779B97F4A7C15)), 11)
 
 
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return mixed
+def _mix(z: Tensor) -> Tensor:
+    """The finaliser on 64 bits; sums and products of int64 wrap around, as those of unsigned numbers do."""
+    z = (z ^ _shifted(z, 30)) * _signed(0xBF58476D1CE4E5B9)
+    z = (z ^ _shifted(z, 27)) * _signed(0x94D049BB133111EB)
+    return z ^ _shifted(z, 31)
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shifted to the right, zeros coming in."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(number: int) -> int:
+    """The int64 of the same 64 bits."""
+    return number - (1 << 64) if number >> 63 else number

@@ -19,6 +19,7 @@ from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
 from gnnrec.options.messages import join, keys_of, one_line
 from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.runtime.devices import DeviceName, Precision
 from gnnrec.splits import SplitConfig
 from gnnrec.splits.kind import SplitKind
 from gnnrec.training.tracking import WandbConfig
@@ -38,12 +39,16 @@ class TrackingConfig(BaseModel):
 
 
 class TrainerConfig(BaseModel):
-    """What trains."""
+    """Where a model trains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     devices: int = Field(1, ge=1)
-    """Processes on all machines together; several of them are started by torchrun."""
+    """Processes on all machines together, on GPUs one for each; several of them are started by torchrun."""
+    device: DeviceName = "auto"
+    """Device of weights, vectors and edges; `auto` takes a GPU where there is one."""
+    precision: Precision = 32
+    """Bits of the matrix products of training steps: 32, or `bf16` for bfloat16. Weights and scores keep 32."""
 
 
 class TuningConfig(BaseModel):
@@ -99,7 +104,7 @@ class RunConfig(BaseModel):
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured."""
     trainer: TrainerConfig = TrainerConfig()
-    """How many processes train."""
+    """How many processes train, on which device."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to report to."""
     tuning: TuningConfig = TuningConfig()

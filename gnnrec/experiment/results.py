@@ -20,6 +20,8 @@ NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "base")
 """Keys of a config that do not change what a run computes."""
 LATER: Mapping[tuple[str, ...], Any] = {
     ("trainer", "devices"): 1,
+    ("trainer", "device"): "auto",
+    ("trainer", "precision"): 32,
     ("model", "finetune", "graph_users"): 16_384,
     ("model", "finetune", "most_steps"): 20,
     ("model", "predict"): "mean",

@@ -29,6 +29,7 @@ from gnnrec.experiment.results import RESULT, Result, Run, config_checksum, fini
 from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
+from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
 from gnnrec.splits import make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
@@ -59,7 +60,8 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         InputError: something that a person can mend; the message names it.
     """
     checksum = config_checksum(config.config.model_dump(mode="json"))
-    distributed.start(config.config.trainer.devices)
+    trainer = config.config.trainer
+    placement = distributed.start(trainer.devices, place(trainer.device, trainer.precision))
     finished = distributed.from_first(lambda: _finished(config, folder, checksum))
     if finished is not None:
         return finished
@@ -70,10 +72,10 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
             claimed.enter_context(_claimed(folder))
             if (folder / RESULT).is_file():  # another process has finished it in the meantime
                 return read_run(folder)
-        return _run(config, folder, checksum, progress)
+        return _run(config, folder, checksum, progress, placement)
 
 
-def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool) -> Run:
+def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool, placement: Placement) -> Run:
     """Makes the run, in a folder that no other process writes into."""
     plain = config.config.model_dump(mode="json")
     seconds: dict[str, float] = {}
@@ -91,7 +93,9 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
 
         measured, seed = config.config.evaluate, config.config.seed
         options = {k: v for k, v in config.config.model.items() if k != "class"}
-        experiment = _experiment(config.model, options, split, measured, seed, tracker, seconds, record_access)
+        experiment = _experiment(
+            config.model, options, split, measured, seed, tracker, placement, seconds, record_access
+        )
         result = Result(
             name=config.name,
             seed=config.config.seed,
@@ -116,6 +120,7 @@ def fit_and_evaluate(
     name: str | None = None,
     evaluate: EvaluateConfig = EvaluateConfig(),  # noqa: B008  (frozen)
     seed: int = 0,
+    device: DeviceName = "auto",
 ) -> Run:
     """The same experiment without files, for a notebook: on a split that is at hand.
 
@@ -126,6 +131,7 @@ def fit_and_evaluate(
         name: row of the table; left out, the class's name.
         evaluate: what is measured.
         seed: source of every random number.
+        device: where to train; `auto` takes a GPU where there is one.
 
     Returns:
         A run, for `metrics_table` and `compare`.
@@ -139,7 +145,7 @@ def fit_and_evaluate(
 
     seconds = {"load": 0.0}
     with Tracker() as tracker:
-        experiment = _experiment(make, complete, split, evaluate, seed, tracker, seconds)
+        experiment = _experiment(make, complete, split, evaluate, seed, tracker, place(device), seconds)
     config = {"class": cls.__name__, **complete}
     result = Result(
         name=name or cls.__name__,
@@ -168,6 +174,7 @@ def _experiment(
     measured: EvaluateConfig,
     seed: int,
     tracker: Tracker,
+    placement: Placement,
     seconds: dict[str, float],
     record_access: Callable[[str], None] = lambda why: None,
 ) -> _Experiment:
@@ -181,11 +188,11 @@ def _experiment(
         model = make({})
         if getattr(model, "chooses_on_validation", False):
             tracker.prefix = "choose/"
-            audited_fit(model, split, split.train, choosing_users(split, measured), tracker, seed)
+            audited_fit(model, split, split.train, choosing_users(split, measured), tracker, seed, placement)
             best_params = dict(model.best_params)
         tracker.prefix = "final/"
         model = make(best_params)
-        record = audited_fit(model, split, split.full, None, tracker, seed)
+        record = audited_fit(model, split, split.full, None, tracker, seed, placement)
     chosen = changed_options(options, best_params)
     why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
     record_access(why)
@@ -208,7 +215,7 @@ def _experiment(
             "users_without_target": evaluation.users_without_target,
             "seconds": {k: round(v, 3) for k, v in seconds.items()},
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "versions": versions(),
+            "versions": versions(placement),
             "chosen": chosen,
             "audit": record,
             "skipped_rows": split.dataset.skipped_rows,
@@ -254,7 +261,13 @@ def _test_access(config: NamedConfig, split: Split, checksum: str, why: str) -> 
 
 
 def audited_fit(
-    model: Any, split: Split, train: TrainingData, validation: TestSet | None, tracker: Tracker, seed: int
+    model: Any,
+    split: Split,
+    train: TrainingData,
+    validation: TestSet | None,
+    tracker: Tracker,
+    seed: int,
+    placement: Placement = CPU,
 ) -> dict[str, Any]:
     """Proves that nothing of a held-out user is in what the model is about to see, then fits it.
 
@@ -265,12 +278,15 @@ def audited_fit(
         validation: `split.validation` where the model is to choose on it.
         tracker: where to report.
         seed: the run's seed.
+        placement: where to compute.
 
     Returns:
         What was checked.
     """
+    for name, value in (("tracker", tracker), ("placement", placement)):
+        if hasattr(model, name):
+            setattr(model, name, value)
     if hasattr(model, "build"):
-        model.tracker = tracker
         graph = model.build(train, seed)
         record = audit(split, train, model.tables)
         if graph is not None:
@@ -283,9 +299,11 @@ def audited_fit(
     return record
 
 
-def versions() -> dict[str, str]:
-    """Versions that numbers depend on."""
+def versions(placement: Placement = CPU) -> dict[str, str]:
+    """Versions that numbers depend on, and the device where that is not the CPU."""
     found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
+    if placement.device.type != "cpu":
+        found["device"] = placement.described()
     if distributed.count() > 1:
         found["processes"] = str(distributed.count())
     libraries = ("numpy", "scipy", "scikit-learn", "implicit", "lightfm-next", "irspack")

@@ -23,6 +23,7 @@ from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versi
 from gnnrec.experiment.study import Proposal, Record, Study
 from gnnrec.options.resolve import changed_options, resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
+from gnnrec.runtime.devices import place
 from gnnrec.runtime.files import replace_file
 from gnnrec.splits.parts import VALIDATION
 from gnnrec.splits.split import Split
@@ -146,7 +147,9 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str)
         model = config.model({} if proposal.own else proposal.options)
         validation = choosing_users(split, measured) if getattr(model, "chooses_on_validation", False) else None
         with Tracker() as tracker:
-            audited_fit(model, split, split.train, validation, tracker, seed)
+            trainer = config.config.trainer
+            placement = place(trainer.device, trainer.precision)
+            audited_fit(model, split, split.train, validation, tracker, seed, placement)
         candidates = split.candidates(VALIDATION, split.train)
         evaluation = evaluate(model, split.validation, candidates, measured, seed, split.train)
         value = measured.objective(evaluation.metrics, metric)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
+
+PIECE = 128
+"""Most edges that a GPU adds up one after the other."""
 
 
 class Adjacency:
@@ -30,7 +31,8 @@ class Adjacency:
         self.num_sources = num_sources
         self.num_targets = num_targets
         if in_order:
-            self.edge_id, self.edge_index = torch.arange(edge_index.shape[1]), edge_index
+            self.edge_id = torch.arange(edge_index.shape[1], device=edge_index.device)
+            self.edge_index = edge_index
         else:
             self.edge_id = (edge_index[1] * max(num_sources, 1) + edge_index[0]).argsort(stable=True)
             self.edge_index = edge_index[:, self.edge_id]
@@ -46,6 +48,7 @@ class Adjacency:
         self._csr: tuple[Tensor, Tensor] | None = None
         self._transpose: tuple[Tensor, Tensor, Tensor] | None = None
         self._share: Tensor | None = None
+        self._pieces: dict[bool, tuple[Tensor, Tensor]] = {}
 
     def _copy(self) -> "Adjacency":
         other = object.__new__(type(self))
@@ -72,6 +75,15 @@ class Adjacency:
         """
         other = self._copy()
         other._shown = (*self._shown, kept)
+        return other
+
+    def to(self, device: torch.device) -> "Adjacency":
+        """The same edges on a device; none of them may be hidden yet."""
+        assert not self.hides
+        other = self._copy()
+        other._whole = None
+        other.edge_index, other.edge_id = self.edge_index.to(device), self.edge_id.to(device)
+        other.pointer = self.pointer.to(device)
         return other
 
     def without_messages_from(self, silent: Tensor) -> "Adjacency":
@@ -146,13 +158,27 @@ class Adjacency:
             kept = self.kept[order]
             self._transpose = (_squeezed(pointer, kept), column[kept], order[kept])
         elif self._transpose is None:
-            pointer, column = self.csr()
-            number = np.arange(self.num_edges)  # a counting sort, several times faster than argsort
-            edges = (number, column.numpy(), pointer.numpy())
-            turned = sparse.csr_array(edges, shape=(self.num_targets, self.num_sources)).tocsc()
-            first, target, order = (torch.from_numpy(p) for p in (turned.indptr, turned.indices, turned.data))
+            column = self.csr()[1]
+            order = column.argsort(stable=True)
+            first, target = _pointer(column, self.num_sources), self.edge_index[1, order]
             self._transpose = (first.to(column.dtype), target.to(column.dtype), order.to(column.dtype))
         return self._transpose
+
+    def pieces(self, *, turned: bool = False) -> tuple[Tensor, Tensor]:
+        """The rows of `csr` (turned: of `transpose`) cut into pieces of at most `PIECE` edges, see `_bags`.
+
+        Returns:
+            Pointers [Q + 1] to the first edge of each piece, and [T + 1] to the first piece of each row.
+        """
+        if turned not in self._pieces and self.hides:
+            assert self.kept is not None
+            assert self._whole is not None
+            of_edges, of_pieces = self._whole.pieces(turned=turned)
+            kept = self.kept[self._whole.transpose()[2]] if turned else self.kept
+            self._pieces[turned] = _squeezed(of_edges, kept), of_pieces
+        elif turned not in self._pieces:
+            self._pieces[turned] = _cut((self.transpose() if turned else self.csr())[0])
+        return self._pieces[turned]
 
     @property
     def _small(self) -> bool:
@@ -184,19 +210,18 @@ def runs(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         >>> runs(torch.tensor([5, 0, 9]), torch.tensor([2, 0, 1]))
         (tensor([0, 0, 2]), tensor([5, 6, 9]))
     """
-    run = torch.arange(len(count)).repeat_interleave(count)
-    return run, torch.arange(len(run)) + (first - (count.cumsum(0) - count))[run]
+    run = torch.arange(len(count), device=count.device).repeat_interleave(count)
+    return run, torch.arange(len(run), device=count.device) + (first - (count.cumsum(0) - count))[run]
 
 
 def _pointer(sorted_index: Tensor, size: int) -> Tensor:
     count = torch.bincount(sorted_index, minlength=size)
-    return torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+    return torch.nn.functional.pad(count.cumsum(0), (1, 0))
 
 
 def _squeezed(pointer: Tensor, kept: Tensor) -> Tensor:
     """Row pointers of the entries that are kept ([E] bool)."""
-    total = torch.cat([torch.zeros(1, dtype=pointer.dtype), kept.cumsum(0, dtype=pointer.dtype)])
-    return total[pointer]
+    return torch.nn.functional.pad(kept.cumsum(0, dtype=pointer.dtype), (1, 0))[pointer]
 
 
 class _Product(torch.autograd.Function):
@@ -214,19 +239,44 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
         pointer, column, order = ctx.adjacency.transpose()
-        return None, None, _bags(grad, pointer, column, None if ctx.weight is None else ctx.weight[order])
+        pieces = ctx.adjacency.pieces(turned=True) if grad.device.type != "cpu" else None
+        return None, None, _bags(grad, pointer, column, None if ctx.weight is None else ctx.weight[order], pieces)
 
 
 def _forward(adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:
     if weight is not None and adjacency.kept is not None:
         weight = weight[adjacency.kept]
-    return _bags(x, *adjacency.csr(), weight)
+    return _bags(x, *adjacency.csr(), weight, adjacency.pieces() if x.device.type != "cpu" else None)
 
 
-def _bags(x: Tensor, pointer: Tensor, column: Tensor, weight: Tensor | None) -> Tensor:
+def _bags(
+    x: Tensor, pointer: Tensor, column: Tensor, weight: Tensor | None, pieces: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """The sum of each row's sources: [S, D] -> [T, D].
+
+    A GPU adds up a bag one row after the other, so that all wait for the longest one: half of all users share a gender.
+    There, bags are summed in pieces, and then the pieces. Unlike the atomic additions of `index_add` or of a sparse
+    product, this has one order and so one result, see docs/performance.md.
+    """
     if not len(column):
         return x.new_zeros(len(pointer) - 1, x.shape[1])
+    if pieces is None:
+        return _bag(x, column, pointer, weight)
+    of_edges, of_pieces = pieces
+    parts = _bag(x, column, of_edges, weight)
+    return _bag(parts, torch.arange(len(parts), dtype=column.dtype, device=column.device), of_pieces, None)
+
+
+def _bag(x: Tensor, column: Tensor, pointer: Tensor, weight: Tensor | None) -> Tensor:
     return torch.embedding_bag(x.contiguous(), column, pointer, False, 0, False, weight, True)[0]
+
+
+def _cut(pointer: Tensor) -> tuple[Tensor, Tensor]:
+    """Row pointers of the pieces of each row, and of the rows of pieces; see `Adjacency.pieces`."""
+    count = (pointer.diff() + PIECE - 1) // PIECE
+    row, place = runs(torch.zeros_like(count), count)
+    of_edges = torch.cat([pointer[row] + PIECE * place, pointer[-1:]]).to(pointer.dtype)
+    return of_edges, torch.nn.functional.pad(count.cumsum(0, dtype=pointer.dtype), (1, 0))
 
 
 def _product(adjacency: Adjacency, weight: Tensor | None, x: Tensor) -> Tensor:

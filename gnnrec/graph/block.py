@@ -36,6 +36,10 @@ class Block:
         hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
         return Block({**self.adjacency, **hidden}, self.num_targets)
 
+    def to(self, device: torch.device) -> "Block":
+        """The same block on a device."""
+        return Block({t: edges.to(device) for t, edges in self.adjacency.items()}, self.num_targets)
+
     def without_messages_from(self, silent: Tensor) -> "Block":
         """The block without the edges that start at some users; a new user has none either.
 
@@ -49,10 +53,10 @@ class Block:
         """The subgraph of some users: their edges, those between them, and all other nodes and edges.
 
         Args:
-            users: [U'] int64, ascending; they are renumbered.
+            users: [U'] int64, ascending, on the block's device; they are renumbered.
         """
-        number = torch.full((self.num_targets[USER],), -1)
-        number[users] = torch.arange(len(users))
+        number = torch.full((self.num_targets[USER],), -1, device=users.device)
+        number[users] = torch.arange(len(users), device=users.device)
         adjacency = {t: edges for t, edges in self.adjacency.items() if USER not in (t[0], t[2])}
         for t in (t for t in self.adjacency if t[0] == USER):
             mutual = t[2] == USER

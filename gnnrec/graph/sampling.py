@@ -37,10 +37,10 @@ def sample_edges(
     # targets with few edges, all edges are masked first. Either way each visible edge has the same probability.
     many = (degree > max(64, 4 * num_neighbors)).nonzero().flatten() if num_neighbors is not None else degree[:0]
     row, place = _draw(first[many], degree[many], num_neighbors, generator)
-    fine = torch.ones(len(many), dtype=torch.bool)
+    fine = torch.ones(len(many), dtype=torch.bool, device=many.device)
     fine[row[~adjacency.alive(place)]] = False
     row, place = many[row[fine[row]]], place[fine[row]]
-    rest = torch.ones(len(target), dtype=torch.bool)
+    rest = torch.ones(len(target), dtype=torch.bool, device=target.device)
     rest[many[fine]] = False
     looked_at = rest.nonzero().flatten()
     run, every = runs(first[looked_at], degree[looked_at])
@@ -63,8 +63,8 @@ def _draw(
     if not len(many):
         return runs(first, degree)
     row, place = runs(first, torch.where(degree <= num_neighbors, degree, 0))
-    draw = torch.rand(len(many), num_neighbors, generator=generator, dtype=torch.float64)  # [M, K]
-    drawn = (draw * degree[many, None]).long() + first[many, None]
+    draw = torch.randint(2**32, (len(many), num_neighbors), generator=generator).to(first.device)  # [M, K]
+    drawn = (draw * degree[many, None] >> 32) + first[many, None]
     drawn = drawn.sort(dim=1).values
     new = torch.ones_like(drawn, dtype=torch.bool)
     new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
@@ -93,7 +93,8 @@ def sample_blocks(
     Returns:
         Node type -> [N] int64 sources of the first block, and the blocks; their last targets are `wanted`.
     """
-    nodes = {t: wanted.get(t, torch.empty(0, dtype=torch.int64)) for t in block.num_targets}
+    device = next(iter(wanted.values())).device
+    nodes = {t: wanted.get(t, torch.empty(0, dtype=torch.int64, device=device)) for t in block.num_targets}
     blocks = []
     for relations in reversed(plan):
         count = {t: len(index) for t, index in nodes.items()}
@@ -104,14 +105,15 @@ def sample_blocks(
         place = {}
         for node_type in {t[0] for t in relations}:
             known = nodes[node_type]
-            more = torch.zeros(block.num_targets[node_type], dtype=torch.bool)
+            more = torch.zeros(block.num_targets[node_type], dtype=torch.bool, device=device)
             for edge_type, (source, _) in edges.items():
                 if edge_type[0] == node_type:
                     more[source] = True
             more[known] = False
             nodes[node_type] = torch.cat([known, more.nonzero().flatten()])
-            place[node_type] = torch.empty(len(more), dtype=torch.int64)  # of each node, where it is among these
-            place[node_type][nodes[node_type]] = torch.arange(len(nodes[node_type]))
+            # of each node, where it is among these
+            place[node_type] = torch.empty(len(more), dtype=torch.int64, device=device)
+            place[node_type][nodes[node_type]] = torch.arange(len(nodes[node_type]), device=device)
         adjacency = {}
         for edge_type, (source, row) in edges.items():
             local = torch.stack([place[edge_type[0]][source], row])

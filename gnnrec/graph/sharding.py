@@ -50,6 +50,11 @@ class Shard:
         """Whether the process has all users."""
         return self.size == self.num_users
 
+    def to(self, device: torch.device) -> "Shard":
+        """The same shard on a device."""
+        edges = {t: place.to(device) for t, place in self.edges.items()}
+        return replace(self, block=self.block.to(device), edges=edges)
+
     def hide(self, edge_type: EdgeType, kept: Tensor) -> "Shard":
         """The shard without some edges, see `Block.hide`; `kept` is over all edges of the graph."""
         own = kept[self.edges[edge_type]] if edge_type in self.edges else kept
@@ -72,7 +77,7 @@ class Shard:
         """
         if edge_type[0] == USER:
             return self.own(source)
-        return torch.arange(len(source)) % distributed.count() == distributed.rank()
+        return torch.arange(len(source), device=source.device) % distributed.count() == distributed.rank()
 
     def everyone(self, x: Tensor) -> Tensor:
         """Vectors of own users -> of all users, in the numbers of the shard: [size, D] -> [U, D]."""

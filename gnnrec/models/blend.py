@@ -16,6 +16,7 @@ from gnnrec.models.held_out import MixedNDCG
 from gnnrec.models.selection import BUCKETS, Fold, by_bucket, fold_models, score_in_batches
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.recommender import Recommender
+from gnnrec.runtime.devices import CPU
 from gnnrec.splits.folds import selection_folds
 from gnnrec.splits.kshot import reveal_ground_truth
 from gnnrec.training.tracking import Tracker
@@ -158,6 +159,7 @@ class Blend:
         self.best_params: dict[str, Any] = {}
         self._range = (-np.inf, np.inf)
         self.tracker = Tracker()
+        self.placement = CPU
 
     @property
     def tables(self) -> dict[str, int]:
@@ -169,6 +171,8 @@ class Blend:
 
     def build(self, train: TrainingData, seed: int) -> Any:
         """Builds what components build before a fit; returns the first graph, None where no component has one."""
+        for model in self.models.values():
+            self._hand_on(model)
         graphs = [model.build(train, seed) for model in self.models.values() if hasattr(model, "build")]
         return next((graph for graph in graphs if graph is not None), None)
 
@@ -237,19 +241,21 @@ class Blend:
         model = self._make(name, params)
         if not params:
             self.models[name] = model
-        self._report_to(model)
+        self._hand_on(model)
         return model
 
-    def _report_to(self, model: Any) -> None:
-        if hasattr(model, "tracker"):
-            model.tracker = self.tracker
+    def _hand_on(self, model: Any) -> None:
+        """Where to report to and to compute, as this model was told."""
+        for name in ("tracker", "placement"):
+            if hasattr(model, name):
+                setattr(model, name, getattr(self, name))
 
     @contextmanager
     def _reporting(self, name: str) -> Iterator[None]:
         """While a component is fitted, its stages are reported and checkpointed under its name."""
         before = self.tracker.prefix
         self.tracker.prefix = f"{before}{name}/"
-        self._report_to(self.models[name])
+        self._hand_on(self.models[name])
         yield
         self.tracker.prefix = before
 

@@ -25,6 +25,7 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import check_layer_options, resolve
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Uniform
 from gnnrec.runtime import distributed, seeds
+from gnnrec.runtime.devices import CPU
 from gnnrec.splits.folds import selection_folds
 from gnnrec.training.loop import side_by_side, train
 from gnnrec.training.pretrain import PretrainConfig, pretrain
@@ -117,6 +118,7 @@ class GraphSAGE:
         self.log_scores = not self.predicts_ratings
         self.trains_in_processes = not self.predicts_ratings
         self.tracker = Tracker()
+        self.placement = CPU
         self.best_params: dict[str, Any] = {}
         self.loaded: dict[str, int] = {}
         self._tasks: list[Any]
@@ -186,24 +188,24 @@ class GraphSAGE:
     def score(self, users: UserBatch) -> Tensor:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
         if self._point is None:
-            return torch.stack([task.score(users) for task in self._tasks]).mean(0)
+            return torch.stack([task.score(users) for task in self._tasks]).mean(0).cpu()
         means = self._means(self._tasks, self._point.known(users))
         return torch.from_numpy(self._point.read(means)).float()
 
     def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of an ensemble, its first member's."""
         vectors: Tensor = self._tasks[0].embed(users if self._point is None else self._point.known(users))
-        return vectors
+        return vectors.cpu()
 
     def item_vectors(self) -> Tensor | None:
         """[I, Q] float32 whose inner products with `query` are the scores; None for ratings."""
         if self.predicts_ratings:
             return None
-        return torch.cat([task.item_vectors() for task in self._tasks], dim=1)
+        return torch.cat([task.item_vectors() for task in self._tasks], dim=1).cpu()
 
     def query(self, users: UserBatch) -> Tensor:
         """[B, Q] float32, to be multiplied with `item_vectors`."""
-        return torch.cat([task.query(users) for task in self._tasks], dim=1) / len(self._tasks)
+        return torch.cat([task.query(users) for task in self._tasks], dim=1).cpu() / len(self._tasks)
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted: of each ensemble member its weights and precomputed vectors."""
@@ -240,13 +242,14 @@ class GraphSAGE:
             pretrained=pretrained,
             seed=seed,
             weights_seed=weights_seed,
+            device=self.placement.device,
         )
 
     def _train(self, folds: Sequence[Fold] | None, seed: int) -> dict[str, int]:
         """Trains all tasks; with folds, chooses the epochs of each stage on the held-out users. Returns the epochs."""
         tasks, tracker = self._tasks, self.tracker
         epochs: dict[str, int] = {}
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), self.placement.deterministic():
             if self.pretrained is not None:
                 for task in tasks:
                     self.loaded = take_weights(task.head.encoder, task.train.ids, *_weights_of(self.pretrained))
@@ -271,6 +274,7 @@ class GraphSAGE:
                 "finetune",
                 seed,
                 tracker,
+                self.placement,
             )
             for table in frozen:
                 table.requires_grad_(True)
@@ -293,6 +297,7 @@ class GraphSAGE:
                     num_neighbors=self.num_neighbors,
                     seed=seed,
                     tracker=self.tracker,
+                    placement=self.placement,
                 )
             )
         self.tracker.prefix = prefix
@@ -302,7 +307,7 @@ class GraphSAGE:
         """What this process trains on; of one process, all."""
         if distributed.count() == 1 or self.predicts_ratings:
             return Shard.whole(task.block)
-        return own_shard(task.graph_for_shards, sampled=self.num_neighbors is not None)
+        return own_shard(task.graph_for_shards, sampled=self.num_neighbors is not None).to(self.placement.device)
 
     def _means(self, tasks: Sequence[RatingTask], users: UserBatch) -> np.ndarray:
         """[B, I] float64, the predicted means of ratings, within the range of the training values."""
@@ -331,6 +336,7 @@ class GraphSAGE:
         """A fitted model of some tasks."""
         model = GraphSAGE(encoder=self.encoder, pretrain=self.pretrain, finetune=finetune, choose_on=self.choose_on)
         model._tasks, model._point, model.best_params = tasks, self._point, self.best_params
+        model.placement = self.placement
         if isinstance(finetune, RatingConfig):
             model._residual_weight = _weight_of(finetune)
         return model

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gnnrec.evaluation.metrics import ndcg
 from gnnrec.evaluation.ranking import tie_key, top
+from gnnrec.runtime.devices import CPU
 from gnnrec.views import TestSet, UserBatch
 
 LENGTH = 10
@@ -24,9 +25,16 @@ class HeldOutNDCG:
         test: B held-out users. Those without any candidate in their ground truth are left out of the result.
         candidates: [I] bool, the items that are ranked.
         seed: breaks ties.
+        device: of the scores.
     """
 
-    def __init__(self, test: TestSet, candidates: Tensor, seed: int) -> None:
+    def __init__(
+        self,
+        test: TestSet,
+        candidates: Tensor,
+        seed: int,
+        device: torch.device = CPU.device,
+    ) -> None:
         num_items = len(candidates)
         shown = UserBatch(test.users.index, test.users.items, {}).history(num_items)
         eligible = candidates & ~shown  # [B, I]
@@ -35,13 +43,14 @@ class HeldOutNDCG:
         relevant = UserBatch(test.users.index, test.ground_truth, {}).history(num_items) & eligible
         rows = relevant.any(1).nonzero().flatten()
         self._seed = seed
-        self.prepared = rows, eligible[rows], relevant[rows], test.users.index[rows]
+        prepared = rows, eligible[rows], relevant[rows], test.users.index[rows]
+        self.prepared = rows, *(part.to(device) for part in prepared[1:])
         """Rows of the B' users with any ground truth; [B', I] bool eligible and relevant items; the users' indices."""
 
     def __call__(self, scores: Tensor) -> np.ndarray:
         """[B'] float64, one value for each user with any ground truth; scores are [B, I] float32."""
-        rows = self.prepared[0]
-        parts = torch.arange(len(rows)).split(BATCH)
+        rows = self.prepared[0].to(scores.device)
+        parts = torch.arange(len(rows), device=scores.device).split(BATCH)
         return np.concatenate([np.empty(0), *(self.of_rows(scores[rows[part]], part) for part in parts)])
 
     def of_rows(self, scores: Tensor, part: Tensor) -> np.ndarray:
@@ -49,7 +58,7 @@ class HeldOutNDCG:
         _, eligible, relevant, index = self.prepared
         items = top(scores, eligible[part], index[part], LENGTH, self._seed)  # [b, 10]
         hits = relevant[part].gather(1, items.clamp(min=0)) & (items >= 0)
-        return np.asarray(ndcg(hits, relevant[part].sum(1)).double().numpy())
+        return np.asarray(ndcg(hits.cpu(), relevant[part].sum(1).cpu()).double().numpy())
 
 
 class MixedNDCG:

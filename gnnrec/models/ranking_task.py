@@ -19,6 +19,7 @@ from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.runtime import seeds
+from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
 from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
 
@@ -34,6 +35,7 @@ class RankingTask:
         pretrained: whether the vectors of every node type are read, as link prediction does.
         seed: of the truncated SVD.
         weights_seed: of the initial weights.
+        device: where to train and score.
 
     Attributes:
         train: the training users, many attribute columns merged into one relation.
@@ -54,6 +56,7 @@ class RankingTask:
         pretrained: bool,
         seed: int,
         weights_seed: int,
+        device: torch.device = CPU.device,
     ) -> None:
         self.config = config
         merge = AttributeMerge(train)
@@ -61,10 +64,10 @@ class RankingTask:
         merged = build_graph(self.train)
         self.graph: HeteroData = build_graph(train) if merge.needed else merged
         self.graph_for_shards = merged
-        self.block = whole_graph(merged)
+        self.block = whole_graph(merged).to(device)
         relations = (relation.type for relation in self.train.relations)
         self.edges: Mapping[EdgeType, Tensor] = {
-            t: merged[t].edge_index for t in (INTERACTS, *self.train.users.relations, *relations)
+            t: merged[t].edge_index.to(device) for t in (INTERACTS, *self.train.users.relations, *relations)
         }
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
@@ -75,7 +78,7 @@ class RankingTask:
             starts = attribute_vectors(self.train, svd, encoder.channels)
             for node_type, start in {**starts, ITEM: start_vectors(svd, encoder.channels)}.items():
                 made.table(node_type).weight.data.copy_(start)
-        self.head = ItemRanker(made, self.train.popularity)
+        self.head = ItemRanker(made, self.train.popularity).to(device)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
         self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
@@ -90,7 +93,7 @@ class RankingTask:
         self._attached.precompute(self.block)
 
     def embed(self, users: UserBatch) -> Tensor:
-        """[B, D] float32."""
+        """[B, D] float32, on the task's device, as all vectors and scores are."""
         return self._attached.embed(users)
 
     @torch.no_grad()
@@ -128,7 +131,8 @@ class RankingTask:
     @staticmethod
     def measure(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> Callable[[], dict[str, float]]:
         """NDCG@10 over the held-out users of all folds, each scored by the model that was trained without them."""
-        prepared = [HeldOutNDCG(fold.test, fold.train.candidates, seed) for fold in folds]
+        device = tasks[0].head.bias.device
+        prepared = [HeldOutNDCG(fold.test, fold.train.candidates, seed, device) for fold in folds]
 
         def measured() -> dict[str, float]:
             values = []

@@ -26,6 +26,7 @@ from gnnrec.models.rating_effects import (
 from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.runtime import seeds
+from gnnrec.runtime.devices import CPU
 from gnnrec.training.rating import (
     DISLIKES,
     LIKES,
@@ -57,6 +58,7 @@ class RatingTask:
         pretrained: bool,
         seed: int,
         weights_seed: int,
+        device: torch.device = CPU.device,
     ) -> None:
         self.config = config
         ratings = ratings_of(train)
@@ -67,17 +69,20 @@ class RatingTask:
         self.range = ratings.range
         self._item_value = item_values(ratings, biases, config.rater_shrinkage)
         left = torch.from_numpy(residual).float()
-        self._residuals = Edges(train.users.items.row, train.users.items.node, left)
+        items = train.users.items
+        self._residuals = Edges(items.row.to(device), items.node.to(device), left.to(device))
         self.graph: HeteroData = build_graph(train)
         merge = AttributeMerge(train)
         self.train = merge.training(train)
         signed = by_sign(build_graph(self.train), left > 0)
         names = (LIKES, DISLIKES, *self.train.users.relations, *(relation.type for relation in self.train.relations))
-        self.edges: Mapping[EdgeType, Tensor] = {t: signed[t].edge_index for t in names if signed[t].edge_index.numel()}
+        self.edges: Mapping[EdgeType, Tensor] = {
+            t: signed[t].edge_index.to(device) for t in names if signed[t].edge_index.numel()
+        }
         if not config.signed_edges:
             for edge_type in (LIKES, DISLIKES):
                 del signed[edge_type], signed[reverse(edge_type)]
-        self.block = whole_graph(signed)
+        self.block = whole_graph(signed).to(device)
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
             outputs = signed.node_types if pretrained else (USER, ITEM)
@@ -85,7 +90,7 @@ class RatingTask:
             if encoder.init == "svd":
                 start = residual_directions(ratings, residual, encoder.channels, weights_seed)
                 made.table(ITEM).weight.data.copy_(torch.from_numpy(0.5 * start))
-            self.head = ItemRater(made)
+            self.head = ItemRater(made).to(device)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
         self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
@@ -106,11 +111,11 @@ class RatingTask:
 
     @torch.no_grad()
     def encoded(self, users: UserBatch) -> Tensor:
-        """[B, I] float32, the encoder's prediction of the residual."""
-        return self.head.score(self.embed(users), self._attached.items)
+        """[B, I] float32, the encoder's prediction of the residual, on the CPU."""
+        return self.head.score(self.embed(users), self._attached.items).cpu()
 
     def embed(self, users: UserBatch) -> Tensor:
-        """[B, D] float32."""
+        """[B, D] float32, on the task's device."""
         items = users.items
         expected = self._item_value[items.node.numpy()] + self._bias(users)[items.row.numpy()]
         liked = torch.zeros(len(items), dtype=torch.bool)

@@ -120,6 +120,11 @@ class Encoder(nn.Module):
         assert isinstance(table, nn.Embedding)
         return table
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
     def forward(
         self,
         blocks: Sequence[Block],
@@ -150,12 +155,13 @@ class Encoder(nn.Module):
 
         Args:
             states: the result of `states`.
-            users: B users. New users send no messages: an embedding does not depend on the rest of the batch.
+            users: B users, on the CPU. New users send no messages: an embedding does not depend on the rest of the
+                batch.
         """
         counts = {t: len(x) for t, x in states[-1].items() if x is not None}
         edges, none = attached_edges(users), (torch.empty(2, 0, dtype=torch.int64), None)
         adjacency = {
-            t: Adjacency(edges.get(t, none)[0], counts[t[0]], len(users))
+            t: Adjacency(edges.get(t, none)[0].to(self.device), counts[t[0]], len(users))
             for t in self.edge_types  # all of them: a layer may give a user without edges a vector, too
             if t[2] == USER and t[0] in counts
         }
@@ -165,7 +171,7 @@ class Encoder(nn.Module):
             relations = [t for t in adjacency if not (depth == 0 and t[0] == USER)]
             x = self.step(depth, known, x, block, relations)
         vectors = x[USER]
-        return torch.zeros(len(users), self.config.channels) if vectors is None else vectors
+        return torch.zeros(len(users), self.config.channels, device=self.device) if vectors is None else vectors
 
     def step(
         self, depth: int, sources: Vectors, targets: Vectors, block: Block, relations: Sequence[EdgeType]

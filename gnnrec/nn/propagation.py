@@ -67,4 +67,4 @@ def _rows(x: Tensor, place: Tensor) -> Tensor:
 
 
 def _present(x: Tensor | None, count: int, encoder: Encoder) -> Tensor:
-    return torch.zeros(count, encoder.config.channels) if x is None else x
+    return torch.zeros(count, encoder.config.channels, device=encoder.device) if x is None else x

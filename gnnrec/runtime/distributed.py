@@ -7,6 +7,7 @@ program of one process every function returns the process's own value.
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -14,16 +15,21 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gnnrec.errors import ConfigError, InputError
+from gnnrec.runtime.devices import CPU, Placement
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 
-def start(devices: int) -> None:
+def start(devices: int, placement: Placement = CPU) -> Placement:
     """Joins the processes that torchrun has started; with one process, does nothing.
 
     Args:
-        devices: processes on all machines together.
+        devices: processes on all machines together; on GPUs, one for each.
+        placement: where the processes compute.
+
+    Returns:
+        Where this process computes.
 
     Raises:
         ConfigError: another number of processes has been started, or the package lightning-fabric is missing.
@@ -39,8 +45,11 @@ def start(devices: int) -> None:
             f"trainer.devices: the config has {devices}, but this program runs in {started} "
             f"process{'es' if started > 1 else ''}; {start_it}, or set trainer.devices={started}"
         )
+    cuda = placement.device.type == "cuda"
+    if cuda and devices > 1:
+        placement = replace(placement, device=torch.device("cuda", _from_torchrun("LOCAL_RANK")))
     if devices == 1 or dist.is_initialized():
-        return
+        return placement
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy
@@ -50,8 +59,10 @@ def start(devices: int) -> None:
         ) from None
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     here = _from_torchrun("LOCAL_WORLD_SIZE")
-    strategy = DDPStrategy(process_group_backend="gloo")
-    Fabric(accelerator="cpu", devices=here, num_nodes=devices // here, strategy=strategy).launch()
+    strategy = DDPStrategy(process_group_backend="nccl" if cuda else "gloo")
+    accelerator = "cuda" if cuda else "cpu"
+    Fabric(accelerator=accelerator, devices=here, num_nodes=devices // here, strategy=strategy).launch()
+    return placement
 
 
 def count() -> int:
@@ -85,8 +96,8 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if count() == 1:
         return
     every = list(parameters)
-    there = torch.tensor([p.grad is not None for p in every], dtype=torch.float32)
-    parts = [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in every]
+    there = torch.tensor([p.grad is not None for p in every], dtype=torch.float32, device=every[0].device)
+    parts = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in every]
     message = torch.cat([there, *parts])
     dist.all_reduce(message)
     there, *sums = message.split([len(every), *(p.numel() for p in every)])

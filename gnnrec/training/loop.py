@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gnnrec.errors import TrainingError
 from gnnrec.runtime import distributed, seeds
+from gnnrec.runtime.devices import CPU, Placement
 from gnnrec.training.tracking import Tracker
 
 
@@ -42,13 +43,14 @@ def train(
     stage: str,
     seed: int,
     tracker: Tracker,
+    placement: Placement = CPU,
 ) -> int:
     """Trains a module in place.
 
     With `measure`, stops once its first value has not risen for `patience` looks and leaves the module in its best
     state; without, runs `epochs` epochs. A stage that was broken off goes on from its checkpoint and ends with the
-    same numbers, bit for bit: the state of every source of random numbers is part of it, that of torch's global
-    generator included, which dropout draws from.
+    same numbers, bit for bit: the state of every source of random numbers is part of it, those of torch's global
+    generators included, which dropout draws from.
 
     Of several processes, each has its own summand of each loss, and all take the same step by the sum of the gradients.
     Each draws its own dropout, from a generator that is seeded anew in each epoch: a checkpoint is the first one's.
@@ -63,6 +65,7 @@ def train(
         stage: name of the stage, for checkpoints and messages.
         seed: the run's seed.
         tracker: where to report.
+        placement: device of the module, and precision of the losses.
 
     Returns:
         The number of epochs that the module's final state has seen.
@@ -84,6 +87,7 @@ def train(
         average.load_state_dict(saved.pop("average"))
         generator.set_state(saved.pop("generator"))
         torch.set_rng_state(saved.pop("global"))
+        placement.set_rng_state(saved.pop("on_device", None))
         state = saved
     distributed.take_from_first(module)
 
@@ -97,6 +101,7 @@ def train(
                 "average": average.state_dict(),
                 "generator": generator.get_state(),
                 "global": torch.get_rng_state(),
+                "on_device": placement.rng_state(),
             },
         )
 
@@ -108,7 +113,8 @@ def train(
         state["epoch"] += 1
         if distributed.count() > 1:
             torch.manual_seed(seeds.integer(seed, f"{stage}/dropout/{state['epoch']}/{distributed.rank()}"))
-        values = {"loss": _epoch(losses(generator), optimizer, average, stage, state["epoch"], config)}
+        steps = placed(losses(generator), placement)
+        values = {"loss": _epoch(steps, optimizer, average, stage, state["epoch"], config)}
         if measure is not None and state["epoch"] % config.evaluate_every == 0:
             module.eval()
             with average.in_place():
@@ -133,6 +139,16 @@ def train(
         return int(state["epoch"])
     module.load_state_dict(state["best"])
     return int(state["best_epoch"])
+
+
+def placed(losses: Iterator[Tensor], placement: Placement) -> Iterator[Tensor]:
+    """The losses, each computed in the precision of the placement; what is done with them is not."""
+    while True:
+        with placement.autocast():
+            loss = next(losses, None)
+        if loss is None:
+            return
+        yield loss
 
 
 def side_by_side(
@@ -196,7 +212,9 @@ class _Average:
         return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.values = state["steps"], state["values"]
+        self.steps = state["steps"]
+        for value, saved in zip(self.values, state["values"], strict=True):
+            value.copy_(saved)
 
 
 def _epoch(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class NegativeSampler:
-    """Draws items in proportion to a power of their popularity among the training users.
+    """Draws items in proportion to a power of their popularity among the training users, on the CPU.
 
     Args:
         popularity: [I] float32, `TrainingData.popularity`; items without interactions are never drawn.

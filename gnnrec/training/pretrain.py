@@ -14,6 +14,7 @@ from gnnrec.nn import losses
 from gnnrec.nn.encoder import Encoder
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed, seeds
+from gnnrec.runtime.devices import CPU, Placement
 from gnnrec.training.loop import LoopConfig, train
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import INTERACTS, USER, EdgeType
@@ -70,6 +71,7 @@ def pretrain(
     num_neighbors: NumNeighbors,
     seed: int,
     tracker: Tracker,
+    placement: Placement = CPU,
 ) -> int:
     """Trains the encoder in place to tell true edges from drawn ones.
 
@@ -78,16 +80,17 @@ def pretrain(
     nodes that the relation reaches.
 
     Args:
-        encoder: the encoder, whose `outputs` must hold every node type of `edges`.
+        encoder: the encoder, on the device of the shard, whose `outputs` must hold every node type of `edges`.
         shard: of the graph, what this process holds; its queries are the edges of its own users.
-        edges: relations to predict, [2, E] int64 in the graph's order, all of them in each process; reverses are not
-            among them.
+        edges: relations to predict, [2, E] int64 in the graph's order, on the shard's device, all of them in each
+            process; reverses are not among them.
         config: settings.
         choose: holds some edges out of training and messages, and keeps the state with the best MRR on them; else
             trains for exactly `config.epochs`.
         num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         seed: the run's seed.
         tracker: where to report.
+        placement: device and precision.
 
     Returns:
         The number of epochs of the final state.
@@ -95,13 +98,12 @@ def pretrain(
     edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to predict
     if not edge_types:
         return 0
-    model = LinkPredictor(encoder, edge_types)
+    device = placement.device
+    model = LinkPredictor(encoder, edge_types).to(device)
     reached = [edges[t][1].unique() for t in edge_types]
     mates = [_mates(edges[t]) if t[0] == t[2] else None for t in edge_types]
     drawer = seeds.generator(seed, "pretext edges")
-    held_out = [
-        _hold_out(edges[t].shape[1], drawer) if choose else torch.empty(0, dtype=torch.int64) for t in edge_types
-    ]
+    held_out = [_hold_out(edges[t].shape[1] if choose else 0, drawer).to(device) for t in edge_types]
     visible = [_without(edges[t].shape[1], held_out[i], mates[i]) for i, t in enumerate(edge_types)]
     loss = losses.link_bce if config.loss == "bce" else losses.bpr
 
@@ -117,7 +119,7 @@ def pretrain(
                     kept[mates[i][queries[i]]] = False  # type: ignore[index]
                 if edge_type == INTERACTS:
                     cold = torch.rand(shard.num_users, generator=generator) < config.history_dropout
-                    kept &= ~cold[edges[edge_type][0]]
+                    kept &= ~cold.to(device)[edges[edge_type][0]]
                 hidden = hidden.hide(edge_type, kept)
             yield _step(model, hidden, edge_types, edges, queries, reached, config, loss, num_neighbors, generator)
 
@@ -126,7 +128,7 @@ def pretrain(
         seen = seen.hide(edge_type, visible[i])
     negative = [_others(edges[t][1, held_out[i]], reached[i], 100, drawer) for i, t in enumerate(edge_types)]
     measure = _measure(model, seen, edge_types, edges, held_out, negative) if choose else None
-    return train(model, epoch, measure, config, "pretrain", seed, tracker)
+    return train(model, epoch, measure, config, "pretrain", seed, tracker, placement)
 
 
 def _step(
@@ -157,7 +159,8 @@ def _step(
         model.encoder, shard, {t: torch.cat(parts) for t, parts in wanted.items()}, edge_types, num_neighbors, generator
     )
     pieces = {t: iter(x[t].split([len(part) for part in parts])) for t, parts in wanted.items()}
-    total, count = torch.zeros(()), sum(len(positions) > 0 for positions in queries)
+    total = torch.zeros((), device=model.bias.device)
+    count = sum(len(positions) > 0 for positions in queries)
     for i, edge_type in enumerate(edge_types):
         source, targets = next(pieces[edge_type[0]]), next(pieces[edge_type[2]])
         if not len(queries[i]):
@@ -187,7 +190,7 @@ def _vectors(
 ) -> dict[str, Tensor]:
     """The vectors of wanted nodes, in the shard's numbers; where a relation reaches users, those of other processes."""
     fetched = not shard.alone and any(t[2] == USER for t in edge_types)
-    own = {**wanted, USER: torch.arange(shard.size)} if fetched else wanted
+    own = {**wanted, USER: torch.arange(shard.size, device=encoder.device)} if fetched else wanted
     sampled = num_neighbors is not None
     if sampled and generator is not None:
         generator = distributed.own_generator(generator)
@@ -209,9 +212,10 @@ def _measure(
     @torch.no_grad()
     def measure() -> dict[str, float]:
         types = dict.fromkeys(t for edge_type in edge_types for t in (edge_type[0], edge_type[2]))
-        every = {t: torch.arange(shard.block.num_targets[t]) for t in types}
+        device = model.bias.device
+        every = {t: torch.arange(shard.block.num_targets[t], device=device) for t in types}
         if any(t[2] == USER for t in edge_types):
-            every[USER] = torch.arange(shard.num_users)
+            every[USER] = torch.arange(shard.num_users, device=device)
         x = _vectors(model.encoder, shard, every, edge_types, None)
         results = []
         for i, edge_type in enumerate(edge_types):
@@ -220,11 +224,11 @@ def _measure(
                 mine = shard.mine(edge_type, source)
                 from_ = x[edge_type[0]][_number(shard, edge_type[0], source[mine])]
                 to = x[edge_type[2]]
-                positive = torch.zeros(len(source))
+                positive = torch.zeros(len(source), device=device)
                 positive[mine] = model.score(i, from_, to[_number(shard, edge_type[2], target[mine])])
-                others = torch.zeros(negative[i].shape)
+                others = torch.zeros(negative[i].shape, device=device)
                 others[mine] = model.score(i, from_, to[_number(shard, edge_type[2], negative[i][mine])])
-                results.append(evaluate(distributed.total(positive), distributed.total(others)))
+                results.append(evaluate(distributed.total(positive).cpu(), distributed.total(others).cpu()))
         return {name: sum(r[name] for r in results) / len(results) for name in ("mrr", "hits@10")}
 
     return measure
@@ -254,7 +258,7 @@ def ogb_evaluator() -> Callable[[Tensor, Tensor], dict[str, float]]:
 
 def _drawn(target: Tensor, reached: Tensor, number: int, generator: torch.Generator) -> Tensor:
     """[B, K] int64, for each true target K draws from the other nodes of `reached` ([R] int64, ascending)."""
-    draw = torch.randint(len(reached) - 1, (len(target), number), generator=generator)
+    draw = torch.randint(len(reached) - 1, (len(target), number), generator=generator).to(target.device)
     return reached[draw + (draw >= torch.searchsorted(reached, target)[:, None])]
 
 
@@ -262,18 +266,18 @@ def _others(target: Tensor, reached: Tensor, number: int, generator: torch.Gener
     """As `_drawn`; every other node once where there are no more than `number`: gender has one rival, not 100."""
     if len(reached) > number + 1:
         return _drawn(target, reached, number, generator)
-    every = torch.arange(len(reached) - 1).expand(len(target), -1)
+    every = torch.arange(len(reached) - 1, device=target.device).expand(len(target), -1)
     return reached[every + (every >= torch.searchsorted(reached, target)[:, None])]
 
 
 def _hold_out(num_edges: int, generator: torch.Generator) -> Tensor:
-    """Positions of the pretext's held-out edges: a twentieth, at least one and at most 500."""
+    """Positions of the pretext's held-out edges: a twentieth, at least one and at most 500; of no edges, none."""
     return torch.randperm(num_edges, generator=generator)[: min(500, max(1, num_edges // 20))]
 
 
 def _without(num_edges: int, held_out: Tensor, mates: Tensor | None) -> Tensor:
     """[E] bool, the edges that are not held out in either direction."""
-    kept = torch.ones(num_edges, dtype=torch.bool)
+    kept = torch.ones(num_edges, dtype=torch.bool, device=held_out.device)
     kept[held_out] = False
     if mates is not None:
         kept[mates[held_out]] = False
@@ -282,7 +286,7 @@ def _without(num_edges: int, held_out: Tensor, mates: Tensor | None) -> Tensor:
 
 def _parts(positions: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, ...]:
     """The positions in a new order, cut into parts of the given share."""
-    order = positions[torch.randperm(len(positions), generator=generator)]
+    order = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
     return tuple(order.split(max(1, round(share * len(order)))))
 
 
@@ -292,4 +296,4 @@ def _mates(edge_index: Tensor) -> Tensor:
     key, turned = edge_index[0] * size + edge_index[1], edge_index[1] * size + edge_index[0]
     ordered, order = key.sort()
     place = torch.searchsorted(ordered, turned).clamp(max=len(key) - 1)
-    return torch.where(ordered[place] == turned, order[place], torch.arange(len(key)))
+    return torch.where(ordered[place] == turned, order[place], torch.arange(len(key), device=key.device))

@@ -106,21 +106,22 @@ def ranking_losses(
 
     Args:
         ranker: encoder with item biases.
-        shard: of its graph, what this process holds; all processes draw the same for all users of a batch, and each
-            computes the loss of its own users.
+        shard: of its graph, on the ranker's device, what this process holds; all processes draw the same for all users
+            of a batch, and each computes the loss of its own users.
         part: the training users, those of other processes too.
         config: settings.
         num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         generator: source of the draws.
     """
-    count_of = torch.bincount(part.users.items.row, minlength=part.num_users)  # [U]
+    device = ranker.bias.device
+    count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
     if shard.alone and num_neighbors is None and part.num_users > config.graph_users:
-        some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values
+        some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
         shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
-    order = active[torch.randperm(len(active), generator=generator)]
+    order = active[torch.randperm(len(active), generator=generator).to(device)]
     at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
     for batch in order.split(max(config.batch_users, at_least)):
         count = count_of[batch]
@@ -131,7 +132,7 @@ def ranking_losses(
         queries = len(row)
         if not queries:
             continue
-        in_batch = torch.zeros(len(count_of), dtype=torch.bool)
+        in_batch = torch.zeros(len(count_of), dtype=torch.bool, device=device)
         in_batch[shard.number(batch)] = True
         own = shard.own(batch)
         mine = own[row]  # [P] bool, from here on P are the hidden edges
@@ -139,11 +140,11 @@ def ranking_losses(
         row = (own.cumsum(0) - 1)[row[mine]]
         place = by_user.pointer[users[row]] + place[mine]
         item, edge = by_user.edge_index[0, place], by_user.edge_id[place]
-        kept = torch.ones(by_user.num_edges, dtype=torch.bool)
+        kept = torch.ones(by_user.num_edges, dtype=torch.bool, device=device)
         kept[edge] = False
         block = shard.block.hide(INTERACTS, kept).without_messages_from(in_batch)
         if config.loss == "softmax":
-            wanted = {USER: users, ITEM: torch.arange(part.num_items)}
+            wanted = {USER: users, ITEM: torch.arange(part.num_items, device=device)}
             x = _vectors(ranker, block, wanted, num_neighbors, generator)
             loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item)
         else:
@@ -164,15 +165,17 @@ def _shown(count: Tensor, history_dropout: float, generator: torch.Generator) ->
         first items are met in training however long the histories are.
     """
     cold = torch.rand(len(count), generator=generator) < history_dropout
-    drawn = (torch.rand(len(count), generator=generator) * count.log()).exp().long()  # from 1 to count
-    return torch.where(cold, 0, drawn).clamp(max=count - 1)
+    part = torch.rand(len(count), generator=generator).to(count.device)
+    drawn = (part * count.log()).exp().long()  # from 1 to count
+    return torch.where(cold.to(count.device), 0, drawn).clamp(max=count - 1)
 
 
 def _order(row: Tensor, generator: torch.Generator) -> Tensor:
     """[P] int64, the place of each edge in a random order of its user's edges; `row` ascends."""
-    key = torch.rand(len(row), generator=generator, dtype=torch.float64)
+    key = (torch.rand(len(row), generator=generator, dtype=torch.float64) * 2**40).long()
     place = torch.empty_like(row)
-    place[(row + key).argsort()] = torch.arange(len(row))  # user after user
+    by_user = (row * 2**40 + key.to(row.device)).argsort()  # user after user
+    place[by_user] = torch.arange(len(row), device=row.device)
     first = torch.searchsorted(row, row)
     return place - first
 
@@ -212,15 +215,16 @@ def _sampled_loss(
         generator: source of the draws.
     """
     if config.loss == "sampled_softmax":
-        drawn = sampler.draw((config.negatives,), generator)
+        drawn = sampler.draw((config.negatives,), generator).to(item.device)
         x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn])}, num_neighbors, generator)
         if not len(item):
             return _nothing(x)
         true, false = x[ITEM][: len(item)], x[ITEM][len(item) :]
         positive = ranker.score_pairs(x[USER][row], true, item)
         negative = ranker.score_pairs(x[USER][:, None], false, drawn)  # [B, K]
-        return losses.sampled_softmax(positive, negative, sampler.log_chance[item], sampler.log_chance[drawn], row)
-    drawn = sampler.draw((len(mine), config.negatives), generator)[mine]  # [P, K]
+        log_chance = sampler.log_chance.to(item.device)
+        return losses.sampled_softmax(positive, negative, log_chance[item], log_chance[drawn], row)
+    drawn = sampler.draw((len(mine), config.negatives), generator).to(item.device)[mine]  # [P, K]
     x = _vectors(ranker, block, {USER: users, ITEM: torch.cat([item, drawn.flatten()])}, num_neighbors, generator)
     if not len(item):
         return _nothing(x)
@@ -232,4 +236,4 @@ def _sampled_loss(
 
 def _nothing(x: dict[str, Tensor]) -> Tensor:
     """The loss of a process without queries: 0, through all that the other processes compute too."""
-    return 0 * sum((each.sum() for each in x.values()), torch.zeros(()))
+    return 0 * torch.stack([each.sum() for each in x.values()]).sum()

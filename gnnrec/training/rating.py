@@ -136,21 +136,22 @@ def rating_losses(
     Args:
         rater: encoder with its scale.
         block: the whole graph, with the interactions as signed edges, or without them.
-        ratings: [E], the training interactions; the weight is the residual that biases leave of the rating.
+        ratings: [E], on the rater's device, the training interactions; the weight is the residual that biases leave of
+            the rating.
         config: settings.
         generator: source of the draws.
     """
     assert ratings.weight is not None
-    residual, num_users = ratings.weight, block.num_targets[USER]
+    residual, num_users, device = ratings.weight, block.num_targets[USER], ratings.row.device
     liked = residual > 0
     active = torch.bincount(ratings.row, minlength=num_users).nonzero().flatten()
-    order = active[torch.randperm(len(active), generator=generator)]
+    order = active[torch.randperm(len(active), generator=generator).to(device)]
     for users in order.split(max(config.batch_users, -(-len(order) // MOST_STEPS))):
         part = torch.rand(len(users), generator=generator)
         part[torch.rand(len(users), generator=generator) < config.history_dropout] = 1.0
-        share, place = torch.zeros(num_users), torch.full((num_users,), -1)
-        share[users], place[users] = part, torch.arange(len(users))
-        hidden = torch.rand(len(ratings), generator=generator) < share[ratings.row]  # [E]
+        share, place = torch.zeros(num_users, device=device), torch.full((num_users,), -1, device=device)
+        share[users], place[users] = part.to(device), torch.arange(len(users), device=device)
+        hidden = torch.rand(len(ratings), generator=generator).to(device) < share[ratings.row]  # [E]
         if not hidden.any():
             continue
         queries = ratings.take(hidden)

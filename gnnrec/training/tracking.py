@@ -116,7 +116,7 @@ class Tracker:
         path = self._path(stage)
         if self.folder is None or not path.is_file():
             return None
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         self.history = state.pop("history")
         return state
 

@@ -45,7 +45,7 @@ def take_weights(
         table = encoder.table(node_type).weight.data
         name = next(k for k, v in own.items() if v.data_ptr() == table.data_ptr())
         if name in theirs and theirs[name].shape[1] == table.shape[1]:
-            table[place >= 0] = theirs[name][place[place >= 0]]
+            table[place >= 0] = theirs[name][place[place >= 0]].to(table.device)
             rows += int((place >= 0).sum())
     if not layers and not rows:
         raise ConfigError(f"model.pretrained: {path}: nothing fits; compare encoder.channels and encoder.layer")

@@ -1,11 +1,13 @@
 import gc
 import weakref
+from unittest import mock
 
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnrec.graph.adjacency import Adjacency
+from tests.stand_in_device import DEVICE, StandInDevice
 
 SIZE = st.integers(1, 6)
 
@@ -20,16 +22,17 @@ def relations(draw):
     return sources, targets, edges, *masks
 
 
-def adjacency_of(sources, targets, edges):
-    return Adjacency(torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T, sources, targets)
+def adjacency_of(sources, targets, edges, device="cpu"):
+    adjacency = Adjacency(torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T, sources, targets)
+    return adjacency.to(torch.device(device))
 
 
-def states(case):
+def states(case, device="cpu"):
     """Each adjacency - whole, with hidden edges, with more hidden - and the edges that a loop says are visible."""
     sources, targets, edges, first, second = case
-    whole = adjacency_of(sources, targets, edges)
-    once = whole.hide(torch.tensor(first, dtype=torch.bool))
-    twice = once.hide(torch.tensor(second, dtype=torch.bool))
+    whole = adjacency_of(sources, targets, edges, device)
+    once = whole.hide(torch.tensor(first, dtype=torch.bool).to(device))
+    twice = once.hide(torch.tensor(second, dtype=torch.bool).to(device))
     yield whole, edges
     yield once, [edge for edge, kept in zip(edges, first, strict=True) if kept]
     yield twice, [edge for edge, *kept in zip(edges, first, second, strict=True) if all(kept)]
@@ -87,6 +90,26 @@ def test_sum_and_mean_are_those_of_a_loop_with_gradients(case):
             (fast * direction).sum().backward()
             (expected * direction).sum().backward()
             torch.testing.assert_close(x.grad, y.grad)
+
+
+@settings(max_examples=40)
+@given(relations(), st.integers(1, 4))
+def test_on_a_device_long_rows_are_summed_in_pieces(case, piece):
+    sources, targets = case[:2]
+    on_cpu = list(states(case))
+    with StandInDevice(), mock.patch("gnnrec.graph.adjacency.PIECE", piece):
+        for (adjacency, visible), (there, _) in zip(states(case, DEVICE), on_cpu, strict=True):
+            x, y = vectors(sources), vectors(sources)
+            moved = x.detach().to(DEVICE).requires_grad_()
+            fast, expected = adjacency.sum(moved), slow(visible, targets, y, mean=False)
+            torch.testing.assert_close(fast.detach().cpu(), expected.detach())
+            direction = vectors(targets, seed=1).detach()
+            (fast * direction.to(DEVICE)).sum().backward()
+            (expected * direction).sum().backward()
+            torch.testing.assert_close(moved.grad.cpu(), y.grad)
+            of_edges, of_pieces = (pointer.cpu() for pointer in adjacency.pieces())
+            assert (of_edges.diff() <= piece).all()
+            assert torch.equal(of_edges[of_pieces.long()], there.csr()[0])  # each row begins with a piece
 
 
 @settings(max_examples=30)
