@@ -20,7 +20,9 @@ from experiments.benchmarks import medians, movielens, ratio, side_by_side, writ
 from gnnrec.models.blend import Blend
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.options.resolve import build
-from gnnrec.serving.lists import Served, recommend_to
+from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.lists import recommend_to, serve
+from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.views import USER, TrainingData
 
 BATCH = 2048
@@ -31,7 +33,7 @@ REGRESSION = {"class": "AttributeLinear", "regularization": 1.0, "svd_rank": 64,
 
 def latency(model: Any, train: TrainingData, user_ids: pd.Index, times: int) -> dict[str, dict[str, float]]:
     """Milliseconds of one user: medians and the 99th percentile of wall-clock time and of processor time."""
-    served = Served(model, train, user_ids)
+    served = serve(Artifact(model, Vocabulary.of(train, user_ids)))
     profiles = [{"age": 18 + i % 50, "gender": "FM"[i % 2], "occupation": "artist"} for i in range(times)]
     spent = []
     for profile in [profiles[0]] * 10 + profiles:

@@ -8,8 +8,13 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from gnnrec.serving.lists import Served, load_run, recommend_to
+from gnnrec.experiment.config import read_config
+from gnnrec.experiment.results import CONFIG
+from gnnrec.experiment.run import load_split
+from gnnrec.serving.artifact import load
+from gnnrec.serving.lists import recommend_to, serve
 from gnnrec.serving.profile import encode
+from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, UserBatch
 
 ITEMS, THROUGH = 5, 2
@@ -24,17 +29,17 @@ def explain(run: Path, profile: Mapping[str, Any]) -> dict[str, Any]:
     item those with the most values in common. An item that no such user chose is left out.
 
     Args:
-        run: folder of a finished run.
+        run: folder of a finished run, whose data are read for the edges of the training users.
         profile: of the user, see `gnnrec.serving.profile.encode`.
 
     Returns:
         Nodes with `label` and `layer`, and weighted edges, ready for JSON and for `gnnrec.experiment.plots.paths`.
     """
-    served = load_run(run)
-    user, _ = encode(served.train, served.user_ids, profile)
+    served, split = serve(load(run)), load_split(read_config(run / CONFIG))
+    user, _ = encode(served.vocabulary, profile)
     rows, _ = recommend_to(served, profile, number=ITEMS)
     items = [row["item"] for row in rows]
-    graph = _ways(served, user, items)
+    graph = _ways(split, user, items)
     reached = [row for row in rows if row["item"] in graph]
     for row in reached:
         graph.nodes[row["item"]]["label"] = row["title"] or row["item"]
@@ -46,8 +51,8 @@ def explain(run: Path, profile: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ways(served: Served, user: UserBatch, items: list[str]) -> "nx.Graph[str]":
-    train = served.train
+def _ways(split: Split, user: UserBatch, items: list[str]) -> "nx.Graph[str]":
+    train = split.full
     place = dict(zip(train.ids[ITEM].get_indexer(pd.Index(items)).tolist(), items, strict=True))
     history = {node: train.users.items.row[train.users.items.node == node].numpy() for node in place}
     shared = np.zeros(train.num_users)
@@ -68,16 +73,16 @@ def _ways(served: Served, user: UserBatch, items: list[str]) -> "nx.Graph[str]":
         graph.nodes[name]["label"] = name
         graph.add_edge(NEW_USER, name, weight=1.0)
         for row in set(through) & set(rows.tolist()):
-            graph.add_edge(name, _name(served, row), weight=1.0)
+            graph.add_edge(name, _name(split, row), weight=1.0)
     for node, item in place.items():
         for row in set(through) & set(history[node].tolist()):
-            graph.add_edge(_name(served, row), item, weight=1.0)
+            graph.add_edge(_name(split, row), item, weight=1.0)
     for row in through:
-        graph.nodes[_name(served, row)].update(label=_name(served, row), layer=2)
+        graph.nodes[_name(split, row)].update(label=_name(split, row), layer=2)
     near = nx.ego_graph(graph, NEW_USER, radius=3)
     graph.remove_nodes_from([node for node in graph if node not in near])  # keeps the order, which ego_graph does not
     return graph
 
 
-def _name(served: Served, row: int) -> str:
-    return f"{USER} {served.user_ids[int(served.train.users.index[row])]}"
+def _name(split: Split, row: int) -> str:
+    return f"{USER} {split.dataset.ids[USER][int(split.full.users.index[row])]}"

@@ -1,6 +1,6 @@
 """Inductive cold-start recommendation on heterogeneous graphs, under one honest protocol.
 
-    dataset = load(NamedData(source="ml-100k", positive=Positive(min_value=4)))
+    dataset = load_dataset(NamedData(source="ml-100k", positive=Positive(min_value=4)))
     split = make_split(dataset, UnseenUsers(test=0.2), seed=0)
     model = GraphSAGE()
     model.fit(split.train, split.validation, seed=0)
@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gnnrec.data import load
+    from gnnrec.data import load as load_dataset
     from gnnrec.data.config import NamedData, Positive, TableData
     from gnnrec.data.dataset import Dataset
     from gnnrec.data.frames import from_frames
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from gnnrec.graph.build import attach, build_graph
     from gnnrec.models.blend import Blend
     from gnnrec.models.graphsage import GraphSAGE
+    from gnnrec.serving.artifact import load, save
+    from gnnrec.serving.vocabulary import Vocabulary
     from gnnrec.splits import *  # noqa: F403  (each kind of split is listed once, in its own folder)
     from gnnrec.splits import make_split
     from gnnrec.splits.split import Split
 
 _WHERE = {
-    "load": "data",
+    "load_dataset": "data:load",
     **dict.fromkeys(("NamedData", "Positive", "TableData"), "data.config"),
     "Blend": "models.blend",
     "GraphSAGE": "models.graphsage",
@@ -36,6 +38,8 @@ _WHERE = {
     **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
     **dict.fromkeys(("attach", "build_graph"), "graph.build"),
     "fit_and_evaluate": "experiment.run",
+    **dict.fromkeys(("load", "save"), "serving.artifact"),
+    "Vocabulary": "serving.vocabulary",
     "make_split": "splits",
     "Split": "splits.split",
     **dict.fromkeys(("compare", "metrics_table"), "experiment.tables"),
@@ -53,6 +57,7 @@ __all__ = [
     "Positive",
     "Split",
     "TableData",
+    "Vocabulary",
     "attach",
     "build_graph",
     "compare",
@@ -60,14 +65,17 @@ __all__ = [
     "fit_and_evaluate",
     "from_frames",
     "load",
+    "load_dataset",
     "make_split",
     "metrics_table",
+    "save",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
-        return getattr(importlib.import_module(f"gnnrec.{_WHERE[name]}"), name)
+        where, _, its_name = _WHERE[name].partition(":")
+        return getattr(importlib.import_module(f"gnnrec.{where}"), its_name or name)
     if not name.startswith("_") and name[0].isupper():
         for module in map(importlib.import_module, _LISTS):
             if name in module.__all__:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -87,6 +88,8 @@ class UserBatch:
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
             `TrainingData.users`: edges to users outside training are left out.
     """
+
+    keeps_interactions: ClassVar[bool] = True
 
     index: Tensor
     items: Edges

@@ -18,22 +18,23 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommends items to a user who stands in no file."""
-    from gnnrec.serving.lists import RECALL_AT, RECALL_OF, load_run, recommend_to
+    from gnnrec.serving.artifact import load
+    from gnnrec.serving.lists import RECALL_AT, RECALL_OF, recommend_to, serve
     from gnnrec.serving.profile import parse
 
     profile = parse(user)
-    served = load_run(run_folder)
+    served = serve(load(run_folder))
     chosen = [item.strip() for item in items.split(",") if item.strip()]
     rows, notes = recommend_to(served, profile, chosen, number)
     for note in notes:
         line(f"warning: {note}")
     if served.index is not None:
-        found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} training users"
+        found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} drawn users"
         err.print(f"an index of {len(served.index.items)} items was searched; {found}", highlight=False, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps({"items": rows, "warnings": notes}))
+        typer.echo(json.dumps({"items": rows, "warnings": notes}, allow_nan=False))
         return
     table = Table("rank", "item", "title", "score")
     for row in rows:
-        table.add_row(str(row["rank"]), row["item"], row["title"], f"{row['score']:.3f}")
+        table.add_row(str(row["rank"]), str(row["item"]), row["title"], f"{row['score']:.3f}")
     out.print(table)

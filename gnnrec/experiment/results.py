@@ -47,7 +47,7 @@ class Result(BaseModel):
     users_without_target: int
     """Users left out, because nothing that could be found is relevant to them."""
     checksums: dict[str, str]
-    """SHA-256 of `data`, `split` and `config`."""
+    """SHA-256 of `data`, `split`, `config`, and `model`: of its artifact.json, which has those of its other files."""
     seconds: dict[str, float]
     """Wall-clock time of `load`, `fit` and `evaluate`."""
     peak_rss_mb: float

@@ -2,8 +2,6 @@
 
 import contextlib
 import fcntl
-import importlib.metadata
-import platform
 import resource
 import time
 import warnings
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.test_access import TestAccess, record_test_access
@@ -26,10 +23,12 @@ from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
 from gnnrec.experiment.results import RESULT, Result, Run, config_checksum, finished_result, read_run, write_result
-from gnnrec.models.saving import save_model
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
 from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
+from gnnrec.runtime.versions import versions
+from gnnrec.serving.artifact import MODEL, save
+from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.splits import make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
@@ -38,7 +37,6 @@ from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 
-MODEL = "model"
 UNFINISHED, LOCK = "unfinished.sha256", "lock"
 
 
@@ -96,16 +94,20 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
         experiment = _experiment(
             config.model, options, split, measured, seed, tracker, placement, seconds, record_access
         )
+        checksums = {**experiment.checksums, "config": checksum}
+        if folder is not None:
+            vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER], config.config.data)
+            index_from = config.config.serve.index_from
+            checksums["model"] = save(experiment.model, folder / MODEL, vocabulary, index_from=index_from)
         result = Result(
             name=config.name,
             seed=config.config.seed,
-            checksums={**experiment.checksums, "config": checksum},
+            checksums=checksums,
             config=plain if folder is None else config.written(folder),
             **experiment.facts,
         )
         if folder is not None:
             tracker.write_history()
-            save_model(experiment.model, folder / MODEL)
             write_result(folder, result, experiment.per_user)
             tracker.remove_checkpoints()
             (folder / UNFINISHED).unlink()
@@ -297,22 +299,6 @@ def audited_fit(
         audit_held_out(split, split.validation, train, VALIDATION)
     model.fit(train, validation, seed)
     return record
-
-
-def versions(placement: Placement = CPU) -> dict[str, str]:
-    """Versions that numbers depend on, and the device where that is not the CPU."""
-    found = {"python": platform.python_version(), "threads": str(torch.get_num_threads())}
-    if placement.device.type != "cpu":
-        found["device"] = placement.described()
-    if distributed.count() > 1:
-        found["processes"] = str(distributed.count())
-    libraries = ("numpy", "scipy", "scikit-learn", "implicit", "lightfm-next", "irspack")
-    for name in ("gnnrec", "torch", "torch-geometric", *libraries):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _finished(config: NamedConfig, folder: Path | None, checksum: str) -> Run | None:

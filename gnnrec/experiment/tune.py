@@ -19,12 +19,13 @@ from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELINE, MODELS, NamedConfig, TuningConfig, replace_options
 from gnnrec.experiment.results import config_checksum
-from gnnrec.experiment.run import audited_fit, choosing_users, load_split, versions
+from gnnrec.experiment.run import audited_fit, choosing_users, load_split
 from gnnrec.experiment.study import Proposal, Record, Study
 from gnnrec.options.resolve import changed_options, resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
 from gnnrec.runtime.devices import place
 from gnnrec.runtime.files import replace_file
+from gnnrec.runtime.versions import versions
 from gnnrec.splits.parts import VALIDATION
 from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker

@@ -1,6 +1,7 @@
 """The parts of a rating in closed form: mean, biases, effects of attribute values."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +22,8 @@ class Ratings:
         value: [E] float64.
         shape: number of users and of items.
     """
+
+    keeps_interactions: ClassVar[bool] = True
 
     user: np.ndarray
     item: np.ndarray

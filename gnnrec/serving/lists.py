@@ -1,36 +1,26 @@
-"""A finished run, loaded to recommend items to users who stand in no file."""
+"""The best items for users who stand in no file, by every item's score or from an index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from gnnrec.errors import ConfigError, InputError
-from gnnrec.experiment.config import read_config
-from gnnrec.experiment.results import CONFIG, read_result
-from gnnrec.experiment.run import MODEL, load_split, same_data
-from gnnrec.models.saving import load_model
+from gnnrec.errors import InputError
 from gnnrec.recommender import Recommender
+from gnnrec.runtime import seeds
+from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.encode import NOTHING as NO_ITEMS
+from gnnrec.serving.encode import batch, item_edges
 from gnnrec.serving.profile import encode
-from gnnrec.serving.topk import Index
-from gnnrec.views import ITEM, USER, TrainingData, UserBatch
+from gnnrec.serving.topk import Index, top
+from gnnrec.serving.vocabulary import Vocabulary
+from gnnrec.views import ITEM, USER, Edges, UserBatch
 
 RECALL_AT, RECALL_OF = 10, 100
 """Length of the lists, and number of users, that an index is compared with exact search on."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """A fitted model and what it was fitted on."""
-
-    model: Recommender
-    train: TrainingData
-    user_ids: pd.Index
-    index: "ItemIndex | None" = None
+ALIKE = "the model gives every item the same score for this user: the order of the list means nothing"
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,8 @@ class ItemIndex:
     Attributes:
         index: of N items.
         items: [N] int64, which ones.
-        recall: share of the true best `RECALL_AT` items that it finds for training users who come as if they were new.
+        recall: share of the true best `RECALL_AT` items that it finds for `RECALL_OF` users, each with one value of
+            every attribute, drawn from those that training has seen.
     """
 
     index: Index
@@ -48,97 +39,188 @@ class ItemIndex:
     recall: float
 
 
-def load_run(folder: Path) -> Served:
-    """Loads the model of a finished run as it was saved; nothing is fitted again.
+@dataclass(frozen=True)
+class Served:
+    """A fitted model, ready to be asked for lists.
+
+    Attributes:
+        model: fitted.
+        vocabulary: of its training data.
+        eligible: [I] bool, the items that may be in a list.
+        index: of them; None where every item is scored.
+    """
+
+    model: Recommender
+    vocabulary: Vocabulary
+    eligible: Tensor
+    index: ItemIndex | None = None
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of B users, of at most K items.
+
+    Attributes:
+        score: [B, K] float32, best first; -inf beyond a list's end.
+        item: [B, K] int64.
+        alike: [B] bool, whether all items had the same score.
+        not_finite: number of scores that were no finite numbers; these items are in no list.
+    """
+
+    score: Tensor
+    item: Tensor
+    alike: Tensor
+    not_finite: int = 0
+
+
+def serve(
+    artifact: Artifact, only: Tensor | None = None, exclude: Tensor | None = None, index_from: int | None = None
+) -> Served:
+    """Prepares lists of the items that may be recommended.
+
+    Args:
+        artifact: a loaded model.
+        only: [I] bool, items to choose from; None for all. Items that are no candidates are never in a list.
+        exclude: [I] bool, items that are in no list; None for none.
+        index_from: candidates from which on the best items come from an index; None for the artifact's.
 
     Raises:
-        ConfigError: the run is not finished, its data has changed, or its saved model cannot be read.
+        ConfigError: faiss is not installed, and there are so many items that it is needed.
+        InputError: no item is left.
     """
-    result = read_result(folder)
-    config = read_config(folder / CONFIG)
-    split = load_split(config)
-    if not same_data(split, result):
-        raise ConfigError(f"{folder}: the data has changed since this run; run its config again with another --out")
-    model = load_model(folder / MODEL)
-    index = item_index(model, split.full, config.config.serve.index_from)
-    return Served(model, split.full, split.dataset.ids[USER], index)
+    eligible = artifact.vocabulary.candidates.clone()
+    if only is not None:
+        eligible &= only
+    if exclude is not None:
+        eligible &= ~exclude
+    if not eligible.any():
+        raise InputError("no item is left to recommend; name others in --only and --exclude")
+    index_from = artifact.index_from if index_from is None else index_from
+    index = item_index(artifact.model, artifact.vocabulary, eligible, index_from)
+    return Served(artifact.model, artifact.vocabulary, eligible, index)
 
 
-def item_index(model: Recommender, train: TrainingData, index_from: int) -> ItemIndex | None:
+def item_index(model: Recommender, vocabulary: Vocabulary, eligible: Tensor, index_from: int) -> ItemIndex | None:
     """An index of the ranked items, where there are so many of them and the model's scores are inner products.
 
     Args:
         model: fitted.
-        train: on this.
+        vocabulary: of the model.
+        eligible: [I] bool, the items to rank.
         index_from: number of ranked items from which on there is an index.
 
     Raises:
         ConfigError: faiss is not installed.
     """
-    items = train.candidates.nonzero().flatten()
+    items = eligible.nonzero().flatten()
     vectors = model.item_vectors() if len(items) >= index_from and hasattr(model, "item_vectors") else None
     if vectors is None:
         return None
     index = Index(vectors[items])
-    some = train.users.take(torch.linspace(0, train.num_users - 1, min(RECALL_OF, train.num_users)).long())
-    as_new = UserBatch(some.index, some.items.take(torch.empty(0, dtype=torch.int64)), some.relations)
-    return ItemIndex(index, items, index.recall(model.query(as_new), RECALL_AT))  # type: ignore[attr-defined]
+    users = _drawn_users(vocabulary, RECALL_OF)
+    return ItemIndex(index, items, index.recall(model.query(users), RECALL_AT))  # type: ignore[attr-defined]
+
+
+def _drawn_users(vocabulary: Vocabulary, number: int) -> UserBatch:
+    """Users with one value of each attribute, drawn evenly from those that training has seen."""
+    generator = seeds.generator(0, "recall of the index")
+    relations = {}
+    for edge_type, weighted in vocabulary.relations.items():
+        known = torch.empty(0, dtype=torch.int64)
+        if edge_type[2] != USER:
+            known = vocabulary.seen[edge_type[2]].nonzero().flatten()
+        count = number if len(known) else 0
+        node = known[torch.randint(max(len(known), 1), (count,), generator=generator)]
+        relations[edge_type] = Edges(torch.arange(count), node, torch.ones(count) if weighted else None)
+    return batch(number, item_edges(vocabulary, NO_ITEMS)[0], relations)
 
 
 def recommend_to(
-    served: Served, profile: Mapping[str, Any], items: Sequence[str] = (), number: int = 10
+    served: Served, profile: Mapping[str, Any], items: Sequence[Any] = (), number: int = 10
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The best items for one new user.
 
-    All items are scored and the list is exact, unless the run is served from an index.
+    All items are scored and the list is exact, unless the model is served from an index.
 
     Args:
-        served: a loaded run.
+        served: a loaded model.
         profile: see `gnnrec.serving.profile.encode`.
         items: ids of items that the user has chosen already; they are not recommended again.
         number: length of the list.
 
     Returns:
-        Rows with rank (from 1), item, title (empty where the data has none) and score, and the warnings.
+        Rows with rank (from 1), item (its id), title (empty where the data has none) and score, and the warnings.
 
     Raises:
         InputError: no item is known of the user, and the model scores by known items alone.
     """
-    user, warnings = encode(served.train, served.user_ids, profile, items)
+    vocabulary = served.vocabulary
+    user, warnings = encode(vocabulary, profile, items)
     if not served.model.supports_cold_users and not len(user.items):
-        known = f"none of {', '.join(items)} is an item of the data" if items else "no item is known of the user"
+        named = ", ".join(map(str, items))
+        known = f"none of {named} is an item of the data" if named else "no item is known of the user"
         raise InputError(
             f"{type(served.model).__name__} cannot score a user without known items, and {known}; give --items, or "
             "serve a model that uses attributes"
         )
-    found = _every(served, user) if served.index is None else _nearest(served.model, served.index, user, number)
-    score, item = found
-    if len(score) > 1 and score.min() == score.max():
-        warnings.append("the model gives every item the same score for this user: the order of the list means nothing")
-    score, place = score.topk(min(number, len(score)))
-    titles = served.train.titles
+    lists = best(served, user, number)
+    if lists.not_finite:
+        warnings.append(f"{lists.not_finite} items have a score that is no finite number, and are left out")
+    if lists.alike[0]:
+        warnings.append(ALIKE)
+    listed = lists.score[0] > -torch.inf
+    item, score = lists.item[0, listed], lists.score[0, listed]
+    ids = vocabulary.ids[ITEM][item.numpy()].tolist()
     return [
-        {
-            "rank": rank,
-            "item": str(served.train.ids[ITEM][item]),
-            "title": titles[item] if titles else "",
-            "score": value,
-        }
-        for rank, (item, value) in enumerate(zip(item[place].tolist(), score.tolist(), strict=True), 1)
+        {"rank": rank, "item": name, "title": vocabulary.titles[place] if vocabulary.titles else "", "score": value}
+        for rank, (name, place, value) in enumerate(zip(ids, item.tolist(), score.tolist(), strict=True), 1)
     ], warnings
 
 
-def _every(served: Served, user: UserBatch) -> tuple[Tensor, Tensor]:
-    """Scores and indices of all items that may be recommended."""
-    eligible = served.train.candidates.clone()
-    eligible[user.items.node] = False
-    item = eligible.nonzero().flatten()
-    return served.model.score(user)[0, item], item
+@torch.no_grad()
+def best(served: Served, users: UserBatch, number: int) -> Lists:
+    """The best items for each of B users, their known items left out; equal scores in the order of the items.
+
+    Args:
+        served: a loaded model.
+        users: of its vocabulary.
+        number: K.
+    """
+    return _of_all(served, users, number) if served.index is None else _of_index(served, served.index, users, number)
 
 
-def _nearest(model: Any, index: ItemIndex, user: UserBatch, number: int) -> tuple[Tensor, Tensor]:
-    """Scores and indices of the items that the index finds, the user's known items left out."""
-    score, place = index.index(model.query(user), number + len(user.items))
-    item = index.items[place[0].clamp(min=0)]
-    new = (place[0] >= 0) & ~torch.isin(item, user.items.node)
-    return score[0, new], item[new]
+def _of_all(served: Served, users: UserBatch, number: int) -> Lists:
+    item = served.eligible.nonzero().flatten()
+    score = served.model.score(users)
+    score = score[:, item] if len(item) < score.shape[1] else score.clone()
+    place = torch.full((len(served.eligible),), -1, dtype=torch.int64)
+    place[item] = torch.arange(len(item))
+    known = place[users.items.node]
+    among = known >= 0
+    not_finite = ~score.isfinite()
+    wrong = 0
+    if not_finite.any():
+        not_finite[users.items.row[among], known[among]] = False
+        wrong = int(not_finite.sum())
+        score[~score.isfinite()] = -torch.inf
+    score[users.items.row[among], known[among]] = -torch.inf
+    value, column = top(score, number)
+    least = score.masked_fill(score == -torch.inf, torch.inf).amin(1)
+    listed = (score > -torch.inf).sum(1)
+    return Lists(value, item[column], (listed > 1) & (least == score.amax(1)), wrong)
+
+
+def _of_index(served: Served, index: ItemIndex, users: UserBatch, number: int) -> Lists:
+    known = users.items
+    most = int(torch.bincount(known.row, minlength=1).max())
+    score, place = index.index(served.model.query(users), number + most)  # type: ignore[attr-defined]
+    item = index.items[place.clamp(min=0)]
+    key = torch.arange(len(users))[:, None] * len(served.eligible) + item
+    dropped = (place < 0) | torch.isin(key, known.row * len(served.eligible) + known.node)
+    score = score.masked_fill(dropped, -torch.inf)
+    wrong = int((~score.isfinite() & ~dropped).sum())
+    score = score.masked_fill(~score.isfinite(), -torch.inf)
+    score, order = score.sort(dim=1, descending=True, stable=True)
+    score, item = score[:, :number], item.gather(1, order)[:, :number]
+    alike = (score.shape[1] > 1) & (score[:, 0] == score[:, -1]) & (score[:, 0] > -torch.inf)
+    return Lists(score, item, alike, wrong)

@@ -13,6 +13,35 @@ BLOCK = 65_536
 """Items whose scores are held at once."""
 
 
+def top(score: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The best items of each row; of items with the same score, those that stand first.
+
+    Args:
+        score: [B, I] float32; -inf for an item that is in no list.
+        number: K.
+
+    Returns:
+        [B, K'] scores and [B, K'] int64 items, best first; K' is the smaller of K and I.
+
+    Example:
+        >>> top(torch.tensor([[1.0, 3.0, 1.0, 1.0]]), 3)
+        (tensor([[3., 1., 1.]]), tensor([[1, 0, 2]]))
+    """
+    number = min(number, score.shape[1])
+    if number == 0:
+        return score[:, :0], torch.empty(len(score), 0, dtype=torch.int64)
+    best, item = score.topk(number, dim=1)
+    tied = (score >= best[:, -1:]).sum(1) > number  # which of the equal ones topk took is no rule
+    if tied.any():
+        some, last = score[tied], best[tied, -1:]
+        above, equal = some > last, some == last
+        chosen = above | (equal & (equal.cumsum(1) <= number - above.sum(1, keepdim=True)))
+        item[tied] = chosen.nonzero()[:, 1].reshape(-1, number)
+    item = item.sort(dim=1).values
+    best, order = score.gather(1, item).sort(dim=1, descending=True, stable=True)
+    return best, item.gather(1, order)
+
+
 def exact(user: Tensor, item: Tensor, number: int, block: int = BLOCK) -> tuple[Tensor, Tensor]:
     """The items with the largest inner products, found among all; no [B, I] matrix is made.
 

@@ -18,7 +18,8 @@ from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
 from gnnrec.experiment.run import LOCK, _claimed, load_split, run
-from gnnrec.serving.lists import load_run, recommend_to
+from gnnrec.serving.artifact import load
+from gnnrec.serving.lists import recommend_to, serve
 from gnnrec.training import tracking
 from gnnrec.training.tracking import Tracker
 
@@ -36,7 +37,7 @@ def test_a_made_up_shop_runs_end_to_end_from_its_config_alone(tmp_path: Path) ->
     assert result == done.result
     # Ten items of a user's group of thirty: a list that ignores the user hits with a third of its places.
     assert result.metrics["precision@5"] > 1.3 * popularity_precision(tmp_path)  # type: ignore[operator]
-    assert set(result.checksums) == {"data", "split", "config", "evaluation"}
+    assert set(result.checksums) == {"data", "split", "config", "evaluation", "model"}
     assert set(result.seconds) == {"load", "fit", "evaluate"}
     assert result.peak_rss_mb > 0
     assert result.users + result.users_without_target == 30  # a fifth of 150
@@ -44,7 +45,7 @@ def test_a_made_up_shop_runs_end_to_end_from_its_config_alone(tmp_path: Path) ->
     assert per_user["user"].str.startswith("u-").all()
     assert per_user["ndcg@10"].mean() == pytest.approx(result.metrics["ndcg@10"], abs=1e-6)
 
-    served = load_run(tmp_path / "runs" / "shop" / "0")
+    served = serve(load(tmp_path / "runs" / "shop" / "0"))
     rows, warnings = recommend_to(served, {"interests": ["chess", "wine"], "has": {"cooking": 3}, "age": 30}, [], 5)
     assert not warnings
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
@@ -148,7 +149,7 @@ def test_a_real_kill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     process.wait()
     assert not (folder / "result.json").exists()
     with pytest.raises(ConfigError, match="not finished"):
-        load_run(folder)
+        load(folder)
 
 
 def test_a_finished_run_is_read_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,5 @@
 """Figures from kept results, and the ways to a recommendation on synthetic data."""
 
-from types import SimpleNamespace
-
 import networkx as nx
 import pytest
 
@@ -10,7 +8,8 @@ from experiments.figures import draw, groups, learning, paths, pretraining, shot
 from experiments.protocols import Protocol
 from gnnrec.data.synthetic import synthetic
 from gnnrec.models.baselines import Popularity
-from gnnrec.serving.lists import Served
+from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.splits import UnseenUsers, make_split
 
 MEAN = {"mean": 0.5, "low": 0.4, "high": 0.6}
@@ -54,23 +53,25 @@ def test_pretraining_needs_every_share():
 
 
 @pytest.fixture
-def served():
-    split = make_split(synthetic(seed=0), UnseenUsers(test=0.2, validation=0.1), seed=0)
+def split():
+    return make_split(synthetic(seed=0), UnseenUsers(test=0.2, validation=0.1), seed=0)
+
+
+def test_ways_are_edges_of_the_training_graph(split, monkeypatch, tmp_path):
     model = Popularity()
     model.fit(split.full, None, 0)
-    return Served(model, split.full, split.dataset.ids["user"])
-
-
-def test_ways_are_edges_of_the_training_graph(served, monkeypatch):
-    monkeypatch.setattr(module, "load_run", lambda folder: served)
-    found = module.explain(SimpleNamespace(), {"club": "club 1", "colour": "colour 2"})
+    artifact = Artifact(model, Vocabulary.of(split.full, split.dataset.ids["user"]))
+    monkeypatch.setattr(module, "load", lambda folder: artifact)
+    monkeypatch.setattr(module, "read_config", lambda path: path)
+    monkeypatch.setattr(module, "load_split", lambda config: split)
+    found = module.explain(tmp_path, {"club": "club 1", "colour": "colour 2"})
     labels = {node["name"]: node for node in found["nodes"]}
     assert 3 <= len(found["items"]) <= 5
     assert {node["layer"] for node in labels.values()} == {0, 1, 2, 3}
     users = [name for name, node in labels.items() if node["layer"] == 2]
     assert 0 < len(users) <= 10
-    train, ids = served.train, served.train.ids["item"]
-    row = {f"user {served.user_ids[int(index)]}": row for row, index in enumerate(train.users.index)}
+    train, ids = split.full, split.full.ids["item"]
+    row = {f"user {split.dataset.ids['user'][int(index)]}": row for row, index in enumerate(train.users.index)}
     for one, other, _ in found["edges"]:
         user, item = (one, other) if one in row else (other, one)
         if user in row and item in found["items"]:

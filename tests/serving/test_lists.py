@@ -1,6 +1,5 @@
 """What a finished run recommends: by every item's score, and by an index of the items."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from typer.testing import CliRunner
 from gnnrec.cli import app
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
-from gnnrec.experiment.run import run
-from gnnrec.models.saving import save_model
-from gnnrec.serving.lists import item_index, load_run, recommend_to
+from gnnrec.experiment.run import load_split, run
+from gnnrec.serving.artifact import load, save
+from gnnrec.serving.lists import recommend_to, serve
+from gnnrec.views import UserBatch
 
 SMALL = ["model.finetune.epochs=4", "model.pretrain=null", "model.choose_on=0"]
 BLEND = (
@@ -33,23 +33,26 @@ def finished(folder: Path, *overrides: str) -> Path:
     return to
 
 
+def training_users(folder: Path) -> UserBatch:
+    return load_split(read_config(folder / "config.yaml")).full.users
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_scores_of_the_encoder_alone_are_inner_products(tmp_path: Path, members: int) -> None:
-    served = load_run(finished(tmp_path, f"model.members={members}"))
-    users = served.train.users.take(torch.arange(20))
-    score = served.model.query(users) @ served.model.item_vectors().t()
-    torch.testing.assert_close(score, served.model.score(users), rtol=1e-5, atol=1e-4)
+    folder = finished(tmp_path, f"model.members={members}")
+    model: Any = load(folder).model
+    users = training_users(folder).take(torch.arange(20))
+    score = model.query(users) @ model.item_vectors().t()
+    torch.testing.assert_close(score, model.score(users), rtol=1e-5, atol=1e-4)
     assert score.std() > 0.1
 
 
 def test_an_index_over_all_cells_recommends_what_all_scores_do(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    folder = finished(tmp_path)
-    every = load_run(folder)
+    folder = finished(tmp_path, "serve.index_from=30")
+    every = serve(load(folder), index_from=31)
     assert every.index is None
-    config = folder / "config.yaml"
-    config.write_text(re.sub("index_from: [0-9]+", "index_from: 30", config.read_text()))
-    indexed = load_run(folder)
+    indexed = serve(load(folder))
     assert indexed.index is not None
     assert indexed.index.recall == 1  # 30 items are in one cell
     known = ["sku/1", "sku/4"]
@@ -65,21 +68,21 @@ def test_an_index_over_all_cells_recommends_what_all_scores_do(tmp_path: Path) -
 
 def test_items_that_are_no_candidates_are_not_in_the_index(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
-    served = load_run(finished(tmp_path))
-    served.train.candidates[3:9] = False
-    index = item_index(served.model, served.train, 1)
-    assert index is not None
-    assert index.items.tolist() == [*range(3), *range(9, 30)]
-    rows, _ = recommend_to(type(served)(served.model, served.train, served.user_ids, index), PROFILE, [], 30)
+    artifact = load(finished(tmp_path))
+    artifact.vocabulary.candidates[3:9] = False
+    served = serve(artifact, index_from=1)
+    assert served.index is not None
+    assert served.index.items.tolist() == [*range(3), *range(9, 30)]
+    rows, _ = recommend_to(served, PROFILE, [], 30)
     assert len(rows) == 24
-    assert not set(served.train.ids["item"][3:9]) & {row["item"] for row in rows}
+    assert not set(artifact.vocabulary.ids["item"][3:9]) & {row["item"] for row in rows}
 
 
 def test_a_model_whose_scores_are_no_inner_products_is_not_served_from_an_index(tmp_path: Path) -> None:
-    blend = load_run(finished(tmp_path, BLEND))
-    assert item_index(blend.model, blend.train, 1) is None
-    alone = load_run(finished(tmp_path / "counted", "model={class: SegmentPopularity}"))
-    assert item_index(alone.model, alone.train, 1) is None
+    blend = load(finished(tmp_path, BLEND))
+    assert serve(blend, index_from=1).index is None
+    alone = load(finished(tmp_path / "counted", "model={class: SegmentPopularity}"))
+    assert serve(alone, index_from=1).index is None
 
 
 @pytest.mark.parametrize("model", ["graphsage", BLEND])
@@ -89,25 +92,24 @@ def test_what_is_served_is_the_model_that_was_fitted(
     """Its scores for the training users, bit for bit; nothing is fitted when it is loaded."""
     fitted: list[Any] = []
     monkeypatch.setattr(
-        "gnnrec.experiment.run.save_model", lambda one, folder: (fitted.append(one), save_model(one, folder))
+        "gnnrec.experiment.run.save", lambda one, *where, **how: (fitted.append(one), save(one, *where, **how))[1]
     )
     folder = finished(tmp_path, *([] if model == "graphsage" else [model]))
     for name in ("gnnrec.models.graphsage.GraphSAGE.fit", "gnnrec.models.blend.Blend.fit"):
         monkeypatch.setattr(name, lambda *_: pytest.fail("fitted again"))
-    served = load_run(folder)
-    users = served.train.users
-    assert torch.equal(served.model.score(users), fitted[0].score(users))
+    users = training_users(folder)
+    assert torch.equal(load(folder).model.score(users), fitted[0].score(users))
 
 
 def test_a_run_without_its_model_says_what_to_do(tmp_path: Path) -> None:
     folder = finished(tmp_path)
     (folder / "model" / "model.json").unlink()
-    with pytest.raises(ConfigError, match=r"model.json: no such file"):
-        load_run(folder)
+    with pytest.raises(ConfigError, match=r"model.json: cannot be read \(No such file or directory\)"):
+        load(folder)
 
 
 def test_a_model_of_known_items_asks_for_some(tmp_path: Path) -> None:
-    served = load_run(finished(tmp_path, "model={class: ItemKNN}"))
+    served = serve(load(finished(tmp_path, "model={class: ItemKNN}")))
     for items in ([], ["no item"]):
         with pytest.raises(InputError, match=r"ItemKNN cannot score a user without known items.*give --items"):
             recommend_to(served, PROFILE, items)
@@ -117,5 +119,5 @@ def test_a_model_of_known_items_asks_for_some(tmp_path: Path) -> None:
 
 
 def test_an_order_that_means_nothing_is_warned_of(tmp_path: Path) -> None:
-    _, warnings = recommend_to(load_run(finished(tmp_path, "model={class: Random}")), PROFILE)
+    _, warnings = recommend_to(serve(load(finished(tmp_path, "model={class: Random}"))), PROFILE)
     assert warnings == ["the model gives every item the same score for this user: the order of the list means nothing"]

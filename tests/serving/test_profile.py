@@ -10,7 +10,8 @@ from gnnrec.errors import InputError
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.serving.profile import _place, _text, encode, parse
+from gnnrec.serving.profile import _text, encode, parse
+from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.bins import bin_number
 from gnnrec.views import Relation
@@ -37,16 +38,20 @@ def split():
     return whole_split()
 
 
+def vocabulary(split, train=None):
+    return Vocabulary.of(train or split.full, split.dataset.ids["user"])
+
+
 def encoded(split, profile, items=()):
     """The user, which must be encoded without a warning."""
-    user, warnings = encode(split.full, split.dataset.ids["user"], profile, items)
+    user, warnings = encode(vocabulary(split), profile, items)
     assert warnings == []
     return user
 
 
 def warned(split, profile, items=()):
     """The user, and the one warning."""
-    user, warnings = encode(split.full, split.dataset.ids["user"], profile, items)
+    user, warnings = encode(vocabulary(split), profile, items)
     (warning,) = warnings
     assert "\n" not in warning
     return user, warning
@@ -83,7 +88,7 @@ def test_a_person_described_in_words_is_the_held_out_user(split):
     for row, index in enumerate(split.test.users.index.tolist()):
         held_out = split.test.users.take(torch.tensor([row]))
         items = [data.ids["item"][item] for item in held_out.items.node.tolist()]
-        user, warnings = encode(train, data.ids["user"], profile_of(data, index), items)
+        user, warnings = encode(vocabulary(split), profile_of(data, index), items)
         strangers += len(warnings)
         assert all("is no training user" in warning for warning in warnings)  # friends who are held out, too
         assert user.index.tolist() == [-1]
@@ -160,7 +165,7 @@ def test_a_node_type_that_two_relations_reach_names_neither(split):
     train = split.full
     relations = {**train.users.relations, ("user", "wants", "skill"): train.users.relations[SKILL]}
     train = replace(train, users=replace(train.users, relations=relations))
-    user, warnings = encode(train, split.dataset.ids["user"], {"skill": "a", "wants": "b"})
+    user, warnings = encode(vocabulary(split, train), {"skill": "a", "wants": "b"})
     assert warnings == ["unknown attribute 'skill' is ignored. Known: club, colour, friend, has, age, wants"]
     assert (nodes(user, SKILL), nodes(user, ("user", "wants", "skill"))) == ([], [1])
 
@@ -203,22 +208,26 @@ def test_items_are_named_by_their_ids(split):
     assert len(encoded(split, {}).items) == 0
 
 
+def place(ids, text):
+    return places(ids, pd.Index([text], dtype="str")).item()
+
+
 def test_values_are_named_as_json_has_them_or_as_the_file_has_them():
     whole = pd.Index(["1", "2", "false", "true"])
     written = pd.Index(["1.0", "1.5", "False", "True"])
     for value in (1, 1.0, "1", "1.0", " 1.0 "):
-        assert (_place(whole, _text(value)), _place(written, _text(value))) == (0, 0)
+        assert (place(whole, _text(value)), place(written, _text(value))) == (0, 0)
     for value in (True, "true", " true"):
-        assert (_place(whole, _text(value)), _place(written, _text(value))) == (3, 3)
-    assert _place(pd.Index(["007", "v1.0"]), "7") == -1
-    assert _place(pd.Index(["007", "v1"]), "v1.0") == -1
+        assert (place(whole, _text(value)), place(written, _text(value))) == (3, 3)
+    assert place(pd.Index(["007", "v1.0"]), "7") == -1
+    assert place(pd.Index(["007", "v1"]), "v1.0") == -1
 
 
 def test_ids_that_are_numbers_may_be_written_as_numbers():
     data = synthetic(0)
     ids = {**data.ids, "item": pd.Index([str(i) for i in range(40)]), "club": pd.Index(["7", "8", "9", "10"])}
     split = make_split(replace(data, ids=ids), UnseenUsers(test=0.2), 0)
-    user, warnings = encode(split.full, data.ids["user"], {"club": 9}, [12, "13"])
+    user, warnings = encode(vocabulary(split), {"club": 9}, [12, "13"])
     assert warnings == []
     assert user.relations[CLUB].node.tolist() == [2]
     assert user.items.node.tolist() == [12, 13]

@@ -49,6 +49,7 @@ class NeighbourPopularity:
     """
 
     supports_cold_users = True
+    keeps_interactions = True
     predicts_ratings = False
     search_space: ClassVar[SearchSpace] = {
         "friends": Uniform(0, 1),

@@ -134,6 +134,7 @@ class AttributeKNNRatings:
     """
 
     supports_cold_users = True
+    keeps_interactions = True
     predicts_ratings = True
     search_space: ClassVar[SearchSpace] = {"power": Uniform(1, 8), "shrinkage": Log(1, 300), **_BIASES}
 

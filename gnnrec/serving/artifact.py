@@ -1,0 +1,351 @@
+"""A fitted model that stands on its own: saved with its vocabulary, loaded without any training data."""
+
+import hashlib
+import inspect
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gnnrec.errors import ConfigError
+from gnnrec.models.saving import ARRAYS, REGISTRY, STRUCTURE, TYPE, load_model, save_model
+from gnnrec.options.resolve import resolve
+from gnnrec.recommender import Recommender
+from gnnrec.runtime.files import replace_file
+from gnnrec.runtime.versions import versions
+from gnnrec.serving.encode import batch
+from gnnrec.serving.vocabulary import Columns, Vocabulary
+from gnnrec.views import ITEM, USER, Edges, UserBatch
+
+FORMAT = 1
+"""Version of the layout of an artifact."""
+ARTIFACT, MODEL, RESULT = "artifact.json", "model", "result.json"
+HISTORIES = "training interactions"
+"""What a model holds that scores by the histories of training users."""
+INDEX_FROM = 1_000_000
+"""Candidates from which on the best items come from an index."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A fitted model, and all that it takes to ask it.
+
+    Attributes:
+        model: fitted.
+        vocabulary: ids, names and bins.
+        holds: `training interactions` where histories of training users are among its arrays; empty for a model of
+            weights alone.
+        index_from: candidates from which on the best items come from an index.
+    """
+
+    model: Recommender
+    vocabulary: Vocabulary
+    holds: tuple[str, ...] = ()
+    index_from: int = INDEX_FROM
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Nodes(_Strict):
+    """One node type."""
+
+    type: str
+    count: int
+    file: str
+
+
+class _Relation(_Strict):
+    name: str
+    target: str
+    weighted: bool
+
+
+class _Words(_Strict):
+    """The part of a vocabulary that is no table."""
+
+    nodes: tuple[_Nodes, ...]
+    relations: tuple[_Relation, ...]
+    bounds: dict[str, tuple[float, ...]]
+    titles: bool
+    mean_value: float | None
+    min_value: float | None
+    separators: dict[str, str]
+    columns: dict[str, str | None]
+
+
+class _Header(_Strict):
+    """What stands in artifact.json."""
+
+    format: Literal[1]
+    model_class: str
+    options: dict[str, Any]
+    holds: tuple[Literal["training interactions"], ...]
+    index_from: int
+    versions: dict[str, str]
+    vocabulary: _Words
+    sha256: dict[str, str]
+
+
+def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: int = INDEX_FROM) -> str:
+    """Writes a fitted model with its vocabulary: arrays in safetensors, everything else in JSON and Parquet.
+
+    Args:
+        model: a fitted recommender.
+        folder: made if it is not there. `artifact.json`, which has the checksums of the other files, is written last.
+        vocabulary: of what the model was fitted on, see `Vocabulary.of`.
+        index_from: candidates from which on the best items come from an index, if the model has vectors.
+
+    Returns:
+        SHA-256 of `artifact.json`.
+
+    Raises:
+        ConfigError: ids of one node type are neither all text nor all numbers.
+        TypeError: the model has an attribute that cannot be kept, see `save_model`.
+    """
+    folder = Path(folder)
+    tables = dict(_tables(vocabulary))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ARTIFACT).unlink(missing_ok=True)
+    save_model(model, folder)
+    structure = (folder / STRUCTURE).read_bytes()
+    packed = json.loads(structure)
+    for name, content in tables.items():
+        replace_file(folder / name, content)
+    header = _Header(
+        format=FORMAT,
+        model_class=packed["model"]["class"],
+        options=_options(model),
+        holds=(HISTORIES,) if _keeps_interactions(packed["model"]) else (),
+        index_from=index_from,
+        versions=versions(),
+        vocabulary=_words(vocabulary),
+        sha256={
+            STRUCTURE: _sha256(structure),
+            ARRAYS: packed["sha256"],
+            **{name: _sha256(content) for name, content in tables.items()},
+        },
+    )
+    content = (json.dumps(header.model_dump(mode="json"), indent=1, allow_nan=False) + "\n").encode()
+    replace_file(folder / ARTIFACT, content)
+    return _sha256(content)
+
+
+def load(folder: Path | str) -> Artifact:
+    """The model of a finished run, or one that `save` wrote, with the same scores bit for bit, without training data.
+
+    Args:
+        folder: of a run, or of a saved model.
+
+    Raises:
+        ConfigError: there is no model in it, or a file is missing, damaged, of another format, or of another model.
+    """
+    place, expected = _find(Path(folder))
+    content = _read(place / ARTIFACT)
+    if expected is not None and _sha256(content) != expected:
+        raise ConfigError(f"{place}: is not the model of this run (its checksum in {RESULT} is another); run it again")
+    try:
+        header = _Header.model_validate_json(content)
+        for name in (ARRAYS, STRUCTURE):
+            if name not in header.sha256:
+                raise ValueError(f"no checksum of {name}")
+        files = {
+            name: _checked(place / name, checksum)
+            for name, checksum in header.sha256.items()
+            if name != ARRAYS  # model.json has its checksum, which load_model compares
+        }
+        if json.loads(files[STRUCTURE]).get("sha256") != header.sha256[ARRAYS]:
+            raise ValueError(f"{STRUCTURE} belongs to other arrays")
+        vocabulary = _vocabulary(header.vocabulary, files)
+    except (ValidationError, ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise ConfigError(f"{place / ARTIFACT}: cannot be read ({_reason(error)}); save the model again") from error
+    model = load_model(place)
+    _check(model, vocabulary, place)
+    return Artifact(model, vocabulary, tuple(header.holds), header.index_from)
+
+
+def _find(folder: Path) -> tuple[Path, str | None]:
+    """The folder of the artifact, and the checksum that the run's result has for it."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such run folder, nor one of a saved model; `gnnrec run CONFIG` writes one")
+    if (folder / RESULT).is_file():
+        try:
+            expected = json.loads(_read(folder / RESULT))["checksums"].get(MODEL)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{folder / RESULT}: cannot be read ({_reason(error)}); run the config again") from error
+        if not (folder / MODEL / ARTIFACT).is_file():
+            raise ConfigError(
+                f"{folder / MODEL / ARTIFACT}: no such file; run the config again with another --out (a run of an "
+                "older version has no model that stands on its own)"
+            )
+        return folder / MODEL, "" if expected is None else expected
+    if (folder / ARTIFACT).is_file():
+        return folder, None
+    below = next(iter(sorted(folder.glob(f"**/{RESULT}"))), None)
+    if below is not None:
+        raise ConfigError(f"{folder}: holds runs and is none itself; name one of them, for example {below.parent}")
+    raise ConfigError(
+        f"{folder}: there is no saved model (no {ARTIFACT}), and no run, or one that is not finished (no {RESULT}); "
+        "run its config again to finish it"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); save the model again") from error
+
+
+def _checked(path: Path, checksum: str) -> bytes:
+    if path.name not in (STRUCTURE, ARRAYS) and not path.name.endswith(".parquet"):
+        raise ValueError(f"{path.name} is no file of an artifact")
+    content = _read(path)
+    if _sha256(content) != checksum:
+        raise ValueError(f"{path.name} is not the file that it was written with")
+    return content
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _options(model: Any) -> dict[str, Any]:
+    """The arguments of the constructor, for people to read."""
+    if hasattr(model, "options"):
+        return dict(model.options)
+    names = [name for name in inspect.signature(type(model)).parameters if hasattr(model, name)]
+    found: dict[str, Any] = json.loads(json.dumps({name: getattr(model, name) for name in names}, default=_plain))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
+def _keeps_interactions(packed: Any) -> bool:
+    """Whether an object of the saved model is of a class that says so (`keeps_interactions = True`)."""
+    if isinstance(packed, list):
+        return any(_keeps_interactions(one) for one in packed)
+    if not isinstance(packed, Mapping):
+        return False
+    if packed.get(TYPE) == "object" and getattr(resolve(packed["class"], REGISTRY), "keeps_interactions", False):
+        return True
+    return any(_keeps_interactions(one) for one in packed.values())
+
+
+def _words(vocabulary: Vocabulary) -> _Words:
+    return _Words(
+        nodes=tuple(
+            _Nodes(type=t, count=len(ids), file=f"nodes-{place}.parquet")
+            for place, (t, ids) in enumerate(vocabulary.ids.items())
+        ),
+        relations=tuple(
+            _Relation(name=name, target=target, weighted=weighted)
+            for (_, name, target), weighted in vocabulary.relations.items()
+        ),
+        bounds=dict(vocabulary.bounds),
+        titles=bool(vocabulary.titles),
+        mean_value=vocabulary.mean_value,
+        min_value=vocabulary.min_value,
+        separators=dict(vocabulary.separators),
+        columns=asdict(vocabulary.columns),
+    )
+
+
+def _tables(vocabulary: Vocabulary) -> Iterator[tuple[str, bytes]]:
+    """The file of each node type, with one row per node."""
+    for nodes in _words(vocabulary).nodes:
+        columns: dict[str, Any] = {"id": vocabulary.ids[nodes.type]}
+        if nodes.type != USER:
+            columns["seen"] = vocabulary.seen[nodes.type].numpy()
+        if nodes.type == ITEM:
+            columns["candidate"] = vocabulary.candidates.numpy()
+            if vocabulary.titles:
+                columns["title"] = list(vocabulary.titles)
+        content = io.BytesIO()
+        try:
+            pd.DataFrame(columns).to_parquet(content, index=False)
+        except (pa.ArrowException, TypeError) as error:
+            raise ConfigError(
+                f"ids of {nodes.type}: must be all text or all whole numbers, not {list(vocabulary.ids[nodes.type][:2])}"
+            ) from error
+        yield nodes.file, content.getvalue()
+
+
+def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
+    frames = {nodes.type: pd.read_parquet(io.BytesIO(files[nodes.file])) for nodes in words.nodes}
+    for nodes in words.nodes:
+        if len(frames[nodes.type]) != nodes.count:
+            raise ValueError(f"{nodes.file} has {len(frames[nodes.type])} rows instead of {nodes.count}")
+    missing = {ITEM, *(relation.target for relation in words.relations)} - set(frames)
+    if missing:
+        raise ValueError(f"no ids of {', '.join(sorted(missing))}")
+    ids = {t: pd.Index(frame["id"]).rename(None) for t, frame in frames.items()}
+    for t, known in ids.items():
+        if not known.is_unique:
+            raise ValueError(f"an id of {t} is repeated")
+    items = frames[ITEM]
+    return Vocabulary(
+        ids=ids,
+        seen={t: _mask(frame["seen"]) for t, frame in frames.items() if t != USER},
+        relations={(USER, one.name, one.target): one.weighted for one in words.relations},
+        bounds=words.bounds,
+        candidates=_mask(items["candidate"]),
+        titles=tuple(items["title"]) if words.titles else (),
+        mean_value=words.mean_value,
+        min_value=words.min_value,
+        separators=words.separators,
+        columns=Columns(**words.columns),
+    )
+
+
+def _mask(column: "pd.Series") -> torch.Tensor:
+    if column.dtype != bool:
+        raise ValueError(f"{column.name} holds {column.dtype} instead of truth values")
+    return torch.from_numpy(column.to_numpy(bool, copy=True))
+
+
+def _check(model: Any, vocabulary: Vocabulary, place: Path) -> None:
+    """A model that does not score users of this vocabulary is refused when it is loaded, not when it is asked."""
+    try:
+        with torch.no_grad():
+            score = model.score(_extremes(vocabulary))
+        wrong = (
+            f"scores have the shape {list(score.shape)} instead of {[2, vocabulary.num_items]}"
+            if score.shape != (2, vocabulary.num_items)
+            else ""
+            if score.isfinite().all()
+            else "scores are not finite"
+        )
+    except Exception as error:  # arrays that do not fit may raise anything
+        wrong = _reason(error)
+    if wrong:
+        raise ConfigError(f"{place}: the saved model does not fit its vocabulary ({wrong}); save the model again")
+
+
+def _extremes(vocabulary: Vocabulary) -> UserBatch:
+    """A user with an edge to the first and the last node of each type, and one of whom nothing is known."""
+
+    def ends(count: int, weighted: bool) -> Edges:
+        node = torch.from_numpy(np.unique([0, count - 1]) if count else np.empty(0, np.int64))
+        return Edges(torch.zeros_like(node), node, torch.ones(len(node)) if weighted else None)
+
+    relations = {t: ends(len(vocabulary.ids[t[2]]), weighted) for t, weighted in vocabulary.relations.items()}
+    return batch(2, ends(vocabulary.num_items, vocabulary.mean_value is not None), relations)

@@ -1,0 +1,241 @@
+"""Values of attributes and known items of many users -> UserBatch, without a loop over users."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gnnrec.data.columns import each_value
+from gnnrec.serving.vocabulary import Vocabulary, places
+from gnnrec.splits.bins import bin_number
+from gnnrec.views import ITEM, USER, Edges, EdgeType, UserBatch
+
+KEPT, NO_NUMBER, UNSEEN = 0, 1, 2
+"""What became of a value."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of one attribute, or known items, of some users.
+
+    Attributes:
+        row: [V] int64, position of the user in the batch, ascending.
+        text: [V] the values as text.
+        weight: [V] float64; None where every weight is 1.
+    """
+
+    row: np.ndarray
+    text: pd.Index
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+NOTHING = Values(np.empty(0, np.int64), pd.Index([], dtype="str"))
+
+
+def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values) -> tuple[Edges, np.ndarray]:
+    """The edges that values name; several values that name one node are one edge, their weights added.
+
+    Args:
+        vocabulary: of the model.
+        edge_type: a relation from users.
+        values: of some users.
+
+    Returns:
+        The edges, in the order of the values; and [V] what became of each value: KEPT, NO_NUMBER, or UNSEEN where
+        training has no such value or no edge to it.
+    """
+    code, distinct = pd.factorize(values.text)
+    node, fate = _nodes(vocabulary, edge_type, pd.Index(distinct, dtype="str"))
+    node, fate = node[code], fate[code]
+    kept = fate == KEPT
+    row, node = values.row[kept], node[kept]
+    key = row * len(vocabulary.ids[edge_type[2]]) + node
+    _, first, same = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    weight = None
+    if vocabulary.relations[edge_type]:
+        each = np.ones(len(values)) if values.weight is None else values.weight
+        total = np.bincount(same, weights=each[kept], minlength=len(first))
+        weight = torch.from_numpy(total[order].astype(np.float32))
+    first = first[order]
+    return Edges(torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight), fate
+
+
+def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+    """[V] int64 node of each value, and [V] what becomes of it."""
+    _, name, target = edge_type
+    bounds = vocabulary.bounds.get(name)
+    if target != USER and bounds is not None:
+        number = np.array([_number(value) for value in text], dtype=np.float64)  # distinct values, not users
+        finite = np.isfinite(number)
+        node = np.where(finite, bin_number(number, bounds), -1)
+    else:
+        finite = np.ones(len(text), dtype=bool)
+        node = places(vocabulary.texts[target], text)
+    found = node >= 0
+    if target != USER:
+        found[found] = vocabulary.seen[target].numpy()[node[found]]
+    return node, np.where(~finite, NO_NUMBER, np.where(found, KEPT, UNSEEN))
+
+
+def _number(text: str) -> float:
+    """The number, nan where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def item_edges(vocabulary: Vocabulary, values: Values) -> tuple[Edges, np.ndarray]:
+    """The known items, sorted by user and item; of several values of one item the last one counts.
+
+    Args:
+        vocabulary: of the model.
+        values: ids of items; the weights are the values of the interactions.
+
+    Returns:
+        The edges, with the mean value of training where values have no weight; and [V] KEPT or UNSEEN.
+    """
+    code, distinct = pd.factorize(values.text)
+    return known_items(vocabulary, values.row, places(vocabulary.texts[ITEM], pd.Index(distinct, dtype="str"))[code],
+                       values.weight)  # fmt: skip
+
+
+def known_items(
+    vocabulary: Vocabulary, row: np.ndarray, item: np.ndarray, value: np.ndarray | None
+) -> tuple[Edges, np.ndarray]:
+    """As `item_edges`, from positions of items ([V] int64, -1 for one that is unknown)."""
+    kept = item >= 0
+    key = (row * vocabulary.num_items + item)[kept]
+    distinct, last = np.unique(key[::-1], return_index=True)
+    chosen = torch.from_numpy(distinct)
+    weight = None
+    if vocabulary.mean_value is not None:
+        weight = torch.full((len(distinct),), vocabulary.mean_value, dtype=torch.float32)
+        if value is not None:
+            weight = torch.from_numpy(value[kept][::-1][last].astype(np.float32))
+    edges = Edges(chosen // vocabulary.num_items, chosen % vocabulary.num_items, weight)
+    return edges, np.where(kept, KEPT, UNSEEN)
+
+
+def batch(number: int, items: Edges, relations: Mapping[EdgeType, Edges]) -> UserBatch:
+    """Users who stand in no file."""
+    return UserBatch(torch.full((number,), -1, dtype=torch.int64), items, relations)
+
+
+def encode_frame(
+    vocabulary: Vocabulary, frame: pd.DataFrame, items: Edges | None = None, notes: "Notes | None" = None
+) -> UserBatch:
+    """Many new users as edges to the nodes of training: a row each, an attribute or relation in each column.
+
+    A cell holds a value, several values with the separator of training between them, or a list; an empty or missing
+    cell is no value. Weights are 1. Columns that name no relation, and values that training has not seen, are ignored.
+
+    Args:
+        vocabulary: of the model.
+        frame: B rows.
+        items: known items, from `item_edges`; None for none.
+        notes: counts what is ignored; None counts nothing.
+
+    Returns:
+        The users, in the order of the rows.
+    """
+    notes = Notes(vocabulary) if notes is None else notes
+    names = vocabulary.names(frame.columns)
+    edges = {}
+    for edge_type, name in names.items():
+        values = _values(frame[name], vocabulary.separators.get(edge_type[1])) if name in frame else NOTHING
+        edges[edge_type], fate = attribute_edges(vocabulary, edge_type, values)
+        for why in (NO_NUMBER, UNSEEN):
+            notes.ignored(edge_type, name, why, values.text[fate == why])
+    for name in frame.columns:
+        if name not in names.values():
+            notes.unknown(name)
+    return batch(len(frame), item_edges(vocabulary, NOTHING)[0] if items is None else items, edges)
+
+
+def _values(cells: "pd.Series", separator: str | None) -> Values:
+    """The values in the cells of a column, each once per row."""
+    cells = cells.reset_index(drop=True)
+    if cells.dtype == object and any(isinstance(cell, list | tuple | np.ndarray) for cell in cells):
+        cells, separator = cells.explode(), None
+    elif cells.dtype.kind == "f" and (cells.dropna() % 1 == 0).all() and (cells.abs().fillna(0) < 2.0**63).all():
+        cells = cells.astype("Int64")  # large ids are not written with an exponent
+    owner = cells.index.to_numpy(np.int64)
+    row, value = each_value(cells, separator)
+    text = pd.Index(value, dtype="str")
+    if len(owner) and owner[-1] != len(owner) - 1:  # lists
+        row = owner[row]
+        once = ~pd.DataFrame({"row": row, "text": text}).duplicated().to_numpy(bool)
+        row, text = row[once], text[once]
+    return Values(row, text)
+
+
+class Notes:
+    """What is ignored of many users: counted for each column, with three examples.
+
+    Args:
+        vocabulary: of the model.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._unknown: dict[str, None] = {}
+        self._count: dict[tuple[EdgeType, str, int], int] = {}
+        self._examples: dict[tuple[EdgeType, str, int], dict[str, None]] = {}
+
+    def ignored(self, edge_type: EdgeType, name: str, why: int, text: pd.Index) -> None:
+        """Counts values of a column that are ignored."""
+        if len(text):
+            key = (edge_type, name, why)
+            self._count[key] = self._count.get(key, 0) + len(text)
+            examples = self._examples.setdefault(key, {})
+            for value in text[:1000].unique()[:3]:
+                if len(examples) < 3:
+                    examples.setdefault(value)
+
+    def unknown(self, name: str) -> None:
+        """Notes a column that names no relation."""
+        self._unknown.setdefault(name)
+
+    def texts(self) -> list[str]:
+        """One line for each column and reason."""
+        lines = []
+        for (edge_type, name, why), count in self._count.items():
+            examples = ", ".join(repr(value) for value in self._examples[edge_type, name, why])
+            what, hint = _what(self._vocabulary, edge_type, why)
+            lines.append(f"{name}: {count:,} values ignored, each {what}, for example {examples}{hint}")
+        return [*lines, *(unknown_name(self._vocabulary, name) for name in self._unknown)]
+
+
+def value_note(vocabulary: Vocabulary, edge_type: EdgeType, name: str, why: int, text: str) -> str:
+    """Why one value is ignored."""
+    what, hint = _what(vocabulary, edge_type, why)
+    return f"{name}: {text!r} is {what} and is ignored{hint}"
+
+
+def _what(vocabulary: Vocabulary, edge_type: EdgeType, why: int) -> tuple[str, str]:
+    if why == NO_NUMBER:
+        return "no number", ""
+    if edge_type[2] == USER:
+        return "no training user", ""
+    return "a value that training has not seen", f"; known: {_some(vocabulary.ids[edge_type[2]])}"
+
+
+def unknown_name(vocabulary: Vocabulary, name: str) -> str:
+    """That a name is that of no relation."""
+    names = [edge_type[1] for edge_type in vocabulary.relations]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown attribute {name!r} is ignored.{hint} Known: {', '.join(names)}"
+
+
+def _some(ids: pd.Index) -> str:
+    shown = ", ".join(str(value) for value in ids[:12])
+    return shown if len(ids) <= 12 else f"{shown} ... ({len(ids)} in all)"

@@ -1,0 +1,163 @@
+"""The vocabulary of a fitted model: ids, names and bins in which it is asked about users and answers with items."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gnnrec.data.config import NamedData, TableData
+from gnnrec.views import ITEM, USER, EdgeType, TrainingData
+
+SEPARATOR = "|"
+"""Between the values of a cell, where users have several values of a relation that had no separator in training."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns in the files that training read; None where there are none.
+
+    Attributes:
+        user: ids in the file of users.
+        history_user: ids of users in the file of interactions.
+        history_item: ids of items there.
+        history_value: values there.
+    """
+
+    user: str | None = None
+    history_user: str | None = None
+    history_item: str | None = None
+    history_value: str | None = None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All that serving needs to know of the training data; no interaction is in it.
+
+    Attributes:
+        ids: node type -> ids, for items and for every type that a relation from users leads to. Under `user` stand the
+            ids of the training users, in the order of `TrainingData.users`, and only where a relation leads to them.
+        seen: node type -> [N] bool, nodes with an edge in training; the same types without `user`.
+        relations: the relations from users, in the order of training -> whether their edges have weights.
+        bounds: name of a numeric attribute of users -> ascending inner bounds of its bins.
+        candidates: [I] bool, the items that may be recommended.
+        titles: [I] titles of the items; empty where there are none.
+        mean_value: mean value of a training interaction, for known items without one; None where none has a value.
+        min_value: smallest value of a positive interaction; None where all are.
+        separators: name of a relation -> separator of several values in one cell.
+        columns: names of columns in the files that training read.
+    """
+
+    ids: Mapping[str, pd.Index]
+    seen: Mapping[str, Tensor]
+    relations: Mapping[EdgeType, bool]
+    bounds: Mapping[str, tuple[float, ...]]
+    candidates: Tensor
+    titles: tuple[str, ...] = ()
+    mean_value: float | None = None
+    min_value: float | None = None
+    separators: Mapping[str, str] = field(default_factory=dict)
+    columns: Columns = Columns()
+
+    @classmethod
+    def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
+        """The vocabulary of the training data.
+
+        Args:
+            train: what the model was fitted on.
+            user_ids: id of each user of the data set.
+            data: the `data` part of the config, for names of columns and separators.
+        """
+        targets = [t[2] for t in train.users.relations]
+        types = list(dict.fromkeys([ITEM, *(target for target in targets if target != USER)]))
+        ids = {t: train.ids[t] for t in types}
+        if USER in targets:
+            ids[USER] = user_ids[train.users.index.numpy()]
+        value = train.users.items.weight
+        return cls(
+            ids=ids,
+            seen={t: train.reachable[t] for t in types},
+            relations={t: edges.weight is not None for t, edges in train.users.relations.items()},
+            bounds={name: bounds for (owner, name), bounds in train.bounds.items() if owner == USER},
+            candidates=train.candidates,
+            titles=train.titles,
+            mean_value=None if value is None else float(value.mean()),
+            min_value=None if data is None or data.positive is None else data.positive.min_value,
+            separators={**_several(train), **_separators(data)},
+            columns=_columns(data),
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Number of items: the columns of scores, candidates or not."""
+        return len(self.ids[ITEM])
+
+    @cached_property
+    def texts(self) -> dict[str, pd.Index]:
+        """Node type -> ids as text, as a cell of a file has them."""
+        return {t: ids.astype("str") for t, ids in self.ids.items()}
+
+    def names(self, given: Iterable[str]) -> dict[EdgeType, str]:
+        """The name under which each relation is given: its own, or that of its node type where that is unambiguous.
+
+        Args:
+            given: names of attributes, or of columns.
+
+        Returns:
+            Relation -> name, for every relation; one that is not given has its own name.
+        """
+        given = set(given)
+        own = {edge_type[1] for edge_type in self.relations}
+        targets = [edge_type[2] for edge_type in self.relations if edge_type[2] != USER]
+        found = {}
+        for edge_type in self.relations:
+            _, name, target = edge_type
+            other = name not in given and target in given and target not in own and targets.count(target) == 1
+            found[edge_type] = target if other else name
+        return found
+
+
+def places(ids: pd.Index, text: pd.Index) -> np.ndarray:
+    """[V] int64, where texts stand among ids, each of which is there once; -1 for one that does not.
+
+    Whether `.0` stands behind a whole number depends on all cells of a column, and pandas writes `True` for `true`.
+
+    Example:
+        >>> places(pd.Index(["1.0", "True"]), pd.Index(["1", "true", "2"]))
+        array([ 0,  1, -1])
+    """
+    place = ids.get_indexer(text)
+    if (place < 0).any():
+        whole = text.str.removesuffix(".0")
+        number = np.asarray(whole.str.fullmatch(r"-?\d+"), dtype=bool)
+        truth = np.asarray(text.isin(["true", "false", "True", "False"]), dtype=bool)
+        others = [(number, whole), (number, whole + ".0"), (truth, text.str.lower()), (truth, text.str.capitalize())]
+        for fits, other in others:
+            wanted = (place < 0) & fits
+            place[wanted] = ids.get_indexer(other[wanted])
+    return np.asarray(place, dtype=np.int64)
+
+
+def _several(train: TrainingData) -> dict[str, str]:
+    """The separator of each relation of which some training user has several edges."""
+    found = {}
+    for (_, name, _), edges in train.users.relations.items():
+        if len(edges) and int(torch.bincount(edges.row).max()) > 1:
+            found[name] = SEPARATOR
+    return found
+
+
+def _separators(data: NamedData | TableData | None) -> dict[str, str]:
+    if not isinstance(data, TableData) or data.users is None:
+        return {}
+    return {name: options.split for name, options in data.users.attributes.items() if options.split is not None}
+
+
+def _columns(data: NamedData | TableData | None) -> Columns:
+    if not isinstance(data, TableData):
+        return Columns()
+    own = data.interactions
+    return Columns(None if data.users is None else data.users.id, own.user, own.item, own.value)
