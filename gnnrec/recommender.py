@@ -29,9 +29,10 @@ class Recommender(Protocol):
     A class may have more: `log_scores = True` where scores are logarithms (a blend takes their exponential);
     `keeps_interactions = True` where histories of training users are among the fitted attributes (see
     `gnnrec.serving.artifact`); `search_space` (see `gnnrec.options.search_space`) holds what `gnnrec tune` may try of
-    its options; `chooses_on_validation = True` where the fit with validation users is needed; `fit_folds(folds, seed)` fits one
-    model for each of several folds and chooses on all of them together; `build(train, seed)`, which returns the graph
-    that it will be trained on, and `tables` (node type -> rows of its learned tables) are audited before each fit;
+    its options; `chooses_on_validation = True` where the fit with validation users is needed; `fit_folds(folds, seed)`
+    fits one model for each of several folds and chooses on all of them together; `build(train, seed)`, which returns
+    the graph that it will be trained on, and `tables` (node type -> rows of its learned tables) are audited before each
+    fit; `embed(users)` gives a vector of each user;
     `item_vectors()` and `query(users)`, whose inner products are the scores (None where they are not), let lists come
     from an index where there are very many items; `tracker` receives progress and keeps checkpoints.
     """

@@ -2,35 +2,61 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from gnnrec.cli.console import AsJson, err, line, out
+from gnnrec.cli.newcomers import HistoryFile, Model, UserColumn, UsersFile, progress, report
+from gnnrec.errors import InputError
+
+Items = Annotated[str | None, typer.Option(metavar="FILE|IDS", help="Items that are in no list: ids, or a file.")]
 
 
 def recommend(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    user: Annotated[str, typer.Option(help='The user as JSON, for example \'{"age": 25, "gender": "F"}\'.')] = "{}",
-    items: Annotated[str, typer.Option(help="Ids of items the user has chosen already, for example 50,181.")] = "",
+    model: Model,
+    user: Annotated[
+        str | None, typer.Option(help='One user as JSON, for example \'{"age": 25, "gender": "F"}\'.')
+    ] = None,
+    items: Annotated[str, typer.Option(help="Ids of items this user has chosen already, for example 50,181.")] = "",
+    users: UsersFile = None,
+    history: HistoryFile = None,
+    user_column: UserColumn = None,
+    to: Annotated[Path | None, typer.Option("--out", help="File of lists, .parquet or .csv, for --users.")] = None,
+    exclude: Items = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="FILE|IDS", help="Items that lists are chosen from: ids, or a file.")
+    ] = None,
     number: Annotated[int, typer.Option("-k", min=1, help="Length of the list.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Recommends items to a user who stands in no file."""
+    """Recommends items to a user who stands in no file, or to a file of users."""
     from gnnrec.serving.artifact import load
-    from gnnrec.serving.lists import RECALL_AT, RECALL_OF, recommend_to, serve
+    from gnnrec.serving.lists import recommend_to
+    from gnnrec.serving.many import recommend_file
+    from gnnrec.serving.newcomers import History, Newcomers
     from gnnrec.serving.profile import parse
 
-    profile = parse(user)
-    served = serve(load(run_folder))
+    if users is None:
+        _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to})
+        profile = parse("{}" if user is None else user)
+    else:
+        _refuse("describes one user; leave it out with --users", {"--user": user, "--items": items or None})
+        if to is None:
+            raise InputError("--users: name the file of lists, for example --out lists.parquet")
+    served = _served(load(model), only, exclude)
+    if users is not None and to is not None:
+        known = None if history is None else History(history, served.vocabulary, user_column)
+        newcomers = Newcomers(users, served.vocabulary, user_column, known)
+        with progress(newcomers.count, "recommend") as advance:
+            written = recommend_file(served, newcomers, number, to, advance)
+        report(written, to, as_json)
+        return
     chosen = [item.strip() for item in items.split(",") if item.strip()]
     rows, notes = recommend_to(served, profile, chosen, number)
     for note in notes:
         line(f"warning: {note}")
-    if served.index is not None:
-        found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} drawn users"
-        err.print(f"an index of {len(served.index.items)} items was searched; {found}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({"items": rows, "warnings": notes}, allow_nan=False))
         return
@@ -38,3 +64,27 @@ def recommend(
     for row in rows:
         table.add_row(str(row["rank"]), str(row["item"]), row["title"], f"{row['score']:.3f}")
     out.print(table)
+
+
+def _served(artifact: Any, only: str | None, exclude: str | None) -> Any:
+    """The model with the items that may be in a list."""
+    from gnnrec.serving.lists import RECALL_AT, RECALL_OF, serve
+    from gnnrec.serving.newcomers import read_items
+
+    masks = {}
+    for option, given in {"--only": only, "--exclude": exclude}.items():
+        if given is not None:
+            masks[option], notes = read_items(given, artifact.vocabulary, option)
+            for note in notes:
+                line(f"warning: {note}")
+    served = serve(artifact, masks.get("--only"), masks.get("--exclude"))
+    if served.index is not None:
+        found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} drawn users"
+        err.print(f"an index of {len(served.index.items)} items was searched; {found}", highlight=False, soft_wrap=True)
+    return served
+
+
+def _refuse(why: str, given: dict[str, Any]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option}: {why}")

@@ -283,9 +283,8 @@ def _tables(vocabulary: Vocabulary) -> Iterator[tuple[str, bytes]]:
         try:
             pd.DataFrame(columns).to_parquet(content, index=False)
         except (pa.ArrowException, TypeError) as error:
-            raise ConfigError(
-                f"ids of {nodes.type}: must be all text or all whole numbers, not {list(vocabulary.ids[nodes.type][:2])}"
-            ) from error
+            some = list(vocabulary.ids[nodes.type][:3])
+            raise ConfigError(f"ids of {nodes.type}: must be all text or all whole numbers, got {some} ...") from error
         yield nodes.file, content.getvalue()
 
 

@@ -1,0 +1,32 @@
+"""`gnnrec embed`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gnnrec.cli.console import AsJson
+from gnnrec.cli.newcomers import HistoryFile, Model, UserColumn, progress, report
+
+
+def embed(
+    model: Model,
+    users: Annotated[
+        Path, typer.Option(help="File of new users, .csv, .tsv or .parquet: a row each, columns named as in training.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="File of vectors, .parquet or .csv.")],
+    history: HistoryFile = None,
+    user_column: UserColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes the vectors of a file of new users."""
+    from gnnrec.serving.artifact import load
+    from gnnrec.serving.many import embed_file
+    from gnnrec.serving.newcomers import History, Newcomers
+
+    artifact = load(model)
+    known = None if history is None else History(history, artifact.vocabulary, user_column)
+    newcomers = Newcomers(users, artifact.vocabulary, user_column, known)
+    with progress(newcomers.count, "embed") as advance:
+        written = embed_file(artifact, newcomers, to, advance)
+    report(written, to, as_json)

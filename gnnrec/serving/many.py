@@ -1,0 +1,164 @@
+"""Lists and vectors of many new users, batch after batch, into a file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import torch
+
+from gnnrec.errors import InputError
+from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.lists import Served, best
+from gnnrec.serving.newcomers import Newcomers
+from gnnrec.views import ITEM
+
+SCORES, USERS = 2**23, 2048
+"""Scores, and users, that are computed at once, at most."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        users: number of users in the file of users.
+        rows: rows of the output.
+        warnings: what was ignored or left out, a line each.
+    """
+
+    users: int
+    rows: int
+    warnings: list[str]
+
+
+def recommend_file(
+    served: Served,
+    newcomers: Newcomers,
+    number: int,
+    to: Path,
+    advance: Callable[[int], object] = lambda users: None,
+    size: int | None = None,
+) -> Written:
+    """Writes the list of each new user: columns user, item, rank (from 1), score, and title where items have one.
+
+    Args:
+        served: a loaded model.
+        newcomers: of its vocabulary.
+        number: length of a list.
+        to: ends in .parquet or .csv; it is there once it is complete.
+        advance: called with the number of users after each batch.
+        size: users of a batch; None for as many as have 8 million scores.
+
+    Raises:
+        InputError: the model scores by known items alone, and no user has any; or the file cannot be written.
+    """
+    vocabulary, model = served.vocabulary, served.model
+    ids = pa.array(vocabulary.ids[ITEM])
+    fields = [("user", newcomers.id_type), ("item", ids.type), ("rank", pa.int32()), ("score", pa.float32())]
+    titles = pa.array(vocabulary.titles, pa.string()) if vocabulary.titles else None
+    schema = pa.schema([*fields, *([("title", pa.string())] if titles is not None else [])])
+    size = max(1, min(USERS, SCORES // vocabulary.num_items)) if size is None else size
+    rows = without = alike = not_finite = 0
+    with _writer(to, schema) as write:
+        for user, users in newcomers.batches(size):
+            lists = best(served, users, number)
+            listed = lists.score > -torch.inf  # [B, K]
+            if not model.supports_cold_users:
+                cold = torch.bincount(users.items.row, minlength=len(users)) == 0
+                listed[cold] = False
+                without += int(cold.sum())
+            alike += int((lists.alike & listed.any(1)).sum())
+            not_finite += lists.not_finite
+            row, column = listed.nonzero(as_tuple=True)
+            item = pa.array(lists.item[row, column].numpy())
+            found = [
+                user.take(pa.array(row.numpy())),
+                ids.take(item),
+                pa.array((column + 1).numpy(), pa.int32()),
+                pa.array(lists.score[row, column].numpy()),
+            ]
+            write(pa.table([*found, *([titles.take(item)] if titles is not None else [])], schema=schema))
+            rows += len(row)
+            advance(len(users))
+        name = type(model).__name__
+        if without and without == newcomers.count:
+            raise InputError(f"{name} cannot score a user without known items, and no user has any; give --history")
+    warnings = newcomers.notes()
+    if without:
+        warnings.append(f"{without:,} users without known items have no list: {name} cannot score them")
+    if alike:
+        warnings.append(f"{alike:,} users get the same score for every item: the order of their lists means nothing")
+    if not_finite:
+        warnings.append(f"{not_finite:,} scores were no finite numbers; these items were left out")
+    return Written(newcomers.count, rows, warnings)
+
+
+def embed_file(
+    artifact: Artifact,
+    newcomers: Newcomers,
+    to: Path,
+    advance: Callable[[int], object] = lambda users: None,
+    size: int = USERS,
+) -> Written:
+    """Writes the vector of each new user: a column user, and in Parquet a list column vector, in CSV v0, v1, ...
+
+    Args:
+        artifact: a loaded model.
+        newcomers: of its vocabulary.
+        to: ends in .parquet or .csv; it is there once it is complete.
+        advance: called with the number of users after each batch.
+        size: users of a batch.
+
+    Raises:
+        InputError: the model has no vectors, or a vector is not finite; or the file cannot be written.
+    """
+    model: Any = artifact.model
+    if not hasattr(model, "embed"):
+        raise InputError(f"{type(model).__name__} has no vectors of users; serve a model that has, such as GraphSAGE")
+
+    def vectors() -> Iterator[tuple[Any, np.ndarray]]:
+        for user, users in newcomers.batches(size):
+            with torch.no_grad():
+                found = model.embed(users)
+            if not found.isfinite().all():
+                raise InputError(f"{to}: a vector is not finite; the model cannot be used")
+            yield user, np.ascontiguousarray(found.numpy(), dtype=np.float32)
+            advance(len(users))
+
+    made = vectors()
+    first = next(made, None)
+    width = 0 if first is None else first[1].shape[1]
+    listed = to.suffix == ".parquet"
+    columns = [("vector", pa.list_(pa.float32(), width))] if listed else [(f"v{d}", pa.float32()) for d in range(width)]
+    schema = pa.schema([("user", newcomers.id_type), *columns])
+    with _writer(to, schema) as write:
+        while first is not None:
+            user, vector = first
+            flat = [pa.FixedSizeListArray.from_arrays(pa.array(vector.ravel()), width)] if listed else vector.T
+            write(pa.table([user, *map(pa.array, flat)] if not listed else [user, *flat], schema=schema))
+            first = next(made, None)
+    return Written(newcomers.count, newcomers.count, newcomers.notes())
+
+
+@contextmanager
+def _writer(to: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Writes tables one after the other, beside the place of the file, which is replaced when all are written."""
+    if to.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out: {to}: the name must end in .parquet or .csv")
+    partial = to.with_name(f".{to.name}.partial")
+    kind = pa.parquet.ParquetWriter if to.suffix == ".parquet" else pa.csv.CSVWriter
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with kind(str(partial), schema) as file:
+            yield file.write_table
+        partial.replace(to)
+    except OSError as error:
+        raise InputError(f"--out: {to}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,228 @@
+"""Files about new users: the users, their known items, and items that lists are limited to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from gnnrec.errors import DataError, InputError
+from gnnrec.serving.encode import Notes, encode_frame, known_items
+from gnnrec.serving.rows import ENDINGS, Rows, texts
+from gnnrec.serving.vocabulary import Vocabulary, places
+from gnnrec.views import ITEM, Edges, UserBatch
+
+READ = 65_536
+"""Rows that are read at once where only a column or two are kept."""
+
+
+class History:
+    """Known items of new users, from a file with one row for each user and item.
+
+    Rows whose value is below that of a positive interaction in training are left out; of several rows of one user with
+    one item the last one counts. Ids of users and one number or two of each row are in memory, the file is not.
+
+    Args:
+        path: of the file.
+        vocabulary: of the model. The columns are those that training read, where the file has them; else the first
+            column has the users, the second the items, and there are no values.
+        user_column: name of the column of users; None for that.
+
+    Raises:
+        DataError: the file or a row cannot be read; the message names it.
+    """
+
+    def __init__(self, path: Path, vocabulary: Vocabulary, user_column: str | None = None) -> None:
+        rows, names = Rows(path), vocabulary.columns
+        user = rows.column(user_column, names.history_user, names.user, what="users")
+        item = rows.column(None, names.history_item, what="items", place=1)
+        value = names.history_value if names.history_value in rows.columns else None
+        self._vocabulary = vocabulary
+        self._unknown: dict[str, None] = {}
+        self._num_unknown = self._num_low = 0
+        users, items, values = [pa.array([], pa.string()).dictionary_encode()], [np.empty(0, np.int64)], [np.empty(0)]
+        row = 0
+        for table in rows.batches([user, item] if value is None else [user, item, value], READ):
+            of_user, of_item = texts(table[user], path, user), texts(table[item], path, item)
+            for cells, name in ((of_user, user), (of_item, item)):
+                _refuse_empty(cells, path, name, row)
+            code, distinct = pd.factorize(pd.Index(of_item.to_pandas(), dtype="str"))
+            place = places(vocabulary.texts[ITEM], pd.Index(distinct, dtype="str"))
+            self._num_unknown += int((place[code] < 0).sum())
+            self._unknown |= dict.fromkeys(distinct[place < 0][:3])
+            kept = place[code] >= 0
+            if value is not None:
+                number = pd.to_numeric(texts(table[value], path, value).to_pandas(), errors="coerce").to_numpy(float)
+                _refuse(~np.isfinite(number), path, value, row, "is not a number")
+                if vocabulary.min_value is not None:
+                    self._num_low += int((kept & (number < vocabulary.min_value)).sum())
+                    kept &= number >= vocabulary.min_value
+                values.append(number[kept])
+            users.append(of_user.filter(pa.array(kept)).dictionary_encode())
+            items.append(place[code][kept])
+            row += table.num_rows
+        merged = pa.chunked_array(users).unify_dictionaries().combine_chunks()
+        owner = merged.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        order = np.argsort(owner, kind="stable")
+        self._users = pd.Index(merged.dictionary.to_pandas(), dtype="str")
+        self._length = np.bincount(owner, minlength=len(self._users))
+        self._start = np.cumsum(self._length) - self._length
+        self._item = np.concatenate(items)[order]
+        self._value = None if value is None else np.concatenate(values)[order]
+        self._found = np.zeros(len(self._users), dtype=bool)
+
+    def of(self, ids: pd.Index) -> Edges:
+        """The known items of B users, named by their ids as text."""
+        code = self._users.get_indexer(ids)
+        known = code >= 0
+        self._found[code[known]] = True
+        length = np.zeros(len(ids), dtype=np.int64)
+        length[known] = self._length[code[known]]
+        row = np.repeat(np.arange(len(ids)), length)
+        first = np.zeros(len(ids), dtype=np.int64)
+        first[known] = self._start[code[known]]
+        before = np.cumsum(length) - length
+        place = np.arange(len(row)) + np.repeat(first - before, length)
+        value = None if self._value is None else self._value[place]
+        return known_items(self._vocabulary, row, self._item[place], value)[0]
+
+    def notes(self) -> list[str]:
+        """What was ignored, once all users have been asked about."""
+        notes = []
+        if self._num_unknown:
+            some = ", ".join(repr(item) for item in list(self._unknown)[:3])
+            notes.append(f"history: {self._num_unknown:,} rows ignored, whose item training does not have: {some}")
+        if self._num_low:
+            notes.append(
+                f"history: {self._num_low:,} rows ignored, whose value is below {self._vocabulary.min_value:g}, "
+                "the least of a positive interaction in training"
+            )
+        strange = self._users[~self._found & (self._length > 0)]
+        if len(strange):
+            some = ", ".join(repr(user) for user in strange[:3])
+            notes.append(f"history: {len(strange):,} users are not among the users, for example {some}")
+        return notes
+
+
+class Newcomers:
+    """New users, from a file with one row for each.
+
+    Args:
+        path: of the file.
+        vocabulary: of the model; columns are named as relations and attributes of training are.
+        user_column: name of the column of ids; None for that of training, if there is one, else the first column.
+        history: their known items; None for none.
+
+    Attributes:
+        count: number of users.
+        id_type: Arrow type of their ids.
+        notes: what was ignored so far.
+
+    Raises:
+        DataError: the file cannot be read, a user has no id, or two rows.
+    """
+
+    def __init__(
+        self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: History | None = None
+    ) -> None:
+        self._rows, self._vocabulary, self._history = Rows(path), vocabulary, history
+        self._id = self._rows.column(user_column, vocabulary.columns.user, what="users")
+        given = [name for name in self._rows.columns if name != self._id]
+        named = set(vocabulary.names(given).values())
+        self._columns = [name for name in given if name in named]
+        self._notes = Notes(vocabulary)
+        for name in given:
+            if name not in named:
+                self._notes.unknown(name)
+        self.count, self.id_type = self._once()
+
+    def _once(self) -> tuple[int, Any]:
+        """Counts the users, each of whom must be there once; eight bytes for each are in memory."""
+        path, hashes, kind, row = self._rows.path, [np.empty(0, np.uint64)], pa.string(), 0
+        for table in self._rows.batches([self._id], READ):
+            kind = table.schema.types[0]
+            ids = texts(table[self._id], path, self._id)
+            _refuse_empty(ids, path, self._id, row)
+            hashes.append(pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False))
+            row += table.num_rows
+        every = pd.Series(np.concatenate(hashes))
+        again = every.duplicated().to_numpy(bool)
+        if again.any():
+            raise DataError(
+                f"{path}: row {int(again.argmax()) + 1}: the user is in an earlier row already; give each user one row"
+            )
+        return row, kind
+
+    def batches(self, size: int) -> Iterator[tuple[Any, UserBatch]]:
+        """The users in their order: [B] ids as they are in the file, and what is known of them."""
+        for table in self._rows.batches([self._id, *self._columns], size):
+            ids = table[self._id].combine_chunks()
+            frame = _decoded(table.select(self._columns))
+            items = None
+            if self._history is not None:
+                items = self._history.of(pd.Index(texts(ids, self._rows.path, self._id).to_pandas(), dtype="str"))
+            yield ids, encode_frame(self._vocabulary, frame, items, self._notes)
+
+    def notes(self) -> list[str]:
+        """What was ignored of them and their known items, once all have been read."""
+        return [*self._notes.texts(), *(self._history.notes() if self._history is not None else [])]
+
+
+def _decoded(table: pa.Table) -> pd.DataFrame:
+    """A row of the frame for each row of the table, also where that has no columns."""
+    found: pd.DataFrame = table.to_pandas()
+    return found if len(table.column_names) else pd.DataFrame(index=range(table.num_rows))
+
+
+def _refuse_empty(cells: Any, path: Path, column: str, before: int) -> None:
+    _refuse(pc.equal(cells, "").to_numpy(zero_copy_only=False), path, column, before, "the cell is empty")
+
+
+def _refuse(wrong: np.ndarray, path: Path, column: str, before: int, why: str) -> None:
+    if wrong.any():
+        raise DataError(f"{path}: row {before + int(wrong.argmax()) + 1}: column {column!r}: {why}")
+
+
+def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor, list[str]]:
+    """Items that are named by their ids, or by a file of ids.
+
+    Args:
+        given: ids with commas between them; or a file: CSV, TSV or Parquet with a column that is called as the items'
+            column of training, or else the first one, or any other file with one id per line.
+        vocabulary: of the model.
+        option: name of the option, for messages.
+
+    Returns:
+        [I] bool, and a warning where some ids are unknown.
+
+    Raises:
+        InputError: the file cannot be read, or no id is known.
+    """
+    path = Path(given)
+    if path.suffix in (*ENDINGS, ".gz"):
+        rows = Rows(path)
+        column = rows.column(None, vocabulary.columns.history_item, ITEM, what="items")
+        found = [texts(table[column], path, column).to_pandas() for table in rows.batches([column], READ)]
+        named = pd.Index(pd.concat(found) if found else [], dtype="str")
+    elif path.is_file():
+        try:
+            named = pd.Index(path.read_text(encoding="utf-8").split("\n"), dtype="str").str.strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read as text in UTF-8 ({error})") from error
+    else:
+        named = pd.Index(given.split(","), dtype="str").str.strip()
+    named = named[named != ""].unique()
+    place = places(vocabulary.texts[ITEM], named)
+    unknown = named[place < 0]
+    some = ", ".join(repr(item) for item in unknown[:3])
+    if not (place >= 0).any():
+        raise InputError(f"{option}: {given}: none of {len(named)} ids is an item of the data{some and f': {some}'}")
+    mask = torch.zeros(vocabulary.num_items, dtype=torch.bool)
+    mask[place[place >= 0]] = True
+    more = f"{option}: {len(unknown):,} ids ignored that are no item of the data, for example {some}"
+    return mask, [more] if len(unknown) else []
