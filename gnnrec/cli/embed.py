@@ -21,10 +21,11 @@ def embed(
 ) -> None:
     """Writes the vectors of a file of new users."""
     from gnnrec.serving.artifact import load
-    from gnnrec.serving.many import embed_file
+    from gnnrec.serving.many import embed_file, embedder
     from gnnrec.serving.newcomers import History, Newcomers
 
     artifact = load(model)
+    embedder(artifact)  # said before any file is read
     known = None if history is None else History(history, artifact.vocabulary, user_column)
     newcomers = Newcomers(users, artifact.vocabulary, user_column, known)
     with progress(newcomers.count, "embed") as advance:

@@ -13,16 +13,12 @@ from gnnrec.cli.console import err, line
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a finished run, or of a saved model.")]
 UsersFile = Annotated[
     Path | None,
-    typer.Option(
-        "--users", help="File of new users, .csv, .tsv or .parquet: a row each, columns named as in training."
-    ),
+    typer.Option(help="File of new users, .csv, .tsv or .parquet: a row each, columns named as in training."),
 ]
-HistoryFile = Annotated[
-    Path | None, typer.Option("--history", help="File of their known items: a row for each user and item.")
-]
+HistoryFile = Annotated[Path | None, typer.Option(help="File of their known items: a row for each user and item.")]
 UserColumn = Annotated[
     str | None,
-    typer.Option("--user-column", help="Column of user ids in both files; left out, that of training, or the first."),
+    typer.Option(help="Column of user ids; left out, that of training, or else the first."),
 ]
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ FORMAT = 1
 STRUCTURE, ARRAYS = "model.json", "arrays.safetensors"
 REGISTRY = "gnnrec.models.registry"
 SPARSE = {cls.__name__: cls for cls in (sparse.csr_array, sparse.csc_array, sparse.csr_matrix)}
-RUN_TIME = ("tracker", "placement")
-"""Attributes of a model that say how a run goes and are not kept."""
+UNREADABLE = (ConfigError, OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError, AttributeError)
+"""What reading a damaged model may raise."""
 TYPE = "$type"
 """Key that marks a mapping of JSON as something else than a plain mapping."""
 
@@ -55,7 +56,7 @@ def load_model(folder: Path) -> Any:
     """What `save_model` wrote, with the same scores bit for bit on the same machine and number of threads.
 
     Raises:
-        ConfigError: a file is missing, damaged, or of another format.
+        ConfigError: a file is missing, damaged, or of another format, or an array holds NaN.
     """
     path = folder / STRUCTURE
     if not path.is_file():
@@ -71,9 +72,12 @@ def load_model(folder: Path) -> Any:
             raise ValueError(f"format {structure['format']}, only {FORMAT} can be read")
         if structure.get("sha256", found := _checksum(folder / ARRAYS)) != found:
             raise ValueError(f"{ARRAYS} is not the file that {STRUCTURE} was written with")
+        spoiled = next((key for key, one in arrays.items() if one.is_floating_point() and one.isnan().any()), None)
+        if spoiled is not None:
+            raise ValueError(f"array {spoiled} holds NaN")
         return unpack(structure["model"], arrays)
-    except (ConfigError, OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    except UNREADABLE as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 300)
         raise ConfigError(f"{folder}: the saved model cannot be read ({reason}); run the config again") from error
 
 
@@ -122,7 +126,7 @@ def _of_object(value: Any, arrays: dict[str, Tensor]) -> dict[str, Any]:
         return {"options": value.options, "state": pack(value.state_dict(), arrays)}
     if not _may_be_kept(type(value)):
         raise TypeError(f"{_name(type(value))} cannot be saved; keep arrays and plain values, or give a state_dict")
-    attributes = {key: one for key, one in vars(value).items() if key not in RUN_TIME}
+    attributes = {key: one for key, one in vars(value).items() if key != "tracker"}
     return {"attributes": pack(attributes, arrays)}
 
 
@@ -174,7 +178,7 @@ def _kept(tensor: Tensor, arrays: dict[str, Tensor]) -> dict[str, Any]:
     """The tensor under a new key, laid out in memory as it was: products of another layout may differ in a last bit."""
     axes = sorted(range(tensor.dim()), key=lambda axis: (-tensor.stride()[axis], axis))
     key = str(len(arrays))
-    arrays[key] = tensor.cpu().permute(axes).contiguous().clone()
+    arrays[key] = tensor.permute(axes).contiguous().clone()
     back = sorted(range(len(axes)), key=lambda axis: axes[axis])
     return {"key": key, "axes": back if back != sorted(back) else []}
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +29,8 @@ from gnnrec.views import ITEM, USER, Edges, UserBatch
 FORMAT = 1
 """Version of the layout of an artifact."""
 ARTIFACT, MODEL, RESULT = "artifact.json", "model", "result.json"
-HISTORIES = "training interactions"
-"""What a model holds that scores by the histories of training users."""
+HISTORIES, USER_IDS = "training interactions", "ids of training users"
+"""What an artifact may hold of training users: what a model scores by, and the names of friends."""
 INDEX_FROM = 1_000_000
 """Candidates from which on the best items come from an index."""
 
@@ -41,8 +42,8 @@ class Artifact:
     Attributes:
         model: fitted.
         vocabulary: ids, names and bins.
-        holds: `training interactions` where histories of training users are among its arrays; empty for a model of
-            weights alone.
+        holds: of training users, `training interactions` where their histories are among the arrays, and `ids of
+            training users` where a relation leads to them (friends); empty for weights alone.
         index_from: candidates from which on the best items come from an index.
     """
 
@@ -89,7 +90,7 @@ class _Header(_Strict):
     format: Literal[1]
     model_class: str
     options: dict[str, Any]
-    holds: tuple[Literal["training interactions"], ...]
+    holds: tuple[Literal["training interactions", "ids of training users"], ...]
     index_from: int
     versions: dict[str, str]
     vocabulary: _Words
@@ -125,7 +126,10 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
         format=FORMAT,
         model_class=packed["model"]["class"],
         options=_options(model),
-        holds=(HISTORIES,) if _keeps_interactions(packed["model"]) else (),
+        holds=(
+            *((HISTORIES,) if _keeps_interactions(packed["model"]) else ()),
+            *((USER_IDS,) if USER in vocabulary.ids else ()),
+        ),
         index_from=index_from,
         versions=versions(),
         vocabulary=_words(vocabulary),
@@ -223,7 +227,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return shorten(f"{type(error).__name__}: {error}", 300)
 
 
 def _options(model: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Lists and vectors of many new users, batch after batch, into a file."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,18 @@ def recommend_file(
     return Written(newcomers.count, rows, warnings)
 
 
+def embedder(artifact: Artifact) -> Any:
+    """The model, which has `embed`.
+
+    Raises:
+        InputError: it has not.
+    """
+    model = artifact.model
+    if not hasattr(model, "embed"):
+        raise InputError(f"{type(model).__name__} has no vectors of users; serve a model that has, such as GraphSAGE")
+    return model
+
+
 def embed_file(
     artifact: Artifact,
     newcomers: Newcomers,
@@ -118,9 +130,7 @@ def embed_file(
     Raises:
         InputError: the model has no vectors, or a vector is not finite; or the file cannot be written.
     """
-    model: Any = artifact.model
-    if not hasattr(model, "embed"):
-        raise InputError(f"{type(model).__name__} has no vectors of users; serve a model that has, such as GraphSAGE")
+    model = embedder(artifact)
 
     def vectors() -> Iterator[tuple[Any, np.ndarray]]:
         for user, users in newcomers.batches(size):
@@ -161,4 +171,5 @@ def _writer(to: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]
     except OSError as error:
         raise InputError(f"--out: {to}: cannot be written ({error.strerror or error})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

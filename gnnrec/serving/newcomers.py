@@ -1,5 +1,6 @@
 """Files about new users: the users, their known items, and items that lists are limited to."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ class History:
     Args:
         path: of the file.
         vocabulary: of the model. The columns are those that training read, where the file has them; else the first
-            column has the users, the second the items, and there are no values.
-        user_column: name of the column of users; None for that.
+            column has the users, the next the items, and there are no values.
+        user_column: name of the column of users, where the file has it.
 
     Raises:
         DataError: the file or a row cannot be read; the message names it.
@@ -39,8 +40,8 @@ class History:
 
     def __init__(self, path: Path, vocabulary: Vocabulary, user_column: str | None = None) -> None:
         rows, names = Rows(path), vocabulary.columns
-        user = rows.column(user_column, names.history_user, names.user, what="users")
-        item = rows.column(None, names.history_item, what="items", place=1)
+        user = rows.column(None, user_column, names.history_user, names.user, what="users")
+        item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
         value = names.history_value if names.history_value in rows.columns else None
         self._vocabulary = vocabulary
         self._unknown: dict[str, None] = {}
@@ -209,7 +210,7 @@ def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor,
         column = rows.column(None, vocabulary.columns.history_item, ITEM, what="items")
         found = [texts(table[column], path, column).to_pandas() for table in rows.batches([column], READ)]
         named = pd.Index(pd.concat(found) if found else [], dtype="str")
-    elif path.is_file():
+    elif os.path.isfile(given):  # Path.is_file raises where a list of ids is too long for a name
         try:
             named = pd.Index(path.read_text(encoding="utf-8").split("\n"), dtype="str").str.strip()
         except (OSError, UnicodeDecodeError) as error:

@@ -7,49 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from command_line import refused
 from synthetic_table import write_shop
 
-from gnnrec import cli
-
 QUICK = ["model.finetune.epochs=6", "model.pretrain=null"]
-
-
-class Answer:
-    """What a command printed and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def gnnrec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs the command line as a person would, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["gnnrec", *map(str, arguments)])
-        path = list(sys.path)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            sys.path[:] = path
-        printed = capsys.readouterr()
-        return Answer(code, printed.out, printed.err)
-
-    return call
-
-
-def refused(answer: Answer, *said: str) -> None:
-    """One clear line on the error stream, exit code 2, no traceback."""
-    assert answer.code == 2, answer.err
-    lines = [line for line in answer.err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, answer.err
-    assert "Traceback" not in answer.err
-    for part in said:
-        assert part in lines[0]
 
 
 def edit(path: Path, column: str, row: int, value: Any) -> None:

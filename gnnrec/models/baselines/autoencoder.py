@@ -282,6 +282,8 @@ class _DenoisingProblem:
 class _Denoising:
     """A solved system. No matrix of inputs by items is made: a score is a sum over training users."""
 
+    keeps_interactions: ClassVar[bool] = True
+
     kept: np.ndarray
     scale: np.ndarray
     inputs: Matrix
