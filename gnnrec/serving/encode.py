@@ -23,19 +23,19 @@ class Values:
 
     Attributes:
         row: [V] int64, position of the user in the batch, ascending.
-        text: [V] the values as text.
+        text: [V] the values, objects that are text.
         weight: [V] float64; None where every weight is 1.
     """
 
     row: np.ndarray
-    text: pd.Index
+    text: np.ndarray
     weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
 
-NOTHING = Values(np.empty(0, np.int64), pd.Index([], dtype="str"))
+NOTHING = Values(np.empty(0, np.int64), np.empty(0, object))
 
 
 def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values) -> tuple[Edges, np.ndarray]:
@@ -50,8 +50,11 @@ def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values)
         The edges, in the order of the values; and [V] what became of each value: KEPT, NO_NUMBER, or UNSEEN where
         training has no such value or no edge to it.
     """
+    if not len(values):
+        none = torch.empty(0, dtype=torch.int64)
+        return Edges(none, none, torch.empty(0) if vocabulary.relations[edge_type] else None), none.numpy()
     code, distinct = pd.factorize(values.text)
-    node, fate = _nodes(vocabulary, edge_type, pd.Index(distinct, dtype="str"))
+    node, fate = _nodes(vocabulary, edge_type, np.asarray(distinct, dtype=object))
     node, fate = node[code], fate[code]
     kept = fate == KEPT
     row, node = values.row[kept], node[kept]
@@ -67,7 +70,7 @@ def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values)
     return Edges(torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight), fate
 
 
-def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[V] int64 node of each value, and [V] what becomes of it."""
     _, name, target = edge_type
     bounds = vocabulary.bounds.get(name)
@@ -103,8 +106,8 @@ def item_edges(vocabulary: Vocabulary, values: Values) -> tuple[Edges, np.ndarra
         The edges, with the mean value of training where values have no weight; and [V] KEPT or UNSEEN.
     """
     code, distinct = pd.factorize(values.text)
-    return known_items(vocabulary, values.row, places(vocabulary.texts[ITEM], pd.Index(distinct, dtype="str"))[code],
-                       values.weight)  # fmt: skip
+    place = places(vocabulary.texts[ITEM], np.asarray(distinct, dtype=object))
+    return known_items(vocabulary, values.row, place[code], values.weight)
 
 
 def known_items(
@@ -169,7 +172,7 @@ def _values(cells: "pd.Series", separator: str | None) -> Values:
         cells = cells.astype("Int64")  # large ids are not written with an exponent
     owner = cells.index.to_numpy(np.int64)
     row, value = each_value(cells, separator)
-    text = pd.Index(value, dtype="str")
+    text = value.to_numpy(object)
     if len(owner) and owner[-1] != len(owner) - 1:  # lists
         row = owner[row]
         once = ~pd.DataFrame({"row": row, "text": text}).duplicated().to_numpy(bool)
@@ -190,13 +193,13 @@ class Notes:
         self._count: dict[tuple[EdgeType, str, int], int] = {}
         self._examples: dict[tuple[EdgeType, str, int], dict[str, None]] = {}
 
-    def ignored(self, edge_type: EdgeType, name: str, why: int, text: pd.Index) -> None:
+    def ignored(self, edge_type: EdgeType, name: str, why: int, text: np.ndarray) -> None:
         """Counts values of a column that are ignored."""
         if len(text):
             key = (edge_type, name, why)
             self._count[key] = self._count.get(key, 0) + len(text)
             examples = self._examples.setdefault(key, {})
-            for value in text[:1000].unique()[:3]:
+            for value in pd.unique(text[:1000])[:3]:
                 if len(examples) < 3:
                     examples.setdefault(value)
 

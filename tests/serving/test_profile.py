@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -209,7 +210,7 @@ def test_items_are_named_by_their_ids(split):
 
 
 def place(ids, text):
-    return places(ids, pd.Index([text], dtype="str")).item()
+    return places(ids.astype(object), np.array([text], dtype=object)).item()
 
 
 def test_values_are_named_as_json_has_them_or_as_the_file_has_them():
