@@ -26,6 +26,8 @@ FORMAT = 1
 STRUCTURE, ARRAYS = "model.json", "arrays.safetensors"
 REGISTRY = "gnnrec.models.registry"
 SPARSE = {cls.__name__: cls for cls in (sparse.csr_array, sparse.csc_array, sparse.csr_matrix)}
+RUN_TIME = ("tracker", "placement")
+"""Attributes of a model that say how a run goes and are not kept."""
 UNREADABLE = (ConfigError, OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError, AttributeError)
 """What reading a damaged model may raise."""
 TYPE = "$type"
@@ -126,7 +128,7 @@ def _of_object(value: Any, arrays: dict[str, Tensor]) -> dict[str, Any]:
         return {"options": value.options, "state": pack(value.state_dict(), arrays)}
     if not _may_be_kept(type(value)):
         raise TypeError(f"{_name(type(value))} cannot be saved; keep arrays and plain values, or give a state_dict")
-    attributes = {key: one for key, one in vars(value).items() if key != "tracker"}
+    attributes = {key: one for key, one in vars(value).items() if key not in RUN_TIME}
     return {"attributes": pack(attributes, arrays)}
 
 
@@ -178,7 +180,7 @@ def _kept(tensor: Tensor, arrays: dict[str, Tensor]) -> dict[str, Any]:
     """The tensor under a new key, laid out in memory as it was: products of another layout may differ in a last bit."""
     axes = sorted(range(tensor.dim()), key=lambda axis: (-tensor.stride()[axis], axis))
     key = str(len(arrays))
-    arrays[key] = tensor.permute(axes).contiguous().clone()
+    arrays[key] = tensor.cpu().permute(axes).contiguous().clone()
     back = sorted(range(len(axes)), key=lambda axis: axes[axis])
     return {"key": key, "axes": back if back != sorted(back) else []}
 
