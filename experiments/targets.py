@@ -63,15 +63,19 @@ def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[s
         _number(means.get(column.get("blend_floor", ""))),
         _number(means.get(SINGLE)),
         _number(means.get(BLEND)),
-        *(_lead(to_best.get(name)) for name in (SINGLE, BLEND)),
+        *(_lead(measured, to_best.get(name)) for name in (SINGLE, BLEND)),
         " and ".join(met) or "none",
     )
 
 
-def _lead(d: Mapping[str, float] | None) -> str:
+def _lead(metric: str, d: Mapping[str, float] | None) -> str:
+    """The difference to the row it is compared with; of an error, a smaller one leads."""
     if d is None:
         return DASH
-    return f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f}), p {d['p_value_holm']:.4f}"
+    mean, low, high = d["mean"], d["low"], d["high"]
+    if higher_is_better(metric) is False:
+        mean, low, high = -mean, -high, -low
+    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f}), p {d['p_value_holm']:.4f}"
 
 
 def _reached(metric: str, mean: float, aim: float | None) -> bool:
@@ -96,7 +100,7 @@ def _caption(missing: list[str]) -> str:
         "with the best mean in the metric that models are compared by, searched with the same budget; of first "
         "interactions, the best of the baselines that the target is set by, at that number of them. Lead: of "
         "graphsage over the best single baseline, of the blend over the best blend without a graph model (of first "
-        "interactions, of both over that baseline), 95 % interval, p after Holm's correction over the rows of the "
+        "interactions, of both over that baseline), above 0 where it is better, 95 % interval, p after Holm's correction over the rows of the "
         "protocol's table. A target counts as met where the number is reached and the row leads with p below "
         f"{LEVEL}."
     )

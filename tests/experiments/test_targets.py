@@ -7,7 +7,7 @@ from synthetic_runs import PROTOCOL, synthetic_rows
 
 from experiments.comparisons import comparisons
 from experiments.protocols import PROTOCOLS, Target
-from experiments.targets import BLEND, SINGLE, _leads, _reached, targets
+from experiments.targets import BLEND, SINGLE, _lead, _leads, _reached, targets
 
 
 def kept_of(lead, protocol=PROTOCOL):
@@ -116,3 +116,9 @@ def test_rivals_set_the_target_in_place_of_the_best_baseline():
     assert row[3] == row[4] == f"{column['rows']['popularity']['mean']:.4f}"
     assert row[8].startswith("+0.19")
     assert row[-1] == "graphsage and blend"
+
+
+def test_the_lead_of_an_error_is_how_much_smaller_it_is():
+    d = {"mean": 0.02, "low": -0.01, "high": 0.05, "p_value_holm": 0.25}
+    assert _lead("rmse", d) == "-0.0200 (-0.0500 to +0.0100), p 0.2500"
+    assert _lead("ndcg@10", d) == "+0.0200 (-0.0100 to +0.0500), p 0.2500"
