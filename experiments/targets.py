@@ -95,13 +95,14 @@ def _number(value: float | None) -> str:
 
 def _caption(missing: list[str]) -> str:
     text = (
-        "What was aimed at before the runs, and what was reached, as means over seeds. To beat: the best reference "
-        "score or published number that was known. Best baseline, best blend without: the ones without a graph model "
-        "with the best mean in the metric that models are compared by, searched with the same budget; of first "
-        "interactions, the best of the baselines that the target is set by, at that number of them. Lead: of "
-        "graphsage over the best single baseline, of the blend over the best blend without a graph model (of first "
-        "interactions, of both over that baseline), above 0 where it is better, 95 % interval, p after Holm's correction over the rows of the "
-        "protocol's table. A target counts as met where the number is reached and the row leads with p below "
+        "What was aimed at before the runs, and what was reached, as means over seeds. To beat: the best "
+        "reference score or published number that was known. Best baseline, best blend without: the ones without "
+        "a graph model with the best mean in the metric that models are compared by, searched with the same "
+        "budget; of first interactions, the best of the baselines that the target is set by, at that number of "
+        "them. Lead: of graphsage over the best single baseline, of the blend over the best blend without a graph"
+        " model (of first interactions, of both over that baseline), above 0 where it is better, 95 % interval, p"
+        " after Holm's correction over the rows of the protocol's table. A target counts as met where the number "
+        "is reached and the row leads with p below "
         f"{LEVEL}."
     )
     again = f" Not run again since single models and blends are told apart: {', '.join(missing)}."

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gnnrec.graph.build import attach, build_graph
     from gnnrec.models.blend import Blend
     from gnnrec.models.graphsage import GraphSAGE
-    from gnnrec.serving.artifact import load, save
+    from gnnrec.serving.artifact import save
+    from gnnrec.serving.estimator import Recommender, load
     from gnnrec.serving.vocabulary import Vocabulary
     from gnnrec.splits import *  # noqa: F403  (each kind of split is listed once, in its own folder)
     from gnnrec.splits import make_split
@@ -38,7 +39,8 @@ _WHERE = {
     **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
     **dict.fromkeys(("attach", "build_graph"), "graph.build"),
     "fit_and_evaluate": "experiment.run",
-    **dict.fromkeys(("load", "save"), "serving.artifact"),
+    **dict.fromkeys(("Recommender", "load"), "serving.estimator"),
+    "save": "serving.artifact",
     "Vocabulary": "serving.vocabulary",
     "make_split": "splits",
     "Split": "splits.split",
@@ -55,6 +57,7 @@ __all__ = [
     "GraphSAGE",
     "NamedData",
     "Positive",
+    "Recommender",
     "Split",
     "TableData",
     "Vocabulary",

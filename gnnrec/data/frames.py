@@ -85,11 +85,11 @@ def _as_table(name: str, frame: pd.DataFrame, columns: Collection[str]) -> pa.Ta
     for place, column in enumerate(map(str, frame.columns)):
         if column in columns and column in made:
             raise DataError(f"frame {name!r}: two columns are called {column!r}; rename one of them")
-        made[column] = _as_array(name, frame.iloc[:, place]) if column in columns else pa.nulls(len(frame))
+        made[column] = as_array(name, frame.iloc[:, place]) if column in columns else pa.nulls(len(frame))
     return pa.table(made)
 
 
-def _as_array(name: str, column: "pd.Series") -> Any:
+def as_array(name: str, column: "pd.Series") -> Any:
     """The cells as Arrow has them; what it has no plain type for (UUIDs, a mixture of types) is written as text."""
     try:
         found = pa.array(column, from_pandas=True)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,13 @@ class Run:
         result: its numbers.
         per_user: one row per evaluated user: `user` (its id) and a column per metric.
         folder: where it was read from; None for one that was never written.
+        model: the fitted model, where the run was made in this process without files; else None, see `gnnrec.load`.
     """
 
     result: Result
     per_user: pd.DataFrame
     folder: Path | None = None
+    model: Any = field(default=None, repr=False, compare=False)
 
 
 def config_checksum(config: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ def fit_and_evaluate(
         device: where to train; `auto` takes a GPU where there is one.
 
     Returns:
-        A run, for `metrics_table` and `compare`.
+        A run, for `metrics_table` and `compare`, with the fitted model.
     """
     cls = resolve(model, MODELS) if isinstance(model, str) else model
 
@@ -156,7 +156,7 @@ def fit_and_evaluate(
         config={"seed": seed, "model": config, "evaluate": evaluate.model_dump(mode="json")},
         **experiment.facts,
     )
-    return Run(result, experiment.per_user)
+    return Run(result, experiment.per_user, model=experiment.model)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
     header = _Header(
         format=FORMAT,
         model_class=packed["model"]["class"],
-        options=_options(model),
+        options=options_of(model),
         holds=(
             *((HISTORIES,) if _keeps_interactions(packed["model"]) else ()),
             *((USER_IDS,) if USER in vocabulary.ids else ()),
@@ -230,7 +230,7 @@ def _reason(error: Exception) -> str:
     return shorten(f"{type(error).__name__}: {error}", 300)
 
 
-def _options(model: Any) -> dict[str, Any]:
+def options_of(model: Any) -> dict[str, Any]:
     """The arguments of the constructor, for people to read."""
     if hasattr(model, "options"):
         return dict(model.options)

@@ -102,29 +102,8 @@ class Split:
         return digest.hexdigest()
 
     def _training(self, user_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> TrainingData:
-        data = self.dataset
         index = torch.isin(self.user_part, torch.tensor(user_parts)).nonzero().flatten()
-        bounds = {
-            (a.node_type, a.name): a.bounds
-            if a.bounds is not None
-            else fit_bounds(
-                (a.number[torch.isin(a.node, index)] if a.node_type == USER else a.number).numpy(), a.bins or 1
-            )
-            for a in data.numeric
-        }
-        relations, ids = _binned(data, bounds)
-        chosen = torch.isin(self.edge_part, torch.tensor(edge_parts))
-        users = _user_batch(data, relations, index, index, chosen)
-        candidates = torch.zeros(data.num_items, dtype=torch.bool)
-        candidates[users.items.node] = True
-        return TrainingData(
-            users=users,
-            ids={t: ids[t] for t in ids if t != USER},
-            relations=tuple(r for r in relations if r.source != USER),
-            bounds=bounds,
-            candidates=candidates,
-            titles=data.titles,
-        )
+        return training_data(self.dataset, index, torch.isin(self.edge_part, torch.tensor(edge_parts)))
 
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
@@ -152,6 +131,34 @@ class Split:
         if held_out.any():
             return held_out
         return train.candidates if self.rank_validation_items else self.train.candidates
+
+
+def training_data(data: Dataset, users: Tensor, interactions: Tensor) -> TrainingData:
+    """What a model is fitted on.
+
+    Args:
+        data: the data set.
+        users: [U'] int64, the training users.
+        interactions: [E] bool, those of them that may be learned from.
+    """
+    bounds = {
+        (a.node_type, a.name): a.bounds
+        if a.bounds is not None
+        else fit_bounds((a.number[torch.isin(a.node, users)] if a.node_type == USER else a.number).numpy(), a.bins or 1)
+        for a in data.numeric
+    }
+    relations, ids = _binned(data, bounds)
+    batch = _user_batch(data, relations, users, users, interactions)
+    candidates = torch.zeros(data.num_items, dtype=torch.bool)
+    candidates[batch.items.node] = True
+    return TrainingData(
+        users=batch,
+        ids={t: ids[t] for t in ids if t != USER},
+        relations=tuple(r for r in relations if r.source != USER),
+        bounds=bounds,
+        candidates=candidates,
+        titles=data.titles,
+    )
 
 
 def _places(index: Tensor, size: int) -> Tensor:

@@ -1,0 +1,400 @@
+"""A recommender on data frames, in the manner of scikit-learn: fit, recommend, embed, score, save, load."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import BaseModel
+
+from gnnrec.data.config import TableData
+from gnnrec.data.dataset import Dataset
+from gnnrec.data.frames import from_frames
+from gnnrec.errors import ConfigError, DataError, InputError
+from gnnrec.models.saving import REGISTRY
+from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.runtime import seeds
+from gnnrec.runtime.devices import DeviceName, place
+from gnnrec.serving import artifact
+from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.encode import Notes, encode_frame
+from gnnrec.serving.frames import Attributes, Frame, as_pandas, described, history_edges, id_texts, like, own_ids
+from gnnrec.serving.lists import best, serve
+from gnnrec.serving.vocabulary import Vocabulary, places
+from gnnrec.splits.split import training_data
+from gnnrec.views import ITEM, USER, Edges, TrainingData, UserBatch
+
+VALIDATION, MOST_VALIDATION = 0.1, 2000
+"""Share of the users that options are chosen on, and their largest number."""
+USERS_AT_ONCE = 1024
+
+
+class Recommender:
+    """A model that is fitted on data frames and recommends to users whom it has never seen.
+
+    Args:
+        model: name of a class of `gnnrec.models`, such as GraphSAGE, Blend, ALS or Popularity, or a class.
+        seed: source of every random number: same frames, options and seed, same model.
+        device: where a graph model trains; `auto` takes a GPU where there is one.
+        options: of the model's constructor. An option of one of its parts goes by its own name where only one part has
+            it (`channels=64` is `encoder={"channels": 64}`), and else behind the part's (`finetune__epochs=20`).
+
+    Attributes:
+        artifact: the fitted model with its vocabulary, after `fit` or `load`.
+
+    Example:
+        rec = Recommender("GraphSAGE", channels=64).fit(ratings, users=users, user="user_id", item="item_id")
+        rec.recommend(new_users, k=10, history=clicks)
+    """
+
+    def __init__(
+        self, model: str | type = "GraphSAGE", *, seed: int = 0, device: DeviceName = "auto", **options: Any
+    ) -> None:
+        self.model = model
+        self.seed = seed
+        self.device: DeviceName = device
+        self._options = options
+        self.artifact: Artifact | None = None
+        self._complete()
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments of the constructor, as scikit-learn wants them."""
+        return {"model": self.model, "seed": self.seed, "device": self.device, **self._options}
+
+    def set_params(self, **params: Any) -> "Recommender":
+        """Changes arguments of the constructor; what was fitted stays until the next `fit`.
+
+        Raises:
+            ConfigError: the model has no such option, or the value does not fit.
+        """
+        own = {name: params.pop(name) for name in ("model", "seed", "device") if name in params}
+        changed = Recommender(**dict(self.get_params(), **own, **params))
+        self.model, self.seed, self.device, self._options = (
+            changed.model,
+            changed.seed,
+            changed.device,
+            changed._options,
+        )
+        return self
+
+    def __repr__(self) -> str:
+        name = self.model if isinstance(self.model, str) else self.model.__name__
+        given = {
+            key: value
+            for key, value in self.get_params().items()
+            if (key, value) not in (("seed", 0), ("device", "auto"))
+        }
+        others = "".join(f", {key}={value!r}" for key, value in given.items() if key != "model")
+        return f"{type(self).__name__}({name!r}{others})"
+
+    def fit(
+        self,
+        interactions: Frame,
+        *,
+        users: Frame | None = None,
+        items: Frame | None = None,
+        user: str = "user_id",
+        item: str = "item_id",
+        value: str | None = None,
+        time: str | None = None,
+        title: str | None = None,
+        min_value: float | None = None,
+        user_attributes: Attributes | None = None,
+        item_attributes: Attributes | None = None,
+        relations: Sequence[Mapping[str, Any]] = (),
+    ) -> "Recommender":
+        """Fits the model; where it has options to choose, first on all but a tenth of the users, and then on all.
+
+        Args:
+            interactions: one row for each user and item.
+            users: one row for each user; its columns describe users.
+            items: one row for each item; its columns describe items.
+            user: column of user ids, in `interactions` and `users`.
+            item: column of item ids, in `interactions` and `items`.
+            value: column of numbers, such as ratings; None where an interaction has none.
+            time: column of times; the latest of several interactions of a user with an item counts.
+            title: column of `items`, for output only.
+            min_value: interactions with a smaller value are left out; None keeps all.
+            user_attributes: columns of `users` to use, or column -> options as in a config (`{"age": {"bins": 8}}`,
+                `{"tags": {"split": "|"}}`); None takes all. A column without options that holds lists has several
+                values, and one of more than 20 distinct numbers is cut into 10 bins.
+            item_attributes: as `user_attributes`, of `items`.
+            relations: further edges, each as in a config (name, source, target, weight) with `frame` for `path`.
+
+        Returns:
+            Itself.
+
+        Raises:
+            DataError: a row cannot be read; the message names frame, row and column.
+            ConfigError: a column is missing, or an option does not fit.
+        """
+        frames = {"interactions": as_pandas(interactions)}
+        config: dict[str, Any] = {"interactions": {"path": "interactions", "user": user, "item": item}}
+        config["interactions"] |= {"value": value, "time": time}
+        for name, frame, column, wanted in (
+            ("users", users, user, user_attributes),
+            ("items", items, item, item_attributes),
+        ):
+            if frame is not None:
+                plain, attributes = described(as_pandas(frame), name, {column, title}, wanted)
+                frames[name] = plain
+                config[name] = {"path": name, "id": column, "attributes": attributes}
+        if items is not None and title is not None:
+            config["items"]["title"] = title
+        if min_value is not None:
+            config["positive"] = {"min_value": min_value}
+        config["relations"] = []
+        for number, relation in enumerate(relations):
+            frames[f"relations[{number}]"] = as_pandas(relation["frame"])
+            own = {key: one for key, one in relation.items() if key != "frame"}
+            config["relations"].append({**own, "path": f"relations[{number}]"})
+        dataset = from_frames(frames, **config)
+        checked = TableData.model_validate({"source": "table", **config})
+        self._fit(dataset, checked)
+        columns = [frames[name][item] for name in ("interactions", "items") if name in frames]
+        self.artifact = _with_item_ids(self._fitted(), columns)
+        return self
+
+    def _fit(self, dataset: Dataset, config: TableData) -> None:
+        everyone = torch.arange(dataset.num_users)
+        full = training_data(dataset, everyone, torch.ones(len(dataset.interactions), dtype=torch.bool))
+        cls, options = self._complete()
+
+        def made(best_params: Mapping[str, Any]) -> Any:
+            model = build(cls, {**options, **best_params})
+            if hasattr(model, "placement"):
+                model.placement = place(self.device)
+            return model
+
+        model = made({})
+        if getattr(model, "chooses_on_validation", False):
+            train, validation = full.hold_out(_validation_rows(full, self.seed))
+            model.fit(train, validation, self.seed)
+            model = made(model.best_params)
+        model.fit(full, None, self.seed)
+        self.artifact = Artifact(model, Vocabulary.of(full, dataset.ids[USER], config))
+
+    def recommend(
+        self,
+        users: Frame | Mapping[str, Any],
+        k: int = 10,
+        *,
+        history: Frame | None = None,
+        exclude: Collection[Any] | None = None,
+        only: Collection[Any] | None = None,
+    ) -> Frame:
+        """The best items for new users, those of their history left out.
+
+        Args:
+            users: one row for each user, with the columns that the model was fitted on; ids are optional, and an
+                attribute or a column may be missing. Or one user as a mapping.
+            k: length of the lists.
+            history: known interactions of these users, with the columns of the interactions that were fitted on.
+            exclude: ids of items that are in no list.
+            only: ids of items that lists are chosen from.
+
+        Returns:
+            A frame of the users' kind: user, item, rank (from 1), score, and title where items have one. Ids have the
+            types that they came with.
+
+        Raises:
+            InputError: the model is not fitted, or scores by known items alone and no user has any.
+        """
+        fitted = self._fitted()
+        vocabulary = fitted.vocabulary
+        frame, ids = self._users(users)
+        masks = {name: self._mask(given, name) for name, given in (("only", only), ("exclude", exclude))}
+        served = serve(fitted, masks["only"], masks["exclude"])
+        if not fitted.model.supports_cold_users and history is None:
+            name = type(fitted.model).__name__
+            raise InputError(f"recommend: {name} cannot score users without known items; give history=")
+        none = np.empty(0, np.int64)
+        row, item, rank, score = [none], [none], [none], [np.empty(0, np.float32)]
+        for start, batch in self._batches(frame, ids, history):
+            lists = best(served, batch, k)
+            listed = lists.score > -torch.inf
+            if not fitted.model.supports_cold_users:
+                listed[torch.bincount(batch.items.row, minlength=len(batch)) == 0] = False
+            of, place_ = listed.nonzero(as_tuple=True)
+            row.append(of.numpy() + start)
+            item.append(lists.item[of, place_].numpy())
+            rank.append(place_.numpy() + 1)
+            score.append(lists.score[of, place_].numpy())
+        chosen = np.concatenate(item)
+        columns = {
+            self._column(USER): ids[np.concatenate(row)],
+            self._column(ITEM): vocabulary.ids[ITEM][chosen],
+            "rank": np.concatenate(rank),
+            "score": np.concatenate(score),
+        }
+        if vocabulary.titles:
+            columns["title"] = np.array(vocabulary.titles, dtype=object)[chosen]
+        return like(users, pd.DataFrame(columns))
+
+    def embed(self, users: Frame | Mapping[str, Any], *, history: Frame | None = None) -> Frame:
+        """The vectors of new users: a frame with a column of ids and a column for each dimension, a row for each user.
+
+        Raises:
+            InputError: the model is not fitted, or has no vectors of users.
+        """
+        model: Any = self._fitted().model
+        if not hasattr(model, "embed"):
+            raise InputError(f"embed: {type(model).__name__} has no vectors of users; GraphSAGE has")
+        return self._of_each(users, history, model.embed, lambda width: [f"v{d}" for d in range(width)])
+
+    def score(self, users: Frame | Mapping[str, Any], *, history: Frame | None = None) -> Frame:
+        """The scores of all items: a frame with a column of ids and one for each item, a row for each user.
+
+        Raises:
+            InputError: the model is not fitted.
+        """
+        fitted = self._fitted()
+        return self._of_each(users, history, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
+
+    def save(self, folder: Path | str) -> None:
+        """Writes the fitted model, see `gnnrec.serving.artifact.save`; `gnnrec recommend` reads the folder, too.
+
+        Item ids of several types in one column are written as text.
+        """
+        fitted = self._fitted()
+        words = fitted.vocabulary
+        if len(set(map(type, words.ids[ITEM]))) > 1:
+            words = replace(words, ids={**words.ids, ITEM: words.texts[ITEM]})
+        artifact.save(fitted.model, folder, words, index_from=fitted.index_from)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Recommender":
+        """A fitted model from the folder of a run, or from one that `save` wrote; no training data is needed.
+
+        Raises:
+            ConfigError: there is no saved model, or it cannot be read.
+        """
+        found = artifact.load(folder)
+        loaded = cls(type(found.model), **artifact.options_of(found.model))
+        loaded.artifact = found
+        return loaded
+
+    def _complete(self) -> tuple[type, dict[str, Any]]:
+        """The class of the model, and its options, checked."""
+        cls = resolve(self.model, REGISTRY) if isinstance(self.model, str) else self.model
+        nested: dict[str, Any] = {}
+        for name, value in self._options.items():
+            part, option = _part(cls, name)
+            if part is None:
+                nested[option] = value
+            else:
+                nested[part] = {**nested.get(part, {}), option: value}
+        return cls, complete_options(cls, nested)
+
+    def _fitted(self) -> Artifact:
+        if self.artifact is None:
+            raise InputError(f"{self!r} is not fitted; call fit(interactions, ...) first, or gnnrec.load(folder)")
+        return self.artifact
+
+    def _column(self, node_type: str) -> str:
+        names = self._fitted().vocabulary.columns
+        return (names.user or names.history_user or "user") if node_type == USER else (names.history_item or "item")
+
+    def _users(self, users: Frame | Mapping[str, Any]) -> tuple[pd.DataFrame, pd.Index]:
+        """The users' columns, and their ids: numbers from 0 where there are none."""
+        if isinstance(users, Mapping):
+            frame = pd.DataFrame({name: [value] for name, value in users.items()})
+            frame = frame if len(frame) else pd.DataFrame(index=range(1))
+        else:
+            frame = as_pandas(users)
+        column = self._column(USER)
+        if column not in frame:
+            return frame.reset_index(drop=True), pd.RangeIndex(len(frame))
+        ids = pd.Index(frame[column])
+        if ids.hasnans or not ids.is_unique:
+            row = int(np.flatnonzero(ids.isna() | ids.duplicated())[0]) + 1
+            raise DataError(f"users: row {row}: column {column!r}: the id is missing, or stands in an earlier row")
+        return frame.drop(columns=column).reset_index(drop=True), ids
+
+    def _batches(self, frame: pd.DataFrame, ids: pd.Index, history: Frame | None) -> Iterator[tuple[int, UserBatch]]:
+        """Some users at a time, each batch with the place of its first user."""
+        vocabulary = self._fitted().vocabulary
+        known = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+        if history is not None:
+            known = history_edges(as_pandas(history), vocabulary, self._column(USER), self._column(ITEM), ids)
+        notes = Notes(vocabulary)
+        for start in range(0, len(frame), USERS_AT_ONCE):
+            part = frame.iloc[start : start + USERS_AT_ONCE]
+            ends = torch.searchsorted(known.row, torch.tensor([start, start + len(part)]))
+            some = known.take(torch.arange(*ends.tolist()))
+            items = None if history is None else Edges(some.row - start, some.node, some.weight)
+            yield start, encode_frame(vocabulary, part.reset_index(drop=True), items, notes)
+        for line in notes.texts():
+            warnings.warn(line, stacklevel=4)
+
+    def _of_each(
+        self,
+        users: Frame | Mapping[str, Any],
+        history: Frame | None,
+        compute: Callable[[UserBatch], torch.Tensor],
+        names: Callable[[int], list[Any]],
+    ) -> Frame:
+        """A row for each user: its id, and what is computed of it."""
+        frame, ids = self._users(users)
+        with torch.no_grad():
+            found = [compute(batch).numpy() for _, batch in self._batches(frame, ids, history)]
+        values = np.concatenate(found) if found else np.empty((0, 0), np.float32)
+        made = pd.DataFrame(values, columns=names(values.shape[1]))
+        made.insert(0, self._column(USER), ids)
+        return like(users, made)
+
+    def _mask(self, given: Collection[Any] | None, name: str) -> torch.Tensor | None:
+        """[I] bool, the items of these ids."""
+        if given is None:
+            return None
+        vocabulary = self._fitted().vocabulary
+        found = places(vocabulary.texts[ITEM], id_texts(name, pd.Series(list(given), name="item", dtype=object)))
+        if (found < 0).all():
+            raise InputError(f"{name}: none of {len(found)} ids is an item that the model knows")
+        mask = torch.zeros(vocabulary.num_items, dtype=torch.bool)
+        mask[found[found >= 0]] = True
+        return mask
+
+
+def _with_item_ids(fitted: Artifact, columns: Sequence["pd.Series"]) -> Artifact:
+    """The fitted model, whose items have the ids that stood in frames, in their type."""
+    words = fitted.vocabulary
+    return replace(fitted, vocabulary=replace(words, ids={**words.ids, ITEM: own_ids(words.ids[ITEM], columns)}))
+
+
+def load(folder: Path | str) -> Recommender:
+    """A fitted model from the folder of a run, or from one that `Recommender.save` wrote; see `Recommender.load`."""
+    return Recommender.load(folder)
+
+
+def _part(cls: type, name: str) -> tuple[str | None, str]:
+    """The part of a constructor's options that an option belongs to, None for the constructor itself.
+
+    Raises:
+        ConfigError: several parts have an option of this name.
+    """
+    defaults = {key: one.default for key, one in inspect.signature(cls).parameters.items()}
+    part, separated, option = name.partition("__")
+    if separated:
+        return part, option
+    if name in defaults:
+        return None, name
+    having = [key for key, one in defaults.items() if isinstance(one, BaseModel) and name in type(one).model_fields]
+    if len(having) > 1:
+        shown = " or ".join(f"{key}__{name}" for key in having)
+        raise ConfigError(f"{cls.__name__}: {name!r} is an option of {' and of '.join(having)}; write {shown}")
+    return (having[0], name) if having else (None, name)
+
+
+def _validation_rows(train: TrainingData, seed: int) -> torch.Tensor:
+    """[B] int64, ascending: a tenth of the users with interactions, at least one and at most `MOST_VALIDATION`."""
+    active = train.users.items.row.unique()
+    number = min(MOST_VALIDATION, max(1, int(VALIDATION * len(active))))
+    order = torch.randperm(len(active), generator=seeds.generator(seed, "validation users"))
+    rows: torch.Tensor = active[order[:number]].sort().values
+    return rows
