@@ -42,7 +42,7 @@ quick: $(READY)
 	$(BIN)/python -m experiments.reproduce --quick --workers 2
 
 bench: $(READY)
-	for name in propagation training time_to_quality unseen_users growth processes; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
+	for name in propagation training time_to_quality unseen_users serving growth processes; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
 
 paper:
 	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended; } \

@@ -190,24 +190,23 @@ def best(served: Served, users: UserBatch, number: int) -> Lists:
 
 
 def _of_all(served: Served, users: UserBatch, number: int) -> Lists:
-    item = served.eligible.nonzero().flatten()
-    score = served.model.score(users)
-    score = score[:, item] if len(item) < score.shape[1] else score.clone()
-    place = torch.full((len(served.eligible),), -1, dtype=torch.int64)
-    place[item] = torch.arange(len(item))
-    known = place[users.items.node]
-    among = known >= 0
-    not_finite = ~score.isfinite()
+    every = served.model.score(users)
+    score = every.masked_fill(~served.eligible, -torch.inf)
+    score[users.items.row, users.items.node] = -torch.inf
     wrong = 0
-    if not_finite.any():
-        not_finite[users.items.row[among], known[among]] = False
-        wrong = int(not_finite.sum())
-        score[~score.isfinite()] = -torch.inf
-    score[users.items.row[among], known[among]] = -torch.inf
-    value, column = top(score, number)
-    least = score.masked_fill(score == -torch.inf, torch.inf).amin(1)
-    listed = (score > -torch.inf).sum(1)
-    return Lists(value, item[column], (listed > 1) & (least == score.amax(1)), wrong)
+    if not every.sum().isfinite():  # a score, or a sum that is too large
+        strange = ~score.isfinite() & served.eligible
+        strange[users.items.row, users.items.node] = False
+        wrong = int(strange.sum())
+        score[strange] = -torch.inf
+    value, item = top(score, number)
+    level = (value[:, 0] == value[:, -1]) & (value[:, 0] > -torch.inf)  # else not all scores are the same
+    alike = torch.zeros_like(level)
+    if level.any():
+        some = score[level]
+        listed = some > -torch.inf
+        alike[level] = (some.masked_fill(~listed, torch.inf).amin(1) == value[level, 0]) & (listed.sum(1) > 1)
+    return Lists(value, item, alike, wrong)
 
 
 def _of_index(served: Served, index: ItemIndex, users: UserBatch, number: int) -> Lists:

@@ -30,8 +30,9 @@ def top(score: Tensor, number: int) -> tuple[Tensor, Tensor]:
     number = min(number, score.shape[1])
     if number == 0:
         return score[:, :0], torch.empty(len(score), 0, dtype=torch.int64)
-    best, item = score.topk(number, dim=1)
-    tied = (score >= best[:, -1:]).sum(1) > number  # which of the equal ones topk took is no rule
+    best, item = score.topk(min(number + 1, score.shape[1]), dim=1)
+    tied = (best[:, number - 1 : number] == best[:, number:]).any(1)  # which of the equal ones topk took is no rule
+    best, item = best[:, :number], item[:, :number]
     if tied.any():
         some, last = score[tied], best[tied, -1:]
         above, equal = some > last, some == last
