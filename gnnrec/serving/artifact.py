@@ -116,7 +116,8 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
     folder = Path(folder)
     tables = dict(_tables(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ARTIFACT).unlink(missing_ok=True)
+    for old in (folder / ARTIFACT, *folder.glob("nodes-*.parquet")):
+        old.unlink(missing_ok=True)
     save_model(model, folder)
     structure = (folder / STRUCTURE).read_bytes()
     packed = json.loads(structure)

@@ -162,14 +162,18 @@ def _writer(to: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]
     if to.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {to}: the name must end in .parquet or .csv")
     partial = to.with_name(f".{to.name}.partial")
+    if to.suffix == ".csv":
+        plain = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
+        schema = pa.schema(plain)
     kind = pa.parquet.ParquetWriter if to.suffix == ".parquet" else pa.csv.CSVWriter
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with kind(str(partial), schema) as file:
-            yield file.write_table
+            yield lambda table: file.write_table(table.cast(schema))
         partial.replace(to)
-    except OSError as error:
-        raise InputError(f"--out: {to}: cannot be written ({error.strerror or error})") from error
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(f"--out: {to}: cannot be written ({reason})") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

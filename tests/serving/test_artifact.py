@@ -311,6 +311,17 @@ def test_an_interrupted_save_leaves_nothing_that_can_be_loaded(tmp_path: Path, m
     refused(tmp_path)
 
 
+def test_a_save_over_another_leaves_no_file_of_it(tmp_path: Path) -> None:
+    of_popularity(tmp_path)
+    assert (tmp_path / "nodes-4.parquet").is_file()
+    words = vocabulary()
+    relations = {t: weighted for t, weighted in words.relations.items() if t[2] != "user"}
+    fewer = {t: ids for t, ids in words.ids.items() if t != "user"}
+    of_popularity(tmp_path, replace(words, ids=fewer, relations=relations))
+    assert not (tmp_path / "nodes-4.parquet").exists()
+    assert load(tmp_path).holds == ()
+
+
 def test_saved_twice_the_files_are_the_same(tmp_path: Path) -> None:
     first, second = (save(fitted("ALS"), tmp_path / name, vocabulary()) for name in ("a", "b"))
     assert first == second

@@ -123,6 +123,9 @@ def test_ids_of_users_come_back_as_they_went_in(tmp_path: Path, ids: Any) -> Non
     table = pa.parquet.read_table(tmp_path / "lists.parquet")
     assert table.schema.field("user").type == ids.type
     assert table["user"].to_pylist() == [one for one in ids.to_pylist() for _ in range(2)]
+    recommend_file(served("Popularity"), people, 1, tmp_path / "lists.csv")
+    plain = [str(one).removesuffix(".0") for one in ids.to_pylist()]
+    assert pd.read_csv(tmp_path / "lists.csv", dtype=str)["user"].tolist() == plain
 
 
 def test_text_ids_are_not_read_as_numbers_and_rows_may_be_quoted(tmp_path: Path) -> None:
