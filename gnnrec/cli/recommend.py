@@ -29,10 +29,12 @@ def recommend(
         str | None, typer.Option(metavar="FILE|IDS", help="Items that lists are chosen from: ids, or a file.")
     ] = None,
     number: Annotated[int, typer.Option("-k", min=1, help="Length of the list.")] = 10,
+    why: Annotated[bool, typer.Option("--explain", help="Tell what of the user is behind each item.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recommends items to a user who stands in no file, or to a file of users."""
     from gnnrec.serving.artifact import load
+    from gnnrec.serving.explain import with_reasons
     from gnnrec.serving.lists import recommend_to
     from gnnrec.serving.many import recommend_file
     from gnnrec.serving.newcomers import History, Newcomers
@@ -42,7 +44,8 @@ def recommend(
         _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to})
         profile = parse("{}" if user is None else user)
     else:
-        _refuse("describes one user; leave it out with --users", {"--user": user, "--items": items or None})
+        of_one = {"--user": user, "--items": items or None, "--explain": why or None}
+        _refuse("is for one user; leave it out with --users", of_one)
         if to is None:
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
     served = _served(load(model), only, exclude)
@@ -55,14 +58,18 @@ def recommend(
         return
     chosen = [item.strip() for item in items.split(",") if item.strip()]
     rows, notes = recommend_to(served, profile, chosen, number)
+    if why:
+        rows = with_reasons(served, profile, chosen, rows)
     for note in notes:
         line(f"warning: {note}")
     if as_json:
         typer.echo(json.dumps({"items": rows, "warnings": notes}, allow_nan=False))
         return
-    table = Table("rank", "item", "title", "score")
+    table = Table("rank", "item", "title", "score", *(["why"] if why else []))
     for row in rows:
-        table.add_row(str(row["rank"]), str(row["item"]), row["title"], f"{row['score']:.3f}")
+        reasons = ", ".join(f"{one['relation']} {one['value']} +{one['weight']:.3f}" for one in row.get("why", []))
+        cells = [str(row["rank"]), str(row["item"]), row["title"], f"{row['score']:.3f}", reasons]
+        table.add_row(*cells[: len(table.columns)])
     out.print(table)
 
 

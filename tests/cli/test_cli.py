@@ -239,7 +239,13 @@ def test_describe_takes_a_config(gnnrec: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in ("run", "compare", "recommend", "data", "check-layer", "layers", "tune", "schema"))],
+    [
+        [],
+        *(
+            [name]
+            for name in ("run", "compare", "recommend", "embed", "data", "check-layer", "layers", "tune", "schema")
+        ),
+    ],
 )
 def test_every_command_has_help(gnnrec: Any, command: list[str]) -> None:
     answer = gnnrec(*command, "--help")

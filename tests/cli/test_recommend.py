@@ -163,3 +163,19 @@ def test_what_a_model_holds_stands_in_its_folder(runs: Path) -> None:
     held = {path.parts[-4]: json.loads(path.read_text())["holds"] for path in runs.glob("*/0/model/artifact.json")}
     ids = "ids of training users"
     assert held == {"shop": [ids], "SegmentPopularity": [ids], "NeighbourPopularity": ["training interactions", ids]}
+
+
+def test_explain_tells_what_is_behind_each_item(gnnrec: Any, runs: Path, tmp_path: Path) -> None:
+    model = runs / "SegmentPopularity" / "0"
+    answer = gnnrec("recommend", model, "--user", '{"has": "cooking"}', "--explain", "--json", "-k", "3")
+    for row in json.loads(answer.out)["items"]:
+        (reason,) = row["why"]
+        assert (reason["relation"], reason["value"]) == ("has", "cooking")
+        assert reason["weight"] > 0
+    assert "has cooking +" in gnnrec("recommend", model, "--user", '{"has": "cooking"}', "--explain").out
+    plain = json.loads(gnnrec("recommend", model, "--json").out)["items"]
+    assert all(set(row) == {"rank", "item", "title", "score"} for row in plain)
+    (tmp_path / "new.csv").write_text("id\na\n")
+    refused(
+        gnnrec("recommend", model, "--users", "new.csv", "--out", "l.csv", "--explain"), "--explain: is for one user"
+    )
