@@ -32,6 +32,8 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
     if isinstance(config, TableData):
         what = config.model_dump_json(exclude={"positive"})
         dataset = cached(what, config.files(base), lambda: table.read(config, base))
+        if config.positive is None:
+            table.warn_of_no_choices(dataset)
     else:
         source, files = source_named(config.source), fetch(config.source)
         dataset = cached(source.name, list(files.values()), lambda: source.read(files))

@@ -104,13 +104,14 @@ def _about(dataset: Dataset, tensors: Sequence[str]) -> dict[str, Any]:
         "node_types": list(dataset.ids),
         "relations": [relation.type for relation in dataset.relations],
         "numeric": [(a.node_type, a.name, a.bins, a.bounds) for a in dataset.numeric],
-        "skipped_rows": dataset.skipped_rows,
+        "skipped": (dataset.skipped_rows, dataset.skipped_values, dataset.skipped_examples),
         "tensors": list(tensors),
     }
 
 
 def _load(folder: Path) -> Dataset:
     about = json.loads((folder / "about.json").read_text())
+    skipped_rows, skipped_values, examples = about["skipped"]
     tensors = {name: _mapped(folder / f"{name}.npy") for name in about["tensors"]}
     columns: dict[str, Any] = {f.name: tensors.get(f"interactions-{f.name}") for f in fields(Interactions)}
     return Dataset(
@@ -136,7 +137,9 @@ def _load(folder: Path) -> Dataset:
             for place, (node_type, name, bins, bounds) in enumerate(about["numeric"])
         ),
         titles=tuple(pd.read_parquet(folder / "titles.parquet")["title"]),
-        skipped_rows=about["skipped_rows"],
+        skipped_rows=skipped_rows,
+        skipped_values=skipped_values,
+        skipped_examples=tuple(examples),
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gnnrec.data.datasets import SOURCES
+from gnnrec.data.delimited import Format
+from gnnrec.data.textfile import MISSING
 
 if TYPE_CHECKING:
     NamedSource = str
@@ -38,8 +40,8 @@ class Attribute(_DataConfig):
 
     split: str | None = Field(None, min_length=1)
     """Separator of a column that holds several values in one cell."""
-    bins: int | None = Field(None, ge=2)
-    """Numeric: number of quantile bins, fitted on the training users."""
+    bins: int | None = Field(None, ge=2, le=10_000)
+    """Numeric: number of quantile bins, fitted on the training users; fewer where values repeat."""
     bounds: tuple[float, ...] | None = Field(None, min_length=1)
     """Numeric: ascending inner bounds of the bins; a value equal to a bound is in the bin above it."""
 
@@ -57,10 +59,13 @@ class Attribute(_DataConfig):
         return self.bins is not None or self.bounds is not None
 
 
-class InteractionsFile(_DataConfig):
+class _File(Format):
+    path: Path
+
+
+class InteractionsFile(_File):
     """The file of interactions, one row each."""
 
-    path: Path
     user: str
     """Column of user ids."""
     item: str
@@ -69,12 +74,20 @@ class InteractionsFile(_DataConfig):
     """Column of numbers, for example ratings or counts."""
     time: str | None = None
     """Column of times: numbers, or dates as in 2024-03-01 or 2024-03-01 17:30:00."""
+    repeated: Literal["last", "sum", "mean", "count"] = "last"
+    """What becomes of several rows of one user and item: the last one counts (by time, else by its place in the file),
+    or one interaction whose value is their sum, their mean or their number (`count`), at the last time."""
+
+    @model_validator(mode="after")
+    def _has_value(self) -> "InteractionsFile":
+        if self.repeated in ("sum", "mean") and self.value is None:
+            raise ValueError(f"repeated: {self.repeated} needs a value column; name it by value, or count the rows")
+        return self
 
 
-class NodesFile(_DataConfig):
+class NodesFile(_File):
     """A file with one row per user, or per item."""
 
-    path: Path
     id: str
     """Column of ids."""
     attributes: dict[str, Attribute] = Field(default_factory=dict)
@@ -96,10 +109,9 @@ class End(_DataConfig):
     column: str
 
 
-class RelationFile(_DataConfig):
+class RelationFile(_File):
     """A file of further edges, one row each."""
 
-    path: Path
     source: End
     target: End
     name: str = Field(min_length=1)
@@ -118,7 +130,10 @@ class TableData(_DataConfig):
     relations: tuple[RelationFile, ...] = ()
     positive: Positive | None = None
     on_bad_row: Literal["error", "skip"] = "error"
-    """`skip` leaves out the rows that cannot be read, and counts them."""
+    """`skip` leaves out the rows that cannot be read, and counts them. Of a number in an attribute column that cannot
+    be read, the value alone is left out."""
+    missing: tuple[str, ...] = MISSING
+    """Cells that are taken for empty ones, besides empty ones; `[]` for none."""
 
     def files(self, base: Path) -> list[Path]:
         """Every file that is read; relative paths start from `base`."""

@@ -77,6 +77,8 @@ class Dataset:
         numeric: numeric attributes, not yet binned.
         titles: [I] title of each item, for output only; empty where the data have none.
         skipped_rows: unreadable rows that were left out, which `on_bad_row: skip` allows.
+        skipped_values: unreadable values of attributes that were left out while their rows stayed.
+        skipped_examples: what was wrong with the first of both.
 
     Raises:
         DataError: an index is out of range, a pair, an edge or an id is repeated, a number is not finite, a relation
@@ -90,6 +92,8 @@ class Dataset:
     numeric: tuple[Numeric, ...] = ()
     titles: tuple[str, ...] = field(default=(), repr=False)
     skipped_rows: int = 0
+    skipped_values: int = 0
+    skipped_examples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.interactions) == 0:
@@ -171,6 +175,13 @@ class Dataset:
     def num_items(self) -> int:
         """Number of items, those without any interaction included."""
         return len(self.ids[ITEM])
+
+    @property
+    def skipped(self) -> str:
+        """How much could not be read and was left out, with examples, on one line; empty where all was read."""
+        counts = ((self.skipped_rows, "row"), (self.skipped_values, "value"))
+        told = " and ".join(f"{number:,} {what}{'' if number == 1 else 's'}" for number, what in counts if number)
+        return f"{told}, for example {'; '.join(self.skipped_examples)}" if told else ""
 
     def positives(self, min_value: float) -> "Dataset":
         """The same data with only the interactions whose value is at least `min_value`; no user or item is dropped.

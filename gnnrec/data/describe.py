@@ -26,9 +26,10 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         dataset: as loaded; with `positive` in the config only the positive interactions are counted.
 
     Returns:
-        `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `value` (None where there is none),
-        `attributes` (edges from users or items to values), `relations` (every other edge), `degrees`, `popularity`
-        (see `popularity_share`), and `source` (title, terms, citation, page; None for your own files).
+        `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `skipped_values`, `skipped` (both in words,
+        with examples), `value` (None where there is none), `attributes` (edges from users or items to values),
+        `relations` (every other edge), `degrees`, `popularity` (see `popularity_share`), and `source` (title, terms,
+        citation, page; None for your own files).
     """
     interactions = dataset.interactions
     source = SOURCES.get(dataset.name)
@@ -40,6 +41,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "interactions": len(interactions),
         "density": len(interactions) / (dataset.num_users * dataset.num_items),
         "skipped_rows": dataset.skipped_rows,
+        "skipped_values": dataset.skipped_values,
+        "skipped": dataset.skipped,
         "value": None
         if value is None
         else {"least": float(value.min()), "mean": float(value.double().mean()), "most": float(value.max())},
@@ -166,15 +169,17 @@ def describe_text(description: dict[str, Any], width: int = 100) -> str:
         description: what `describe` returns.
         width: characters in a line.
     """
-    out = Console(file=io.StringIO(), width=width, highlight=False)
+    out = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
     d = description
     source = d["source"]
-    out.print(f"{d['name']}" + (f": {source['title']}" if source else ""), markup=False)
+    out.print(f"{d['name']}" + (f": {source['title']}" if source else ""))
     out.print(
         f"{d['users']:,} users, {d['items']:,} items, {d['interactions']:,} interactions (density {d['density']:.3%})"
         + (", with times" if d["times"] else "")
         + (f", {d['skipped_rows']:,} rows skipped" if d["skipped_rows"] else "")
     )
+    if d["skipped"]:
+        out.print(f"left out: {d['skipped']}", soft_wrap=True)
     if d["value"]:
         out.print("values from {least:g} to {most:g}, mean {mean:.3g}".format(**d["value"]))
     if d["attributes"]:
@@ -204,7 +209,7 @@ def describe_text(description: dict[str, Any], width: int = 100) -> str:
             f"{p['top_1_percent']:.1%} of their interactions, the most popular 10 % take {p['top_10_percent']:.1%}."
         )
     if source:
-        out.print(f"terms: {source['terms']}\ncite: {source['citation']}\nfrom: {source['page']}", markup=False)
+        out.print(f"terms: {source['terms']}\ncite: {source['citation']}\nfrom: {source['page']}")
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
 

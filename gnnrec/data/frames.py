@@ -55,8 +55,12 @@ def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
                 raise DataError(_named(str(error), paths)) from None
         for warning in caught:
             warnings.warn(_named(str(warning.message), paths), warning.category, stacklevel=2)
-    dataset = replace(dataset, name=str(checked.interactions.path))
-    return dataset if checked.positive is None else dataset.positives(checked.positive.min_value)
+    examples = tuple(_named(example, paths) for example in dataset.skipped_examples)
+    dataset = replace(dataset, name=str(checked.interactions.path), skipped_examples=examples)
+    if checked.positive is not None:
+        return dataset.positives(checked.positive.min_value)
+    table.warn_of_no_choices(dataset)
+    return dataset
 
 
 def _columns(config: TableData) -> dict[str, set[str]]:
@@ -105,11 +109,17 @@ def as_array(name: str, column: "pd.Series") -> Any:
             "is neither text nor number; write several values as one text with a separator"
         )
     missing = column.isna().to_numpy(bool)
-    texts = [
-        None if gone else cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
-        for cell, gone in zip(column, missing, strict=True)
-    ]
+    texts = [None if gone else _as_text(cell) for cell, gone in zip(column, missing, strict=True)]
     return pa.array(texts, pa.string())
+
+
+def _as_text(cell: Any) -> str:
+    """One cell of a mixture: whole numbers without `.0`, truth values as Arrow writes them."""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace")
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def _named(text: str, paths: Mapping[str, Path]) -> str:

@@ -1,5 +1,6 @@
 """Reader of `source: table`: interactions, users, items and further relations from your own files."""
 
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import torch
 from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
 from gnnrec.data.config import Attribute, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
-from gnnrec.data.textfile import TextFile
+from gnnrec.data.delimited import Format
+from gnnrec.data.textfile import EXAMPLES, TITLE, TextFile
 from gnnrec.views import ITEM, USER, Relation
 
 
@@ -21,9 +23,10 @@ def read(config: TableData, base: Path) -> Dataset:
 
     - Users and items are those of their file, with or without interactions. Where there is no such file, they are
       those that interactions and relations name.
-    - Of several interactions of one user with one item the last one is kept: by time where there is a time, else by
-      its place in the file. Several edges of one relation between two nodes are merged, their weights added.
+    - Of several interactions of one user with one item, `interactions.repeated` says what becomes of them. Several
+      edges of one relation between two nodes are merged, their weights added.
     - An empty cell in an attribute column is a missing value: no edge. A row with any other empty cell is a bad row.
+      The texts of `missing` stand for an empty cell, among several values of one cell too; a title is text as it is.
     - A relation that ends at users is reversed; one between users is made symmetric, and self-loops are dropped.
     - The values of a categorical attribute are a node type with the column's name, or with `item_` before it where
       users have a column of that name too. A relation may name that type; then both share their nodes.
@@ -36,14 +39,14 @@ def read(config: TableData, base: Path) -> Dataset:
     Raises:
         DataError: a file, a column or a row cannot be read; the message names file, line and column.
     """
-    skip = config.on_bad_row == "skip"
     nodes = {
-        node_type: _nodes_file(node_type, file, base, skip)
+        node_type: _nodes_file(node_type, file, base, config)
         for node_type, file in ((USER, config.users), (ITEM, config.items))
         if file is not None
     }
-    rows = _interactions_file(config.interactions, base, skip)
-    edges = [_relation_file(place, relation, base, skip) for place, relation in enumerate(config.relations)]
+    rows = _interactions_file(config.interactions, base, config)
+    edges = [_relation_file(place, relation, base, config) for place, relation in enumerate(config.relations)]
+    files = (*nodes.values(), rows, *edges)
     ends = [(rows, "user", USER), (rows, "item", ITEM)]
     for relation, file in zip(config.relations, edges, strict=True):
         ends += [(file, "source.column", relation.source.type), (file, "target.column", relation.target.type)]
@@ -65,19 +68,26 @@ def read(config: TableData, base: Path) -> Dataset:
     return Dataset(
         name=config.interactions.path.stem,
         ids={node_type: index for node_type, index in ids.items() if node_type in used},
-        interactions=_interactions(rows),
+        interactions=_interactions(rows, config.interactions.repeated),
         relations=tuple(relations),
         numeric=tuple(_numeric(config, nodes, ids)),
         titles=_titles(nodes, ids[ITEM]),
-        skipped_rows=sum(file.skipped for file in (*nodes.values(), rows, *edges)),
+        skipped_rows=sum(file.skipped for file in files),
+        skipped_values=sum(file.skipped_values for file in files),
+        skipped_examples=tuple(itertools.chain.from_iterable(file.examples for file in files))[:EXAMPLES],
     )
 
 
-def _nodes_file(node_type: str, config: NodesFile, base: Path, skip: bool) -> TextFile:
+def _text_file(config: Format, path: Path, place: str, columns: Mapping[str, str], data: TableData) -> TextFile:
+    form = Format.model_validate(config.model_dump(include=set(Format.model_fields)))
+    return TextFile(path, place, columns, data.on_bad_row == "skip", form, data.missing)
+
+
+def _nodes_file(node_type: str, config: NodesFile, base: Path, data: TableData) -> TextFile:
     columns = {"id": config.id} | {_role(column): column for column in config.attributes}
     if isinstance(config, ItemsFile) and config.title is not None:
-        columns["title"] = config.title
-    file = TextFile(base / config.path, f"data.{node_type}s", columns, skip)
+        columns[TITLE] = config.title
+    file = _text_file(config, base / config.path, f"data.{node_type}s", columns, data)
     file.require_text("id")
     once = ~file.frame["id"].duplicated().to_numpy(bool)
     file.require(once, "id", f"{node_type} {{cell}} is in an earlier row already; give each {node_type} one row")
@@ -91,9 +101,9 @@ def _role(column: str) -> str:
     return f"attributes.{column}"
 
 
-def _interactions_file(config: InteractionsFile, base: Path, skip: bool) -> TextFile:
-    columns = config.model_dump(exclude={"path"}, exclude_none=True)
-    file = TextFile(base / config.path, "data.interactions", columns, skip)
+def _interactions_file(config: InteractionsFile, base: Path, data: TableData) -> TextFile:
+    columns = config.model_dump(include={"user", "item", "value", "time"}, exclude_none=True)
+    file = _text_file(config, base / config.path, "data.interactions", columns, data)
     for role in ("user", "item"):
         file.require_text(role)
     if "value" in columns:
@@ -103,11 +113,11 @@ def _interactions_file(config: InteractionsFile, base: Path, skip: bool) -> Text
     return file
 
 
-def _relation_file(place: int, config: RelationFile, base: Path, skip: bool) -> TextFile:
+def _relation_file(place: int, config: RelationFile, base: Path, data: TableData) -> TextFile:
     columns = {"source.column": config.source.column, "target.column": config.target.column}
     if config.weight is not None:
         columns["weight"] = config.weight
-    file = TextFile(base / config.path, f"data.relations[{place}]", columns, skip)
+    file = _text_file(config, base / config.path, f"data.relations[{place}]", columns, data)
     for role in ("source.column", "target.column"):
         file.require_text(role)
     if config.weight is not None:
@@ -133,6 +143,8 @@ def _values(config: TableData, nodes: Mapping[str, TextFile]) -> list[_Values]:
         if options.numeric:
             continue
         row, value = each_value(file.frame[_role(name)], options.split)
+        known = ~value.isin(config.missing).to_numpy(bool)
+        row, value = row[known], value[known]
         if not len(row):
             _warn_all_missing(file, name)
             continue
@@ -206,20 +218,40 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
     return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
 
 
-def _interactions(rows: TextFile) -> Interactions:
+def _interactions(rows: TextFile, repeated: str) -> Interactions:
     frame = rows.frame
     if "time" in frame:
         frame = frame.sort_values(["time", "time.fraction"], kind="stable")
+    pairs = frame.groupby(["user", "item"])
+    if repeated == "count":
+        frame = frame.assign(value=pairs["user"].transform("size").astype(float))
+    elif repeated != "last":
+        frame = frame.assign(value=pairs["value"].transform(repeated))
     frame = frame.drop_duplicates(["user", "item"], keep="last")
     return sorted_interactions(
         frame["user"].to_numpy(), frame["item"].to_numpy(), frame.get("value"), frame.get("time")
     )
 
 
+def warn_of_no_choices(dataset: Dataset) -> None:
+    """Warns where values say that some interactions are no choice, and nothing leaves these out."""
+    value = dataset.interactions.value
+    if value is None:
+        return
+    distinct = set(value.unique().tolist())
+    if min(distinct) <= 0 and (distinct <= {-1.0, 0.0, 1.0} or max(distinct) <= 0):
+        number = int((value <= 0).sum())
+        warnings.warn(
+            f"{dataset.name}: {number:,} of {len(value):,} interactions have a value of 0 or less, and count as "
+            "choices like all others; set data.positive: {min_value: 1} to leave them out",
+            stacklevel=3,
+        )
+
+
 def _titles(nodes: Mapping[str, TextFile], ids: pd.Index) -> tuple[str, ...]:
     """[I] the item's title, or its id where the title is missing; empty where no title column is named."""
-    if ITEM not in nodes or "title" not in nodes[ITEM].frame:
+    if ITEM not in nodes or TITLE not in nodes[ITEM].frame:
         return ()
     frame = nodes[ITEM].frame.set_index("id")
-    title = frame["title"].where(frame["title"] != "", frame.index.to_series())
+    title = frame[TITLE].where(frame[TITLE] != "", frame.index.to_series())
     return tuple(title.loc[ids])

@@ -27,6 +27,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "predict"): "mean",
     ("model", "cut_points"): "choose",
     ("evaluate", "group_by"): None,
+    ("split", "encoding"): "utf-8",
 }
 """Keys that came after results had been committed -> the value with which a run computes what it did before."""
 
@@ -60,6 +61,8 @@ class Result(BaseModel):
     """What was checked before the fit."""
     skipped_rows: int = 0
     """Rows of the data files left out because they could not be read and the config allowed it."""
+    skipped_values: int = 0
+    """Values of attributes left out for that reason, while their rows stayed."""
     config: dict[str, Any]
     """The complete config."""
 

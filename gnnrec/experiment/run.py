@@ -221,6 +221,7 @@ def _experiment(
             "chosen": chosen,
             "audit": record,
             "skipped_rows": split.dataset.skipped_rows,
+            "skipped_values": split.dataset.skipped_values,
         },
     )
 
@@ -231,12 +232,9 @@ def load_split(config: NamedConfig) -> Split:
     if config.config.shuffle_attributes:
         dataset = shuffle_attributes(dataset, config.config.seed)
     split = make_split(dataset, config.split, config.config.seed)
-    if dataset.skipped_rows:
-        warnings.warn(
-            f"{config.name}: {dataset.skipped_rows:,} rows of the data could not be read and were left out "
-            "(data.on_bad_row: skip)",
-            stacklevel=2,
-        )
+    if dataset.skipped:
+        told = f"{config.name}: could not be read and left out (data.on_bad_row: skip): {dataset.skipped}"
+        warnings.warn(told, stacklevel=2)
     if not any(len(edges) for edges in split.train.users.relations.values()):
         warnings.warn(
             f"{config.name}: no training user has any attribute or friend; unseen users cannot be told apart",

@@ -4,18 +4,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from gnnrec.data.columns import positions
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.delimited import Format
+from gnnrec.data.textfile import TextFile
 from gnnrec.errors import ConfigError
 from gnnrec.runtime import seeds
 from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT, permutation
 from gnnrec.splits.split import Split
 from gnnrec.views import USER
+
+NO_SEPARATOR = "\x1f"
+"""Where nothing separates two cells: a sign that no id holds."""
 
 
 class UnseenUsers(SplitKind):
@@ -82,6 +87,8 @@ class FromFile(SplitKind):
     """File of test user ids, relative to the config file."""
     validation: Annotated[float, Field(gt=0, lt=1)] | Path = 0.1
     """Share of all users in validation, cut from the training users; or a file of validation user ids."""
+    encoding: str = "utf-8"
+    """Of both files; a file that begins with a byte order mark needs none."""
     rank_validation_items: bool = True
     """Whether items with interactions of validation users alone are ranked for the test users. Published splits rank
     the items of their training file."""
@@ -110,9 +117,9 @@ class FromFile(SplitKind):
     def make(self, dataset: Dataset, seed: int) -> Split:
         """Holds out the listed users with all their interactions."""
         own_seed = seed if self.seed is None else self.seed
-        test = _read_users(dataset, self.test, "test")
+        test = _read_users(dataset, self.test, self.encoding, "test")
         if isinstance(self.validation, Path):
-            validation = _read_users(dataset, self.validation, "validation")
+            validation = _read_users(dataset, self.validation, self.encoding, "validation")
             _check_disjoint(dataset, self.validation, validation, test)
         else:
             order = permutation(dataset.num_users, own_seed)
@@ -147,16 +154,22 @@ def _leave_out(user_part: Tensor, share: float, seed: int) -> None:
         user_part[users[order[max(1, round(share * len(users))) :]]] = UNUSED
 
 
-def _read_users(dataset: Dataset, path: Path, part: str) -> np.ndarray:
+def _read_users(dataset: Dataset, path: Path, encoding: str, part: str) -> np.ndarray:
+    """[U] int64, the listed users; blank lines are left out."""
     if not path.is_file():
-        raise ConfigError(f"split.{part}: {path}: no such file; it must list one {part} user id a line")
-    lines = pd.Series(path.read_text(encoding="utf-8").splitlines(), dtype="str").str.strip()
-    wanted = lines[lines != ""]
-    index = dataset.ids[USER].get_indexer(pd.Index(wanted))
-    if (index < 0).any():
-        line = wanted.index[index < 0][0]
-        raise ConfigError(f"{path}: line {line + 1}: user {wanted[line]!r} is not in {dataset.name}")
-    return index
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ConfigError(f"split.{part}: {path}: {what}; it must list one {part} user id a line")
+    if not path.read_bytes().strip():
+        return np.empty(0, dtype=np.int64)
+    one_column = Format(separator=NO_SEPARATOR, encoding=encoding, header=("user",))
+    file = TextFile(path, f"split.{part}", {"user": "user"}, False, one_column, missing=())
+    listed = file.frame["user"]
+    index = positions(dataset.ids[USER], listed)
+    unknown = (index < 0) & (listed != "").to_numpy(bool)
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise ConfigError(f"{path}: line {file.line(row)}: user {listed[row]!r} is not in {dataset.name}")
+    return np.unique(index[index >= 0])
 
 
 def _check_disjoint(dataset: Dataset, path: Path, validation: np.ndarray, test: np.ndarray) -> None:
