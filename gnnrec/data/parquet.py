@@ -38,7 +38,7 @@ def read(path: Path, wanted: Sequence[str]) -> dict[str, pa.Array]:
         DataError: a page is damaged, or a column holds neither text nor numbers.
     """
     try:
-        table = pa.parquet.read_table(path, columns=list(wanted))
+        table = pa.parquet.read_table(path, columns=list(wanted), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: damaged, a part of it cannot be read ({_reason(error)})") from None
     return {name: _text(path, name, table[name].combine_chunks()) for name in wanted}

@@ -20,6 +20,9 @@ def test_ids_of_any_type():
     one, two = uuid.UUID(int=1), uuid.UUID(int=2)
     assert ids_of(user=[one, two, one]) == [str(one), str(two)]
     assert ids_of(user=[1, "a", 2.5]) == ["1", "2.5", "a"]
+    assert ids_of(user=[1, 1.0, "a"]) == ["1", "a"]
+    assert ids_of(user=[True, "a", b"b"]) == ["a", "b", "true"]
+    assert ids_of(user=[True, False, True]) == ["false", "true"]
     assert ids_of(user=[2**70, 1, 1]) == ["1", str(2**70)]
     assert ids_of(user=[31415926535.0, 1.0, 1.0]) == ["1", "31415926535"]
     assert ids_of(user=pd.Categorical([3, 4, 3])) == ["3", "4"]
@@ -66,3 +69,9 @@ def test_warnings_name_the_frame():
     }
     with pytest.warns(UserWarning, match="frame 'u': column 'age': every value is missing"):
         from_frames(frames, **CONFIG, users={"path": "u", "id": "id", "attributes": {"age": {}}})
+
+
+def test_rows_that_were_left_out_name_the_frame():
+    frame = pd.DataFrame({"user": [1, None, 2], "item": ["x", "y", "x"]})
+    data = from_frames({"r": frame}, **CONFIG, on_bad_row="skip")
+    assert data.skipped.startswith("1 row, for example frame 'r': row 2, column 'user': the cell is empty")

@@ -1,10 +1,11 @@
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from gnnrec.data import load
 from gnnrec.data.config import DataConfig
@@ -386,3 +387,89 @@ def test_of_two_events_within_a_second_the_later_one_counts(folder):
         text = f"user_id,item_id,rating,timestamp\nu1,9,5,{late}\nu1,9,2,{early}\n"
         (folder / "ratings.csv").write_text(text)
         assert read(folder).interactions.value.tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("repeated", "values"),
+    # u1 rated item 9 twice, 5 on March 2nd and 3 on March 1st.
+    [("last", [5, 4, 1.5]), ("sum", [8, 4, 1.5]), ("mean", [4, 4, 1.5]), ("count", [2, 1, 1])],
+)
+def test_repeated_interactions(folder, repeated, values):
+    data = read(folder, interactions=config()["interactions"] | {"repeated": repeated})
+    assert data.interactions.value.tolist() == values
+    assert data.interactions.time.tolist()[0] == 1709337600  # March 2nd
+
+
+def test_repeated_interactions_without_values_can_be_counted_alone(folder):
+    plain = {"path": "ratings.csv", "user": "user_id", "item": "item_id"}
+    assert read(folder, interactions=plain | {"repeated": "count"}).interactions.value.tolist() == [2, 1, 1]
+    for repeated in ("sum", "mean"):
+        with pytest.raises(ValidationError, match=f"repeated: {repeated} needs a value column"):
+            read(folder, interactions=plain | {"repeated": repeated})
+
+
+def test_missing_markers_are_no_values_of_attributes(folder):
+    change(folder, "users.csv", "u1,f,20,a|b", "u1,NA,n/a,a|NULL")
+    change(folder, "items.csv", "Nine", "NA")
+    data = read(folder)
+    assert edges(data, "gender") == [("u3", "m"), ("u4", "m")]
+    assert edges(data, "interests") == [("u1", "a"), ("u2", "b"), ("u2", "c"), ("u4", "c")]
+    assert data.numeric[0].number.tolist() == [31, 50]
+    assert data.titles[0] == "NA"
+    kept = read(folder, missing=["n/a"])
+    assert ("u1", "NA") in edges(kept, "gender")
+    assert ("u1", "NULL") in edges(kept, "interests")
+
+
+def test_one_unreadable_number_drops_neither_its_user_nor_the_interactions(folder):
+    change(folder, "users.csv", "u1,f,20", "u1,f,twenty")
+    with pytest.raises(DataError, match="line 2, column 'age': 'twenty' is not a number"):
+        read(folder)
+    data = read(folder, on_bad_row="skip")
+    assert (data.num_users, len(data.interactions)) == (4, 3)
+    assert (data.skipped_rows, data.skipped_values) == (0, 1)
+    assert data.skipped == f"1 value, for example {folder}/users.csv: line 2, column 'age': 'twenty' is not a number"
+    assert data.numeric[0].number.tolist() == [31, 50]
+
+
+def test_rows_and_values_that_were_left_out_are_counted_with_three_examples(folder):
+    change(folder, "ratings.csv", "u3,10,1.5", "u3,10,x")
+    change(folder, "friends.csv", "u3,u3\nu4,u1\n", "u9,u3\nu4,u8\nu1,u2,u3\n")
+    change(folder, "users.csv", "u1,f,20", "u1,f,twenty")
+    data = read(folder, on_bad_row="skip")
+    assert (data.skipped_rows, data.skipped_values, len(data.skipped_examples)) == (4, 1, 3)
+    assert data.skipped.startswith("4 rows and 1 value, for example ")
+
+
+def test_each_file_may_be_written_in_its_own_way(folder):
+    before = read(folder).checksum
+    (folder / "ratings.csv").write_text((folder / "ratings.csv").read_text().replace(",", ";"), encoding="utf-16")
+    header, *rows = (folder / "users.csv").read_text().splitlines()
+    (folder / "users.csv").write_text("\n".join(rows) + "\n")
+    ratings = config()["interactions"] | {"separator": ";"}
+    users = config()["users"] | {"header": header.split(",")}
+    assert read(folder, interactions=ratings, users=users).checksum == before
+
+
+@pytest.mark.parametrize("values", ["0,-1,0,-1", "0,1,1,0", "True,False,True,True", "-2,-3,-1,0"])
+def test_values_that_are_no_choices_are_warned_of_unless_positives_are_named(folder, values):
+    one, two, three, four = values.split(",")
+    (folder / "ratings.csv").write_text(
+        f"user_id,item_id,rating\nu1,9,{one}\nu1,10,{two}\nu2,9,{three}\nu2,10,{four}\n"
+    )
+    interactions = {"path": "ratings.csv", "user": "user_id", "item": "item_id", "value": "rating"}
+    with pytest.warns(UserWarning, match=r"of 4 interactions have a value of 0 or less, and count as choices"):
+        read(folder, interactions=interactions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(folder, interactions=interactions, positive={"min_value": -1})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("values", ["1,1,1,1", "0,5,3,4", "-10,10,3,0"])
+def test_values_that_are_ratings_are_not(folder, values):
+    one, two, three, four = values.split(",")
+    (folder / "ratings.csv").write_text(
+        f"user_id,item_id,rating\nu1,9,{one}\nu1,10,{two}\nu2,9,{three}\nu2,10,{four}\n"
+    )
+    read(folder, interactions={"path": "ratings.csv", "user": "user_id", "item": "item_id", "value": "rating"})

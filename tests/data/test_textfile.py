@@ -254,3 +254,113 @@ def test_a_cell_that_is_longer_than_any_text(tmp_path):
     path = written(tmp_path / "t.csv", 'a,b\nx,1\n"' + "x,1\n" * 50_000)
     with pytest.raises(DataError, match="line 3: field larger than field limit"):
         read(path, skip=True)
+
+
+def column(tmp_path, cells, **more):
+    return read(written(tmp_path / "t.csv", "a,b\n" + "".join(f'"{cell}",x\n' for cell in cells)), **more)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1.0", "1", "-2.0", ""], ["1", "1", "-2", ""]),  # one id, written in two ways
+        (["1.0", "1", "1.5"], ["1.0", "1", "1.5"]),  # a version, perhaps
+        (["007", "7.0"], ["007", "7"]),
+        (["True", "false"], ["True", "false"]),
+        ([" x ", "\u00a0y"], ["x", "y"]),
+        (["NA", "NULL", "n/a", "nan", "None", "NAN"], ["", "", "", "", "", "NAN"]),
+    ],
+)
+def test_ids_and_missing_markers(tmp_path, cells, expected):
+    assert column(tmp_path, cells).frame["a"].tolist() == expected
+
+
+def test_missing_markers_that_are_named(tmp_path):
+    path = written(tmp_path / "t.csv", "a,b\nNA,-\n?,NA\n")
+    file = TextFile(path, "data.toy", {"a": "a", "title": "b"}, False, missing=("?", "-"))
+    assert file.frame["a"].tolist() == ["NA", ""]
+    assert file.frame["title"].tolist() == ["-", "NA"]  # a title is text as it is
+    with pytest.raises(DataError, match=r"line 3, column 'a': the cell is empty or stands for a missing one"):
+        file.require_text("a")
+
+
+def test_a_column_of_truth_values_is_one_of_numbers(tmp_path):
+    file = column(tmp_path, ["True", "false", "TRUE", ""], skip=True)
+    file.parse_numbers("a")
+    assert file.frame["a"].tolist() == [1, 0, 1]
+    with pytest.raises(DataError, match="line 3, column 'a': 'true' is not a number"):
+        column(tmp_path, ["1", "true"]).parse_numbers("a")
+
+
+def test_a_number_of_an_attribute_that_cannot_be_read_is_left_out_alone(tmp_path):
+    file = column(tmp_path, ["1", "old", "", "1e300"], skip=True)
+    file.parse_numbers("a", optional=True)
+    np.testing.assert_array_equal(file.frame["a"], [1, np.nan, np.nan, np.nan])
+    assert (file.skipped, file.skipped_values) == (0, 2)
+    assert [example.partition("line ")[2] for example in file.examples] == [
+        "3, column 'a': 'old' is not a number",
+        "5, column 'a': '1e300' is not a number",
+    ]
+
+
+def test_a_number_that_float32_does_not_hold(tmp_path):
+    with pytest.raises(DataError, match=r"line 3, column 'a': '-4e38' is beyond 3\.4e\+38"):
+        column(tmp_path, ["3.4e38", "-4e38"]).parse_numbers("a")
+
+
+@pytest.mark.parametrize(
+    ("times", "whole", "fraction"),
+    [
+        # 0001-01-01 is 719,162 days before 1970-01-01, 9999-12-31 2,932,896 days after it.
+        (["0001-01-01", "9999-12-31T23:59:59.999999999"], [-719_162 * 86400, 2_932_897 * 86400 - 1], [0, 0.999999999]),
+        (["1970-01-01 00:00:00.000000001", "1970-01-01T00:00:00,25"], [0, 0], [1e-9, 0.25]),
+        (["1969-12-31T23:59:59.75Z", "1970-01-01T01:00:00.5+01:00"], [-1, 0], [0.75, 0.5]),
+        (["1700000000123456789", "1.5"], [1700000000123456789, 1], [0, 0.5]),  # a float64 would lose the last digits
+        (["1600000000.900000001", "-0.5"], [1600000000, 0], [0.900000001, -0.5]),
+        (["1.6e9", "+5"], [1600000000, 5], [0, 0]),
+    ],
+)
+def test_times_to_the_last_digit(tmp_path, times, whole, fraction):
+    file = column(tmp_path, times)
+    file.parse_times("a")
+    assert file.frame["a"].tolist() == whole
+    assert file.frame["a.fraction"].tolist() == fraction
+
+
+@pytest.mark.parametrize("bad", ["9223372036854775808", "-1e19", "99999999999999999999.5"])
+def test_a_time_beyond_64_bits_is_a_bad_row(tmp_path, bad):
+    with pytest.raises(DataError, match=r"line 3, column 'a': .* is out of range"):
+        column(tmp_path, ["1", bad]).parse_times("a")
+    file = column(tmp_path, ["1", bad, "9223372036854774783"], skip=True)
+    file.parse_times("a")
+    assert file.frame["a"].tolist() == [1, 2**63 - 1025]
+
+
+@pytest.mark.parametrize("bad", ["10000-01-01", "2024-13-01", "2024-03-01T25:00"])
+def test_a_date_that_there_is_not_leaves_out_its_row_alone(tmp_path, bad):
+    file = column(tmp_path, ["2024-03-01", bad, "2024-03-02"], skip=True)
+    file.parse_times("a")
+    assert (len(file.frame), file.skipped) == (2, 1)
+
+
+def test_a_folder_and_a_file_that_cannot_be_opened(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(DataError, match=r"t\.csv: is a folder \(data\.toy\.path\)"):
+        read(tmp_path / "t.csv")
+    path = written(tmp_path / "u.csv", "a,b\n1,2\n")
+    opened = type(path).open
+
+    def refuse(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(DataError, match=r"u\.csv: cannot be read \(data\.toy\.path\): Permission denied"):
+        read(path)
+
+
+def test_an_id_that_spans_lines(tmp_path):
+    file = read(written(tmp_path / "t.csv", 'a,b\n1,x\n"2\n3",y\n'), skip=True)
+    with pytest.raises(DataError, match=r"line 3, column 'a': the id '2\\n3' spans lines; close its quotation mark"):
+        file.require_text("a")

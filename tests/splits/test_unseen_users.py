@@ -1,3 +1,4 @@
+import gzip
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gnnrec.data.config import NamedData
 from gnnrec.data.dataset import Dataset, Interactions
 from gnnrec.data.sources import find
 from gnnrec.data.synthetic import synthetic
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, DataError
 from gnnrec.splits import FromFile, UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, VALIDATION
 
@@ -203,3 +204,36 @@ class TestValidationUsersFromAFile:
             assert split.candidates(TEST, split.full).tolist() == wanted
             assert split.candidates(VALIDATION, split.train).tolist() == [True, False, False]
             assert split.full.candidates.tolist() == [True, True, True]  # a model may learn from them all the same
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_list_of_users_is_read_as_every_text_file(tmp_path, end, encoding, packed):
+    users = list(synthetic(0).ids["user"][:12])
+    listed = [users[0], "", f" {users[1]} ", f'"{users[2]}"', *users[3:]]
+    content = (end.join(listed) + end).encode(encoding)
+    path = tmp_path / ("users.txt.gz" if packed else "users.txt")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    split = make_split(synthetic(0), FromFile(test=path), 0)
+    assert (split.user_part == TEST).nonzero().flatten().tolist() == list(range(12))
+
+
+def test_a_list_in_a_named_encoding_and_one_that_is_none(tmp_path):
+    users = synthetic(0).ids["user"][:12]
+    (tmp_path / "users.txt").write_text("\n".join(users), encoding="utf-16-be")
+    split = make_split(synthetic(0), FromFile(test=tmp_path / "users.txt", encoding="utf-16-be"), 0)
+    assert int((split.user_part == TEST).sum()) == 12
+    (tmp_path / "users.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(DataError, match=r"users\.txt: cannot be read as text in UTF-16"):
+        make_split(synthetic(0), FromFile(test=tmp_path / "users.txt"), 0)
+    (tmp_path / "none.txt").mkdir()
+    with pytest.raises(ConfigError, match=r"split\.test: .*none\.txt: is a folder"):
+        make_split(synthetic(0), FromFile(test=tmp_path / "none.txt"), 0)
+
+
+def test_an_unknown_user_is_named_by_its_line(tmp_path):
+    users = synthetic(0).ids["user"]
+    (tmp_path / "users.txt").write_text(f"{users[0]}\n\nnobody\n")
+    with pytest.raises(ConfigError, match=r"users\.txt: line 3: user 'nobody' is not in"):
+        make_split(synthetic(0), FromFile(test=tmp_path / "users.txt"), 0)
