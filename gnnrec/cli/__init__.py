@@ -1,5 +1,6 @@
 """The command line: thin; each command imports what it needs when it is called, so that --help answers at once."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -35,21 +36,33 @@ app.command("check-layer")(layers.check_layer)
 def main() -> None:
     """Entry point: an error that a person can mend is one line and exit code 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    _working_folder_last()
+    _without_working_folder()
     try:
         app()
     except InputError as error:
         line(f"error: {error}")
+        sys.exit(2)
+    except RecursionError:
+        line("error: something that was handed in is nested too deeply; make it flatter")
+        sys.exit(2)
+    except BrokenPipeError:  # `gnnrec ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        line(f"error: {error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("stopped; the same command goes on from the last checkpoint")
         sys.exit(130)
 
 
-def _working_folder_last() -> None:
-    """A layer in a file beside the config can be named, but a file called as a library does not stand in for it."""
-    here = Path.cwd()
-    sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != here.resolve()), str(here)]
+def _without_working_folder() -> None:
+    """A file that is called as a library does not stand in for it, not even for one that is not installed.
+
+    A class of one's own is found there all the same, see `gnnrec.options.resolve`.
+    """
+    here = Path.cwd().resolve()
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != here]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gnnrec.cli.console import AsJson, show
+from gnnrec.cli.console import AsJson, out
 
 
 def compare(
@@ -25,4 +25,4 @@ def compare(
     if as_json:
         typer.echo(json.dumps(table.rows))
     else:
-        show(table.rich())
+        out.print(table.rich())

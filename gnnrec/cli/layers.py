@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from gnnrec.cli.console import AsJson, out
 
@@ -44,7 +45,7 @@ def check_layer(
     else:
         table = Table("check", "result", "what was found")
         for one in checks:
-            table.add_row(one.name, "passed" if one.passed else "[bold red]FAILED[/]", one.message)
+            table.add_row(one.name, "passed" if one.passed else Text("FAILED", "bold red"), one.message)
         out.print(table)
     if not all(one.passed for one in checks):
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gnnrec.cli.arguments import read_configs
-from gnnrec.cli.console import AsJson, err, line, show
+from gnnrec.cli.console import AsJson, err, line, out
 from gnnrec.errors import InputError
 
 
@@ -38,7 +38,7 @@ def run(
     if as_json:
         typer.echo(json.dumps([r.result.model_dump() for r in runs]))
     else:
-        show(table.rich())
+        out.print(table.rich())
     if check:
         rows = expected_rows(runs, {config.name: config.config.expected for config in configs})
         for row in rows:

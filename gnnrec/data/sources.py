@@ -103,23 +103,28 @@ def _differing(source: Source, found: Mapping[str, Path], folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a file, decompressed where it ends in .gz; None where that fails."""
+    """The bytes of a file, decompressed where it ends in .gz; None where it cannot be read."""
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile):
+    except (EOFError, OSError, zlib.error):
         return None
 
 
 def _store(path: Path, content: bytes) -> Path:
     """Writes a checked content under a temporary name, then renames it: no broken write has the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        try:
-            part.write(content)
-            part.flush()
-            os.replace(part.name, path)
-        finally:
-            Path(part.name).unlink(missing_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
+            try:
+                part.write(content)
+                part.flush()
+                os.replace(part.name, path)
+            finally:
+                Path(part.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); set GNNREC_CACHE to another folder"
+        ) from None
     return path
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gnnrec.data.config import DataConfig
+from gnnrec.data.textfile import LARGEST
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
-from gnnrec.options.messages import join, keys_of, one_line
+from gnnrec.options.messages import join, keys_of, one_line, short
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.runtime.devices import DeviceName, Precision
 from gnnrec.splits import SplitConfig
@@ -25,6 +27,10 @@ from gnnrec.splits.kind import SplitKind
 from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
+DEEPEST = 50
+"""Mappings and lists that a value of a config may lie within."""
+RESOLVER = re.compile(r"\$\{[^}]*:|\$\{\s*\$")
+"""An interpolation that calls a function of OmegaConf."""
 MODELINE = "# yaml-language-server: "
 """What the line at the head of a config begins with that names the schema for editors, see `gnnrec schema`."""
 
@@ -194,16 +200,51 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> NamedConfig:
         raw = OmegaConf.create(file.merged(dict(changes).get(BASE)))
         for key, value in changes:
             OmegaConf.update(raw, key, value, merge=False, force_add=True)
+        check_values(OmegaConf.to_container(raw, resolve=False), str(path))
         plain = _to_plain(raw)
     except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    name = path.parent.parent.name if path.name == "config.yaml" else path.stem
+    except RecursionError:
+        raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from None
+    of_run = path.name == "config.yaml" and path.resolve().parent.name.isdecimal()
+    name = path.resolve().parent.parent.name if of_run else path.stem
+    if name.strip(".") == "":
+        raise ConfigError(f"{path}: a run's folder is called as its config, and {name!r} is none; rename the file")
     try:
         checked = check_config(plain, str(path), name, file.folder)
     except ConfigError as error:
         raise _of_its_file(error, file, [key for key, _ in changes]) from None
     lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     return replace(checked, said=plain, own=file.own, head=tuple(lines))
+
+
+def check_values(value: Any, where: str, keys: tuple[str, ...] = ()) -> None:
+    """Refuses what no key of a config can mean, wherever it stands.
+
+    Args:
+        value: nested mappings and lists, with interpolations as written.
+        where: what an error message begins with.
+        keys: that lead to the value.
+
+    Raises:
+        ConfigError: a number beyond 64 bits, beyond float32 or none at all (`.inf`, `.nan`), values within more than
+            `DEEPEST` others, or an interpolation of something else than another key: `${oc.env:NAME}` would write a
+            secret into every result.
+    """
+    problem = ""
+    if len(keys) > DEEPEST:
+        keys, problem = keys[:3], f"holds values within more than {DEEPEST} others; make it flatter"
+    elif isinstance(value, str) and RESOLVER.search(value):
+        problem = f"{short(value)} is not allowed; write the value itself, or `${{key}}` for that of another key"
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        problem = "a whole number beyond 64 bits is not allowed"
+    elif isinstance(value, float) and not abs(value) <= LARGEST:
+        problem = f"{value} is not allowed; it should be a finite number of at most {LARGEST:.1e}"
+    if problem:
+        raise ConfigError(join(where, ".".join(keys), problem), keys)
+    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in entries:
+        check_values(one, where, (*keys, str(key)))
 
 
 def _of_its_file(error: ConfigError, file: ConfigFile, changed: Sequence[str]) -> ConfigError:

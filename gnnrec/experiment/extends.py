@@ -3,6 +3,7 @@
 A component of a blend may extend a config as well: it has that config's model.
 """
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ CHOICES = {"model": "class", "split": "kind", "data": "source"}
 """Part of a config -> the key that chooses which options the part has: another choice replaces the whole part."""
 OF_MODELS = ("class", "objective")
 """Such keys of the parts of a model, wherever they stand in it: components have classes, fine-tuning an objective."""
+MOST_VALUES = 100_000
+"""Of one config file. A few lines of references to references stand for billions."""
 PATHS = (
     *("data.interactions.path", "data.users.path", "data.items.path", "data.relations.*.path"),
     *("split.test", "split.validation", "model.pretrained", "model.components.*.pretrained"),
@@ -102,11 +105,16 @@ def read_file(path: Path, chain: Sequence[Path] = ()) -> ConfigFile:
         ConfigError: the file or a base is missing, broken or no mapping, or extends itself.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such config file")
+        raise ConfigError(f"{path}: {'is a folder, name a config file' if path.is_dir() else 'no such config file'}")
     try:
-        own = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OmegaConfBaseException, yaml.YAMLError, TypeError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        if _size(yaml.compose(text), {}) > MOST_VALUES:
+            raise ConfigError(f"{path}: holds more than {MOST_VALUES:,} values, references counted each time")
+        own = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+    except (OmegaConfBaseException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from None
     if not isinstance(own, dict):
         raise ConfigError(f"{path}: must be a mapping (key: value)")
     if not isinstance(own.get(BASE, ""), str):
@@ -114,6 +122,19 @@ def read_file(path: Path, chain: Sequence[Path] = ()) -> ConfigFile:
     chain = (*chain, path)
     bases = tuple(read_file(base, chain) for base in _bases(path, own.get(EXTENDS, ()), chain))
     return ConfigFile(path, own, bases, dict(_components(path, own, chain)))
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Values below a node of YAML, where a reference (`*name`) counts as all that it stands for."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES  # a reference to what it stands in has no end
+        below = (
+            [one for pair in node.value for one in (pair if isinstance(pair, tuple) else (pair,))]
+            if isinstance(node, yaml.CollectionNode)
+            else []
+        )
+        known[id(node)] = 1 + sum(_size(one, known) for one in below)
+    return known[id(node)]
 
 
 def _components(path: Path, own: Mapping[str, Any], chain: Sequence[Path]) -> Iterator[tuple[str, ConfigFile]]:
@@ -200,7 +221,7 @@ def _moved(plain: dict[str, Any], old: Path, new: Path) -> dict[str, Any]:
 
     def moved(here: Any, keys: Sequence[str]) -> Any:
         if not keys:
-            # A number is a share of users. What begins with an interpolation (`${oc.env:DATA}`) is taken as absolute.
+            # A number is a share of users. What begins with an interpolation (`${base}`) is taken as absolute.
             relative = isinstance(here, str) and not here.startswith("${") and not Path(here).is_absolute()
             return os.path.relpath(old / here, new) if relative else here
         if keys[0] == "*" and isinstance(here, list):

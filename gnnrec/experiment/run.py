@@ -2,7 +2,12 @@
 
 import contextlib
 import fcntl
+import hashlib
+import inspect
+import json
+import os
 import resource
+import sysconfig
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+import gnnrec
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
@@ -22,10 +28,12 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
-from gnnrec.experiment.results import RESULT, Result, Run, config_checksum, finished_result, read_run, write_result
+from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
+from gnnrec.models.saving import STRUCTURE
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
 from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
+from gnnrec.runtime.files import replace_file, writing_to
 from gnnrec.runtime.versions import versions
 from gnnrec.serving.artifact import MODEL, save
 from gnnrec.serving.vocabulary import Vocabulary
@@ -37,14 +45,15 @@ from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker
 from gnnrec.views import USER, TestSet, TrainingData
 
-UNFINISHED, LOCK = "unfinished.sha256", "lock"
+UNFINISHED, LOCK = "unfinished.json", "lock"
 
 
 def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = False) -> Run:
     """Loads, splits, chooses on validation users, fits again on all but the test users, and evaluates those.
 
-    A finished run in `folder` is read, not made again; one that was broken off goes on from its checkpoints. Of several
-    processes, the first one alone looks at the folder and writes into it.
+    A finished run in `folder` is read, not made again; one that was broken off goes on from its checkpoints, which hold
+    the checksum of all that it computes from. Of several processes, the first one alone looks at the folder and writes
+    into it.
 
     Args:
         config: what to run.
@@ -68,8 +77,10 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
     with contextlib.ExitStack() as claimed:
         if folder is not None:
             claimed.enter_context(_claimed(folder))
-            if (folder / RESULT).is_file():  # another process has finished it in the meantime
-                return read_run(folder)
+            finished = _finished(config, folder, checksum)  # another process may have made it in the meantime
+            if finished is not None:
+                return finished
+            _mark(folder, config, checksum)
         return _run(config, folder, checksum, progress, placement)
 
 
@@ -82,23 +93,28 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
     with Tracker(folder, progress=progress, wandb=wandb, config=plain, name=name) as tracker:
         with _timed(seconds, "load"):
             split = load_split(config)
-        if folder is not None:
-            _mark(folder, f"{checksum} {split.checksum} {split.dataset.checksum}")
+        files = _own_files_checksum(config)
+        there = versions(placement)
+        known = map(there.get, ("gnnrec", "torch", "device"))
+        about = [checksum, split.dataset.checksum, split.checksum, files, *known]
+        tracker.identity = " ".join(map(str, about))
 
         def record_access(why: str) -> None:
             if folder is not None:
-                record_test_access(folder.resolve().parents[1], _test_access(config, split, checksum, why))
+                with writing_to(out := folder.resolve().parents[1]):
+                    record_test_access(out, _test_access(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
         options = {k: v for k, v in config.config.model.items() if k != "class"}
         experiment = _experiment(
             config.model, options, split, measured, seed, tracker, placement, seconds, record_access
         )
-        checksums = {**experiment.checksums, "config": checksum}
+        checksums = {**experiment.checksums, "config": checksum, **({"files": files} if files else {})}
         if folder is not None:
             vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER], config.config.data)
             index_from = config.config.serve.index_from
-            checksums["model"] = save(experiment.model, folder / MODEL, vocabulary, index_from=index_from)
+            with writing_to(folder):
+                checksums["model"] = save(experiment.model, folder / MODEL, vocabulary, index_from=index_from)
         result = Result(
             name=config.name,
             seed=config.config.seed,
@@ -108,9 +124,10 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
         )
         if folder is not None:
             tracker.write_history()
-            write_result(folder, result, experiment.per_user)
-            tracker.remove_checkpoints()
-            (folder / UNFINISHED).unlink()
+            with writing_to(folder):
+                write_result(folder, result, experiment.per_user)
+                tracker.remove_checkpoints()
+                (folder / UNFINISHED).unlink(missing_ok=True)
     return Run(result, experiment.per_user, folder)
 
 
@@ -233,7 +250,7 @@ def load_split(config: NamedConfig) -> Split:
         dataset = shuffle_attributes(dataset, config.config.seed)
     split = make_split(dataset, config.split, config.config.seed)
     if dataset.skipped:
-        told = f"{config.name}: could not be read and left out (data.on_bad_row: skip): {dataset.skipped}"
+        told = f"{config.name}: left out, since it cannot be read (data.on_bad_row: skip): {dataset.skipped}"
         warnings.warn(told, stacklevel=2)
     if not any(len(edges) for edges in split.train.users.relations.values()):
         warnings.warn(
@@ -309,11 +326,37 @@ def _finished(config: NamedConfig, folder: Path | None, checksum: str) -> Run | 
     if folder is None or result is None:
         return None
     own = isinstance(config.config.data, TableData) or config.config.split.kind == "file"  # others have known checksums
-    if own and same_data(load_split(config), result) is False:
+    changed = "data" if own and not same_data(load_split(config), result) else ""
+    if result.checksums.get("files", "") != _own_files_checksum(config):
+        changed = "pretrained model, or the code of a class of one's own,"
+    if changed:
         raise ConfigError(
-            f"{folder}: the data has changed since this run; choose another --out, or delete the folder to run it again"
+            f"{folder}: the {changed} has changed since this run; choose another --out, or delete the folder to run it "
+            "again"
         )
     return read_run(folder)
+
+
+def _own_files_checksum(config: NamedConfig) -> str:
+    """SHA-256 of the files that a run depends on besides its data: a pretrained model, own classes; "" where none is."""
+    digest, files = hashlib.sha256(), sorted(set(_own_files(config.config.model, config.folder)))
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest() if files else ""
+
+
+def _own_files(options: Mapping[str, Any], folder: Path) -> Iterator[Path]:
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _own_files(value, folder)
+        elif key == "pretrained" and value:
+            path = folder / value
+            yield from (file for file in (path / MODEL / STRUCTURE, path / STRUCTURE) if file.is_file())
+        elif key in ("class", "layer") and "." in str(value):
+            source = inspect.getsourcefile(resolve(str(value), MODELS))
+            installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+            if source and not any(Path(source).is_relative_to(one) for one in (*installed, *gnnrec.__path__)):
+                yield Path(source)
 
 
 def same_data(split: Split, result: Result) -> bool:
@@ -328,31 +371,43 @@ def _claimed(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("wb", buffering=0)
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            mine = os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / LOCK))  # not that of one who is leaving
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
             raise ConfigError(
                 f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
-            ) from None
+            )
+        with writing_to(folder):
+            lock.write(f"{os.getpid()}\n".encode())  # a full disk is found out here, not after training
         yield
         (folder / LOCK).unlink(missing_ok=True)
 
 
-def _mark(folder: Path, checksum: str) -> None:
-    """Marks an unfinished folder with its config and data, so that nothing else goes on from its checkpoints."""
-    mark = folder / UNFINISHED
-    if not mark.is_file() or mark.read_text() != checksum:
-        left = list(folder.glob("checkpoint-*"))
-        if left:
-            warnings.warn(
-                f"{folder}: the config or its data have changed since this run was broken off; it starts anew",
-                stacklevel=3,
-            )
-        for path in left:
-            path.unlink()
-        mark.write_text(checksum)
+def _mark(folder: Path, config: NamedConfig, checksum: str) -> None:
+    """Marks an unfinished folder with its config.
+
+    Raises:
+        ConfigError: it is that of a config of the same name in another folder.
+    """
+    mark, about = folder / UNFINISHED, {"config": checksum, "from": str(config.folder)}
+    try:
+        there = json.loads(mark.read_text()) if mark.is_file() else about
+    except (OSError, ValueError):  # a kill or a full disk has cut it
+        there = about
+    if there != about and there.get("from") != about["from"]:
+        raise ConfigError(
+            f"{folder}: holds an unfinished run of another config of that name, from {there.get('from')}; choose "
+            "another --out, or delete the folder"
+        )
+    with writing_to(folder):
+        replace_file(mark, json.dumps(about).encode())
 
 
 @contextmanager

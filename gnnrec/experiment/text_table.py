@@ -6,6 +6,8 @@ from typing import Any
 import rich.table
 from rich.text import Text
 
+from gnnrec.errors import visible
+
 
 @dataclass(frozen=True)
 class Table:
@@ -29,11 +31,15 @@ class Table:
 
     def rich(self) -> rich.table.Table:
         """For a terminal."""
-        table = rich.table.Table(caption=Text(self.caption), caption_justify="left")
+        table = rich.table.Table(caption=Text(visible(self.caption)), caption_justify="left")
         for place, name in enumerate(self.header):
-            table.add_column(Text(name), justify="right" if place else "left", overflow="fold")  # a cut name is no name
+            table.add_column(
+                Text(visible(name)), justify="right" if place else "left", overflow="fold"
+            )  # a cut name is no name
         for row, cells in enumerate(self.cells):
-            texts = [Text(text, "bold" if (row, place) in self.bold else "") for place, text in enumerate(cells)]
+            texts = [
+                Text(visible(text), "bold" if (row, place) in self.bold else "") for place, text in enumerate(cells)
+            ]
             table.add_row(*texts)
         return table
 

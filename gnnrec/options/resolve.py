@@ -3,7 +3,9 @@
 import dataclasses
 import importlib
 import inspect
+import os
 import re
+import sys
 import types
 import warnings
 from collections.abc import Mapping
@@ -23,7 +25,8 @@ def resolve(name: str, package: types.ModuleType | str) -> type:
 
     Args:
         name: a bare name is looked up in the `__all__` of `package`; a dotted one (`torch_geometric.nn.SAGEConv`,
-            `my_package.my_file.MyConv`) is imported from wherever Python finds it.
+            `my_package.my_file.MyConv`) is imported from wherever Python finds it, the working folder last: naming a
+            class runs the code of its module.
         package: a package of this project, or its name, for example `gnnrec.nn.conv`.
 
     Raises:
@@ -223,13 +226,20 @@ def _validate(cls: type, options: Mapping[str, Any], where: str, at: str) -> Bas
 
 
 def _import(module: str, name: str) -> types.ModuleType:
+    """Imports a module; the working folder is the last place where it is looked for, while it is imported."""
+    here = os.getcwd()
+    sys.path.append(here)
     try:
         return importlib.import_module(module)
-    except Exception as error:  # whatever a person's file raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a person's file raises while it is imported
         raise ConfigError(f"{name}: cannot import {module}: {_word(error)}") from error
+    finally:
+        last = max((place for place, path in enumerate(sys.path) if path == here), default=None)
+        if last is not None:
+            del sys.path[last]
 
 
-def _word(error: Exception) -> str:
+def _word(error: BaseException) -> str:
     """The message of an exception, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 

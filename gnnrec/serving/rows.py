@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from gnnrec.data.textfile import SEPARATORS
+from gnnrec.data.delimited import SEPARATORS
 from gnnrec.errors import DataError
 
 ENDINGS = (*SEPARATORS, ".parquet")

@@ -1,8 +1,9 @@
 """What a run reports while it trains: progress on the terminal, history and checkpoints in files, Weights & Biases."""
 
+import io
 import json
-import os
 import time
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gnnrec.errors import ConfigError
+from gnnrec.runtime.files import replace_file, writing_to
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -37,6 +39,9 @@ class Tracker:
         wandb: settings of Weights & Biases, None for none.
         config: the run's config, shown there.
         name: the run's name, shown in the progress bar and there.
+
+    Attributes:
+        identity: checksum of all that a run computes from; it is in each checkpoint, and one with another is not read.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Tracker:
         self.name = name
         self.history: list[dict[str, Any]] = []
         self.prefix = ""
+        self.identity = ""
         self._saved_at = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -107,38 +113,47 @@ class Tracker:
         """Writes a stage's checkpoint, whole or not at all."""
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.write(self._path(stage), {**state, "history": self.history})
+        content = io.BytesIO()
+        torch.save({**state, "history": self.history, "identity": self.identity}, content)
+        with writing_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self._path(stage), content.getvalue())
         self._saved_at = time.monotonic()
 
     def load(self, stage: str) -> dict[str, Any] | None:
-        """The checkpoint of a stage, None where there is none."""
+        """The checkpoint of a stage; None where there is none, or, with a warning, none to go on from."""
         path = self._path(stage)
-        if self.folder is None or not path.is_file():
+        if self.folder is None or not path.exists():
             return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        self.history = state.pop("history")
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            history, identity = state.pop("history"), state.pop("identity")
+        except Exception as error:  # whatever a file that was cut, or is none of torch's, raises
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            warnings.warn(f"{path}: is damaged and not used ({reason}); the stage starts anew", stacklevel=2)
+            return None
+        if identity != self.identity:
+            warnings.warn(
+                f"{path}: the config or its data have changed since this run was broken off; the stage starts anew",
+                stacklevel=2,
+            )
+            return None
+        self.history = history
         return state
 
     def write_history(self) -> None:
         """Writes `history.json`, one record per epoch, for plots and for a look."""
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
             text = "[\n" + ",\n".join(json.dumps(record) for record in self.history) + "\n]\n"
-            (self.folder / "history.json").write_text(text)
+            with writing_to(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                replace_file(self.folder / "history.json", text.encode())
 
     def remove_checkpoints(self) -> None:
-        """Deletes the checkpoints of a finished run."""
+        """Deletes the checkpoints of a finished run, and what a kill has left of one."""
         if self.folder is not None:
-            for path in self.folder.glob("checkpoint-*.pt*"):
+            for path in (*self.folder.glob("checkpoint-*.pt*"), *self.folder.glob(".checkpoint-*.partial")):
                 path.unlink()
-
-    @staticmethod
-    def write(path: Path, state: dict[str, Any]) -> None:
-        """Saves tensors under a temporary name and renames the file: a killed run leaves no half file."""
-        partial = path.with_suffix(".pt.partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
 
     def _path(self, stage: str) -> Path:
         name = (self.prefix + stage).replace("/", "-")
@@ -151,7 +166,8 @@ def _start_wandb(settings: WandbConfig, folder: Path | None, config: dict[str, A
     except ModuleNotFoundError:
         raise ConfigError("tracking: the package wandb is missing; pip install 'gnnrec[wandb]'") from None
     directory = folder or Path()
-    directory.mkdir(parents=True, exist_ok=True)
+    with writing_to(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     try:
         return wandb.init(
             project=settings.project,

@@ -123,7 +123,8 @@ MANY = "".join(f"g{i},good\n" for i in range(20))
 )
 def test_good_rows_within_a_stray_quotation_mark_are_never_lost(tmp_path, skip, stray, line):
     path = written(tmp_path / "t.csv", "user,note\n" + MANY + stray)
-    with pytest.raises(DataError, match=rf"t\.csv: line {line}[:,].*close its quotation mark.*`quotes: false`") as error:
+    said = rf"t\.csv: line {line}[:,].*close its quotation mark.*`quotes: false`"
+    with pytest.raises(DataError, match=said) as error:
         read(path, skip=skip).require_text("user")
     assert "\n" not in str(error.value)
 

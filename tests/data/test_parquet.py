@@ -60,7 +60,7 @@ def test_floats_that_hold_every_digit_are_not(tmp_path):
 
 @pytest.mark.parametrize("column", [pa.array([[1], [2]]), pa.array([{"x": 1}]), pa.array([b"\xff", b"a"])])
 def test_what_is_neither_text_nor_number(tmp_path, column):
-    with pytest.raises(DataError, match="column 'a' holds .*, which is neither text nor number"):
+    with pytest.raises(DataError, match=r"column 'a' holds .*, which is neither text nor number"):
         cells(tmp_path, column)
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from synthetic_table import GROUPS, write_shop
 from waiting import wait_for
 
 from gnnrec.audit.training import AuditError
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
-from gnnrec.experiment.run import LOCK, _claimed, load_split, run
+from gnnrec.experiment.run import LOCK, UNFINISHED, _claimed, load_split, run
 from gnnrec.serving.artifact import load
 from gnnrec.serving.lists import recommend_to, serve
 from gnnrec.training import tracking
@@ -214,7 +215,10 @@ def test_rows_that_were_left_out_are_warned_of(tmp_path: Path) -> None:
     ratings.to_csv(tmp_path / "ratings.csv", index=False)
     skipping = config.config.data.model_copy(update={"on_bad_row": "skip"})
     config = replace(config, config=config.config.model_copy(update={"data": skipping}))
-    with pytest.warns(UserWarning, match="popularity: 2 rows of the data could not be read and were left out"):
+    with pytest.warns(
+        UserWarning,
+        match=r"popularity: left out, since it cannot be read .* 2 rows, for example .* line 3, column 'rating': 'bad'",
+    ):
         run(config)
 
 
@@ -272,3 +276,127 @@ def test_weights_and_biases_that_cannot_start_say_what_to_do(tmp_path: Path, mon
         ConfigError, match=r"Biases: No API key configured; run `wandb login`, or set tracking.wandb.mode"
     ):
         run(config, tmp_path / "runs" / "shop" / "0")
+
+
+def broken_off(config: NamedConfig, folder: Path, monkeypatch: pytest.MonkeyPatch, stage: str = "finetune") -> Path:
+    """Stops a run in the first epoch of a stage; its checkpoint of the pretraining."""
+
+    def stop(self: Tracker, at: str, *_: Any) -> None:
+        if at == stage:
+            raise StoppedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracker, "epoch", stop)
+        with pytest.raises(StoppedError):
+            run(config, folder)
+    return folder / "checkpoint-choose-pretrain.pt"
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "of another version"])
+def test_a_damaged_checkpoint_is_warned_of_and_its_stage_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    config, folder = read_config(write_shop(tmp_path), QUICK), tmp_path / "runs" / "shop" / "0"
+    checkpoint = broken_off(config, folder, monkeypatch)
+    content = checkpoint.read_bytes()
+    if damage == "of another version":
+        torch.save({"epoch": 3}, checkpoint)
+    else:
+        checkpoint.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "foreign": b"not torch's"}[damage])
+    with pytest.warns(UserWarning, match=r"checkpoint-choose-pretrain\.pt: is damaged and not used .*starts anew"):
+        resumed = run(config, folder)
+    assert resumed.result.metrics == run(config).result.metrics
+
+
+def test_a_checkpoint_holds_the_checksums_of_config_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, folder = read_config(write_shop(tmp_path), QUICK), tmp_path / "runs" / "shop" / "0"
+    checkpoint = broken_off(config, folder, monkeypatch)
+    identity = torch.load(checkpoint, weights_only=True)["identity"]
+    split = load_split(config)
+    assert {split.checksum, split.dataset.checksum} < set(identity.split())
+    other = read_config(tmp_path / "shop.yaml", [*QUICK, "seed=1"])
+    elsewhere = broken_off(other, tmp_path / "runs" / "shop" / "1", monkeypatch)
+    checkpoint.write_bytes(elsewhere.read_bytes())  # that of another seed, in this one's place
+    with pytest.warns(UserWarning, match="have changed since this run was broken off; the stage starts anew"):
+        resumed = run(config, folder)
+    assert resumed.result.metrics == run(config).result.metrics
+
+
+def test_an_unfinished_run_of_another_config_of_that_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one = read_config(write_shop(tmp_path / "a"), QUICK)
+    other = read_config(write_shop(tmp_path / "b"), [*QUICK, "model.encoder.channels=8"])
+    folder = tmp_path / "runs" / "shop" / "0"
+    broken_off(one, folder, monkeypatch)
+    with pytest.raises(ConfigError, match=r"runs/shop/0: holds an unfinished run of another config of that name"):
+        run(other, folder)
+    assert list(folder.glob("checkpoint-*"))
+    (folder / UNFINISHED).write_text("")  # a full disk left it empty
+    with pytest.warns(UserWarning, match="starts anew"):
+        run(other, folder)
+
+
+def test_a_lock_that_its_holder_is_about_to_remove_is_not_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "shop" / "0"
+    open_lock = Path.open
+
+    def open_and_lose(self: Path, *arguments: Any, **options: Any) -> Any:
+        file = open_lock(self, *arguments, **options)
+        self.unlink()
+        return file
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "open", open_and_lose)
+        with pytest.raises(ConfigError, match="another process is at work"), _claimed(folder):
+            pytest.fail("taken")
+
+
+def test_a_changed_class_of_ones_own_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from gnnrec.models.baselines.popularity import Popularity\n\n\nclass Mine(Popularity):\n    pass\n"
+    (tmp_path / "mine_of_a_test.py").write_text(code)
+    popularity(tmp_path)
+    path = tmp_path / "popularity.yaml"
+    path.write_text(path.read_text().replace("class: Popularity", "class: mine_of_a_test.Mine"))
+    config, folder = read_config(path), tmp_path / "runs" / "popularity" / "0"
+    first = run(config, folder).result
+    assert "files" in first.checksums
+    assert run(config, folder).result == first
+    (tmp_path / "mine_of_a_test.py").write_text(code + "\n\nCHANGED = True\n")
+    with pytest.raises(ConfigError, match=r"the code of a class of one's own, has changed since this run"):
+        run(config, folder)
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = popularity(tmp_path)
+    monkeypatch.setattr("gnnrec.experiment.run._experiment", lambda *_: pytest.fail("trained"))
+    (tmp_path / "runs").write_text("a file in the folder's place")
+    with pytest.raises(InputError, match=r"runs/popularity/0: cannot be written \(Not a directory\)"):
+        run(config, tmp_path / "runs" / "popularity" / "0")
+    assert (tmp_path / "runs").read_text() == "a file in the folder's place"
+    full = tmp_path / "full" / "popularity" / "0"
+    full.mkdir(parents=True)
+    (full / LOCK).symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\); mend that"):
+        run(config, full)
+
+
+def test_a_disk_that_fills_up_leaves_nothing_that_looks_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = popularity(tmp_path), tmp_path / "runs" / "popularity" / "0"
+
+    def fill(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gnnrec.runtime.files.os.fsync", fill)
+        with pytest.raises(InputError, match=r"runs/popularity/0: cannot be written \(No space left on device\)"):
+            run(config, folder)
+    assert [path.name for path in folder.iterdir() if path.is_file()] == [LOCK]
+    assert run(config, folder).result.metrics == run(config).result.metrics
