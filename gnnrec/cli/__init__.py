@@ -45,6 +45,9 @@ def main() -> None:
     except RecursionError:
         line("error: something that was handed in is nested too deeply; make it flatter")
         sys.exit(2)
+    except MemoryError as error:
+        line(f"error: there is not enough memory ({error}); take fewer factors, channels or bins, or less data")
+        sys.exit(2)
     except BrokenPipeError:  # `gnnrec ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

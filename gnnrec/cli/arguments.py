@@ -1,20 +1,48 @@
 """The configs that arguments of a command name, with the overrides that stand among them."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from gnnrec.cli.console import line
 from gnnrec.errors import InputError
 
+Made = TypeVar("Made")
 
-def read_configs(arguments: list[str], example: str) -> list[Any]:
-    """The configs that arguments name, with the overrides that stand among them."""
-    from gnnrec.experiment.config import read_config
 
+def config_paths(arguments: list[str], example: str) -> tuple[list[Path], list[str]]:
+    """The paths of the configs, and the overrides.
+
+    Raises:
+        InputError: no config is named.
+    """
     overrides = [a for a in arguments if "=" in a and not Path(a).is_file()]
-    configs = [read_config(Path(a), overrides) for a in arguments if a not in overrides]
-    if not configs:
+    paths = [Path(a) for a in arguments if a not in overrides]
+    if not paths:
         raise InputError(f"no config is given; for example: {example}")
+    return paths, overrides
+
+
+def refuse_namesakes(configs: list[Any]) -> None:
+    """Of two configs of one name, each would write into the other's folder."""
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise InputError(f"two configs are called {max(names, key=names.count)}; what is written has a config's name")
-    return configs
+
+
+def each(things: Iterable[Any], make: Callable[[Any], Made], name: Callable[[Any], str]) -> tuple[list[Made], bool]:
+    """What could be made of each thing, and whether that is all; what could not says why in a line.
+
+    A single thing that cannot be made is the whole command's error.
+    """
+    things, made, failed = list(things), [], False
+    for thing in things:
+        try:
+            made.append(make(thing))
+        except InputError as error:
+            if len(things) == 1:
+                raise
+            said = str(error)
+            line(f"error: {said}" if name(thing) in said else f"error: {name(thing)}: {said}")
+            failed = True
+    return made, not failed

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gnnrec.cli.arguments import read_configs
+from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
 from gnnrec.cli.console import AsJson, err, line, out
 from gnnrec.errors import InputError
 
@@ -20,31 +20,42 @@ def run(
 ) -> None:
     """Runs configs and prints a table. A finished run is not run again; a broken one goes on.
 
+    Of several configs, one that cannot run says so in a line, the others are run, and the exit code is 2.
+
     A config may extend others: `extends: _base.yaml`. Bases, whose names begin with _, are no runs themselves.
     """
+    from gnnrec.experiment.config import read_config
     from gnnrec.experiment.run import run as run_one
     from gnnrec.experiment.tables import expected_rows, metrics_table
 
-    configs = read_configs(arguments, "gnnrec run configs/ml-100k/graphsage.yaml")
-    runs = []
-    for config in configs:
-        for seed in _seeds(seeds) if seeds is not None else [config.config.seed]:
-            one = config.with_seed(seed)
-            result = run_one(one, to / one.name / str(seed), progress=err.is_terminal and not as_json)
-            runs.append(result)
-            if not as_json:
-                _report(result)
-    table = metrics_table([r.result for r in runs])
+    paths, overrides = config_paths(arguments, "gnnrec run configs/ml-100k/graphsage.yaml")
+    configs, all_read = each(paths, lambda path: read_config(path, overrides), str)
+    refuse_namesakes(configs)
+    seeded = [
+        config.with_seed(seed)
+        for config in configs
+        for seed in (_seeds(seeds) if seeds is not None else [config.config.seed])
+    ]
+
+    def run_and_report(one: Any) -> Any:
+        result = run_one(one, to / one.name / str(one.config.seed), progress=err.is_terminal and not as_json)
+        if not as_json:
+            _report(result)
+        return result
+
+    runs, all_run = each(seeded, run_and_report, lambda one: f"{one.name} seed {one.config.seed}")
     if as_json:
         typer.echo(json.dumps([r.result.model_dump() for r in runs]))
-    else:
-        out.print(table.rich())
+    elif runs:
+        out.print(metrics_table([r.result for r in runs]).rich())
     if check:
         rows = expected_rows(runs, {config.name: config.config.expected for config in configs})
         for row in rows:
             line(row.text)
-        if not all(row.met for row in rows):
+        if all_read and all_run and not all(row.met for row in rows):
             raise typer.Exit(1)
+    if not (all_read and all_run):
+        raise typer.Exit(2)
 
 
 def _report(run: Any) -> None:

@@ -3,12 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from gnnrec.cli.arguments import read_configs
+from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
 from gnnrec.cli.console import AsJson, line, out
 from gnnrec.errors import InputError
 
@@ -28,21 +28,33 @@ def tune(
 
     The tuned config holds what its config extended, so that it is complete by itself.
     """
+    from gnnrec.experiment.config import read_config
     from gnnrec.experiment.tune import tune as tune_one
 
     if minutes is not None and not minutes > 0:
         raise InputError(f"--minutes: must be above 0, got {minutes:g}")
     given = {"trials": trials, "minutes": minutes}
-    rows = []
-    for config in read_configs(arguments, "gnnrec tune configs/ml-100k/als-mean.yaml"):
+    paths, overrides = config_paths(arguments, "gnnrec tune configs/ml-100k/als-mean.yaml")
+    configs, all_read = each(paths, lambda path: read_config(path, overrides), str)
+    refuse_namesakes(configs)
+
+    def search(config: Any) -> Any:
         budget = config.config.tuning.model_copy(update={k: v for k, v in given.items() if v is not None})
         found = tune_one(config, to, budget=budget, storage=storage, seed=seed, report=line)
         if found.file is None:
             line(f"{config.name}: other workers have taken all trials; the last one writes the files")
-        rows.append(found)
+        return found
+
+    rows, all_tuned = each(configs, search, lambda config: str(config.name))
     if as_json:
         typer.echo(json.dumps([{**asdict(row), "file": row.file and str(row.file)} for row in rows]))
-        return
+    else:
+        out.print(_table(rows))
+    if not (all_read and all_tuned):
+        raise typer.Exit(2)
+
+
+def _table(rows: list[Any]) -> Table:
     table = Table("config", "metric", "own options", "best", "trial", "trials", "seconds", "file")
     for row in rows:
         own, best = ("-" if r is None or r.value is None else f"{r.value:.4f}" for r in (row.own, row.best))
@@ -50,4 +62,4 @@ def tune(
         table.add_row(
             row.name, row.metric, own, best, number, str(row.trials), f"{row.seconds:.0f}", str(row.file or "-")
         )
-    out.print(table)
+    return table

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -27,13 +28,19 @@ HEADER = 128
 """Bytes before the numbers in a .npy file; a file without any number cannot be mapped."""
 
 
+PARTIAL = "part-"
+"""What the name of an entry begins with that is not complete."""
+PARTIAL_DAYS, UNUSED_DAYS = 1, 90
+"""Days after which an entry that is not complete, or that was not used, is deleted."""
+
+
 def cached(how: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Dataset:
     """The result of `read`, from the data cache where there is an entry for it.
 
     An entry is a folder named by a checksum of the files' contents, of `how`, of the code of `gnnrec.data` and of
     pandas' version; a change in any of them makes a new entry. Its arrays are mapped into memory, so processes on one
-    machine share them. A data set whose reader warns is not stored, so the warning comes each time. The folder
-    `<cache folder>/read` may be deleted at any time.
+    machine share them. A data set whose reader warns is not stored, so the warning comes each time. Entries that nobody
+    has used for 90 days are deleted, and the folder `<cache folder>/read` may be deleted at any time.
 
     Args:
         how: how the files are read: the name of a data set, or the options of the reader.
@@ -45,7 +52,9 @@ def cached(how: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Data
     folder = cache_folder() / "read" / _key(how, files)
     if folder.is_dir():
         try:
-            return _load(folder)
+            dataset = _load(folder)
+            os.utime(folder)
+            return dataset
         except (OSError, EOFError, ValueError, KeyError):  # a file of the entry was cut or emptied
             shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings(record=True) as caught:
@@ -55,7 +64,20 @@ def cached(how: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Data
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if not caught:
         _store(folder, dataset)
+        _sweep(folder.parent)
     return dataset
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes what a kill has left half-written, and entries that nobody has asked for in a long time."""
+    for entry in folder.glob("*"):
+        days = PARTIAL_DAYS if entry.name.startswith(PARTIAL) else UNUSED_DAYS
+        try:
+            old = time.time() - entry.stat().st_mtime > 86_400 * days
+        except OSError:  # another process was faster
+            continue
+        if old:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _key(how: str, files: Sequence[Path]) -> str:
@@ -72,7 +94,7 @@ def _store(folder: Path, dataset: Dataset) -> None:
     """Writes an entry whole or not at all; without permission or space, nothing is stored."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PARTIAL))
     except OSError:
         return
     try:

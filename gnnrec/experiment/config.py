@@ -242,7 +242,9 @@ def check_values(value: Any, where: str, keys: tuple[str, ...] = ()) -> None:
         problem = f"{value} is not allowed; it should be a finite number of at most {LARGEST:.1e}"
     if problem:
         raise ConfigError(join(where, ".".join(keys), problem), keys)
-    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    entries = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
     for key, one in entries:
         check_values(one, where, (*keys, str(key)))
 
@@ -300,6 +302,7 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
     if chosen_by is not None and chosen_by not in config.evaluate.plain_names:
         raise refused("tuning.metric", f"{chosen_by!r} is not measured; there are {list(config.evaluate.plain_names)}")
     checked = NamedConfig(name, config.model_copy(update={"model": complete}), (folder / config.base).resolve())
+    check_values(checked.config.model_dump(), where)  # again, since text that is a number has become one
     try:
         model = checked.model()
     except ConfigError as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import gnnrec
@@ -24,7 +25,7 @@ from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
 from gnnrec.data.config import TableData
-from gnnrec.errors import ConfigError
+from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
@@ -312,7 +313,13 @@ def audited_fit(
         record = audit(split, train)
     if validation is not None:
         audit_held_out(split, split.validation, train, VALIDATION)
-    model.fit(train, validation, seed)
+    try:
+        model.fit(train, validation, seed)
+    except np.linalg.LinAlgError as error:
+        raise TrainingError(
+            f"{type(model).__name__}: a system of equations cannot be solved ({error}); raise its penalty or "
+            "regularization"
+        ) from error
     return record
 
 
@@ -338,7 +345,7 @@ def _finished(config: NamedConfig, folder: Path | None, checksum: str) -> Run | 
 
 
 def _own_files_checksum(config: NamedConfig) -> str:
-    """SHA-256 of the files that a run depends on besides its data: a pretrained model, own classes; "" where none is."""
+    """SHA-256 of the files that a run depends on besides its data: a pretrained model, classes of one's own; or ""."""
     digest, files = hashlib.sha256(), sorted(set(_own_files(config.config.model, config.folder)))
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())

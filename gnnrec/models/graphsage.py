@@ -107,6 +107,9 @@ class GraphSAGE:
             raise ValueError(f"choose_on must be at least 0 and members at least 1, got {choose_on} and {members}")
         if num_neighbors is not None and finetune.objective == "rating":
             raise ValueError(f"num_neighbors: must be left out for ratings, got {num_neighbors}")
+        for number in num_neighbors.values() if isinstance(num_neighbors, dict) else [num_neighbors]:
+            if number is not None and number < 1:
+                raise ValueError(f"num_neighbors: must be at least 1, got {number}; leave it out to take all edges")
         self.encoder = encoder.model_copy(update={"layer_options": options})
         self.pretrain = pretrain
         self.finetune = finetune

@@ -260,3 +260,100 @@ def test_help_imports_neither_torch_nor_pandas() -> None:
         "sys.exit(3 if {'torch', 'pandas', 'torch_geometric'} & set(sys.modules) else 0)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def popularity_configs(folder: Path, *names: str) -> list[Path]:
+    head = write_shop(folder).read_text().split("model:")[0]
+    for name in names:
+        (folder / f"{name}.yaml").write_text(head + "model: {class: Popularity}\n")
+    return [Path(f"{name}.yaml") for name in names]
+
+
+def test_of_a_list_of_configs_one_that_cannot_run_does_not_stop_the_others(gnnrec: Any, tmp_path: Path) -> None:
+    first, lost, unknown, last = popularity_configs(tmp_path, "first", "lost", "unknown", "last")
+    lost.write_text(lost.read_text().replace("ratings.csv", "none.csv"))
+    unknown.write_text(unknown.read_text().replace("Popularity", "Popularty"))
+    answer = gnnrec("run", first, lost, unknown, last, "no_file.yaml", "--json")
+    assert answer.code == 2
+    assert [row["name"] for row in json.loads(answer.out)] == ["first", "last"]
+    errors = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 3
+    assert all(any(part in line for line in errors) for part in ("none.csv: no such file", "'Popularty'", "no_file"))
+    assert any(line.startswith("error: lost seed 0: ") for line in errors)
+    assert "Traceback" not in answer.err
+    answer = gnnrec("run", lost, unknown)
+    assert (answer.code, answer.out) == (2, "")
+    refused(gnnrec("run", lost), "none.csv")
+
+
+def test_a_search_that_cannot_begin_does_not_stop_the_others(gnnrec: Any, tmp_path: Path) -> None:
+    first, lost = popularity_configs(tmp_path, "first", "lost")
+    lost.write_text(lost.read_text().replace("ratings.csv", "none.csv"))
+    answer = gnnrec("tune", lost, first, "--json")
+    assert answer.code == 2
+    assert [row["name"] for row in json.loads(answer.out)] == ["first"]
+    assert "error: lost: " in answer.err
+
+
+def test_text_that_looks_like_markup_is_printed_as_it_is(gnnrec: Any, tmp_path: Path) -> None:
+    (path,) = popularity_configs(tmp_path, "[bold]red")
+    items = pd.read_csv(tmp_path / "items.csv")
+    items["title"] = "[red]x[/red] :smile: \x1b[2J\u202e" + items["title"]
+    items.to_csv(tmp_path / "items.csv", index=False)
+    answer = gnnrec("run", path)
+    assert answer.code == 0, answer.err
+    assert "[bold]red" in answer.out
+    answer = gnnrec("recommend", "runs/[bold]red/0", "--user", '{"[i]": "[/b]"}', "-k", "3")
+    assert answer.out.count("[red]x[/red] :smile: \\x1b[2J\\u202eThing ") == 3
+    assert "unknown attribute '[i]' is ignored" in answer.err
+    refused(gnnrec("run", "[nobody].yaml"), "[nobody].yaml: no such config file")
+    refused(gnnrec("run", "no\x07\nbody.yaml"), "no\\x07\\nbody.yaml: no such config file")
+
+
+def test_a_file_called_as_a_library_that_is_not_installed_is_not_imported(
+    gnnrec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = popularity_configs(tmp_path, "knn")
+    path.write_text(path.read_text().replace("Popularity", "ALS"))
+    (tmp_path / "implicit.py").write_text("raise SystemExit('a script of ones own')\n")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "implicit"]:
+        monkeypatch.delitem(sys.modules, name)
+    site = Path(__import__("torch").__file__).parents[1]
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if Path(one).resolve() != site.resolve()])
+    refused(gnnrec("run", path), "needs the library implicit: pip install 'gnnrec[mf]'")
+
+
+def test_a_module_that_ends_python_is_an_error_line(gnnrec: Any, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text("import sys\n\nsys.exit(0)\n")
+    refused(gnnrec("check-layer", "ends.Conv"), "ends.Conv: cannot import ends: SystemExit: 0")
+    (path,) = popularity_configs(tmp_path, "ends_too")
+    refused(gnnrec("run", path, "model.class=ends.Model"), "model.class: ends.Model: cannot import ends")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "here"), "error: here: No space left on device"),
+        (MemoryError("Unable to allocate 9 TiB"), "error: there is not enough memory (Unable to allocate 9 TiB)"),
+        (RecursionError(), "nested too deeply"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    gnnrec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    (path,) = popularity_configs(tmp_path, "any")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("gnnrec.experiment.run.run", refuse)
+    refused(gnnrec("run", path), said.removeprefix("error: "))
+
+
+def test_a_table_in_a_pipe_has_its_columns_whole(gnnrec: Any, tmp_path: Path) -> None:
+    (path,) = popularity_configs(tmp_path, "p" * 150)
+    answer = gnnrec("run", path, "--seeds", "0,1")
+    assert "p" * 150 in answer.out
+    assert all(f" {name}@{k} " in answer.out for name in ("ndcg", "coverage") for k in (10, 20))
+    gnnrec("run", path, "model.class=Random", "--out", "others", "--seeds", "0,1")
+    assert " its interval " in gnnrec("compare", "runs", "others", "--reference", "others").out

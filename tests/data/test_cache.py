@@ -1,5 +1,7 @@
 """Data that was read before: the same from memory-mapped arrays, and read anew as soon as anything has changed."""
 
+import os
+import time
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -151,3 +153,30 @@ def test_a_relation_without_edges(tmp_path):
     cached("synthetic", [file], lambda: data)
     again = cached("synthetic", [file], lambda: pytest.fail("read again"))
     assert again.checksum == data.checksum
+
+
+def test_what_was_left_half_written_and_what_nobody_uses_is_deleted(tmp_path, cache):
+    config = shop(tmp_path)
+    load(config.config.data, config.folder)
+    (used,) = cache.iterdir()
+    ages = {"part-killed": 2, "part-being-written": 0.5, "unused": 91, "used-lately": 89}
+    for name, days in ages.items():
+        (cache / name).mkdir()
+        os.utime(cache / name, (time.time() - 86_400 * days,) * 2)
+    os.utime(used, (time.time() - 86_400 * 100,) * 2)
+    load(config.config.data, config.folder)  # from the entry, which is new again
+    other = read_config(tmp_path / "shop.yaml", ["data.users.attributes={}"])
+    load(other.config.data, other.folder)
+    assert {"part-being-written", "used-lately", used.name} < {entry.name for entry in cache.iterdir()}
+    assert not {"part-killed", "unused"} & {entry.name for entry in cache.iterdir()}
+
+
+def test_rows_that_were_left_out_are_kept_with_their_examples(tmp_path, cache):
+    config = shop(tmp_path)
+    with (tmp_path / "ratings.csv").open("a") as ratings:
+        ratings.write("u-000,sku/0,bad,1\n")
+    config = read_config(tmp_path / "shop.yaml", ["data.on_bad_row=skip"])
+    first, second = (load(config.config.data, config.folder) for _ in range(2))
+    assert kept(tmp_path / "cache", second)
+    assert first.skipped == second.skipped
+    assert "'bad' is not a number" in second.skipped

@@ -148,3 +148,78 @@ def test_a_rating_model_on_positive_interactions_alone_is_warned_of(tmp_path: Pa
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         read_config(path, rating)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["${oc.env:HOME}", "a ${oc.env:HOME,x}", "${oc.decode:${oc.env:HOME}}", "${ oc.env:HOME}", "${${seed}:HOME}"],
+)
+def test_the_environment_does_not_come_into_a_config(tmp_path: Path, secret: str) -> None:
+    message = refused(write(tmp_path, CONFIG.replace("ratings.csv", f'"{secret}"')))
+    assert "data.interactions.path" in message
+    assert "write the value itself" in message
+    assert str(Path.home()) not in message.replace(str(tmp_path), "")
+    assert "is not allowed" in refused(write(tmp_path), f"data.interactions.path={secret}")
+
+
+def test_another_key_may_be_named(tmp_path: Path) -> None:
+    config = read_config(write(tmp_path, CONFIG.replace("epochs: 1", "epochs: '${model.encoder.channels}'")))
+    assert config.config.model["finetune"]["epochs"] == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=" + "9" * 5000, "cannot be read"),
+        ("seed=0x" + "f" * 5000, "seed: a whole number beyond 64 bits is not allowed"),
+        ("seed=9223372036854775808", "seed: a whole number beyond 64 bits"),
+        ("model.finetune.learning_rate=.inf", "model.finetune.learning_rate: inf is not allowed"),
+        ("model.finetune.weight_decay=.nan", "model.finetune.weight_decay: nan is not allowed"),
+        ("model.finetune.weight_decay=1e300", "model.finetune.weight_decay: 1e+300 is not allowed"),
+        ("model.finetune.learning_rate=inf", "model.finetune.learning_rate: inf is not allowed"),
+        ("model.num_neighbors=-1", "num_neighbors: must be at least 1, got -1"),
+        ("model.num_neighbors={friend: 0}", "num_neighbors: must be at least 1, got 0"),
+        ("data.users={path: u.csv, id: u, attributes: {age: {bins: 1000000000000}}}", "bins"),
+        ("seed=" + "[" * 3000, "nested too deeply"),
+        ("model.x=" + "{a: " * 60 + "1" + "}" * 60, "holds values within more than 50 others"),
+    ],
+)
+def test_depth_and_size_are_known_from_the_config(tmp_path: Path, override: str, said: str) -> None:
+    message = refused(write(tmp_path), override)
+    assert said in message
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, "{a: " * 3000, "- " * 3000])
+def test_a_file_that_is_nested_deeply(tmp_path: Path, text: str) -> None:
+    assert "cannot be read" in refused(write(tmp_path, text))
+
+
+def test_references_to_references_are_counted_each_time(tmp_path: Path) -> None:
+    levels = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 9))
+    assert "holds more than 100,000 values" in refused(write(tmp_path, "l0: &l0 [1, 2, 3]\n" + levels))
+    read_config(write(tmp_path, CONFIG.replace("test: 0.2, validation: 0.2", "test: &share 0.2, validation: *share")))
+
+
+@pytest.mark.parametrize("name", ["..yaml", "...yaml"])
+def test_a_name_that_is_no_folder_of_its_own(tmp_path: Path, name: str) -> None:
+    assert "rename the file" in refused(write(tmp_path, name=name))
+
+
+def test_a_config_of_ones_own_may_be_called_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, name="config.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert read_config(Path("config.yaml")).name == "config"
+    (tmp_path / "shop" / "0").mkdir(parents=True)
+    write(tmp_path / "shop" / "0", name="config.yaml")
+    monkeypatch.chdir(tmp_path / "shop" / "0")
+    assert read_config(Path("config.yaml")).name == "shop"
+
+
+def test_a_folder_and_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").mkdir()
+    assert "is a folder, name a config file" in refused(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"seed: \xff\xfe")
+    assert "cannot be read" in refused(tmp_path / "b.yaml")
+    (tmp_path / "c.yaml").write_bytes(b"\xef\xbb\xbf" + CONFIG.encode())
+    assert read_config(tmp_path / "c.yaml").name == "c"

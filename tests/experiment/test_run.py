@@ -217,7 +217,7 @@ def test_rows_that_were_left_out_are_warned_of(tmp_path: Path) -> None:
     config = replace(config, config=config.config.model_copy(update={"data": skipping}))
     with pytest.warns(
         UserWarning,
-        match=r"popularity: left out, since it cannot be read .* 2 rows, for example .* line 3, column 'rating': 'bad'",
+        match=r"popularity: left out, .* 2 rows, for example .* line 3, column 'rating': 'bad'",
     ):
         run(config)
 

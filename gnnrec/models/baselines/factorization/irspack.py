@@ -154,7 +154,10 @@ class IRSpack:
         trainer = self._trainer("CHOLESKY", known[:0], features[:0], None, 0)
         trainer.core_trainer.item = self._item_vectors
         trainer.core_trainer.user_feature_weight = self._feature_weight
-        vectors = trainer.transform_user(known, features)  # [B, D]
+        try:
+            vectors = trainer.transform_user(known, features)  # [B, D]
+        except RuntimeError as error:  # a user's system has no Cholesky factor
+            raise TrainingError(f"IRSpack: {error}; raise its regularization") from error
         return as_scores(vectors @ self._item_vectors.T)
 
     def _features_of(self, train: TrainingData, friends: bool) -> UserFeatures:
