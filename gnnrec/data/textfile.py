@@ -180,7 +180,8 @@ class TextFile:
                 near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise DataError(
-                    f"{self.path}: no column {column!r} ({place}.{role}); {hint}the columns are {', '.join(names)}"
+                    f"{self.path}: no column {column!r} ({place}.{role}); {hint}the columns are {', '.join(names[:20])}"
+                    + (f" and {len(names) - 20} more" if len(names) > 20 else "")
                 )
             if names.count(column) > 1:
                 raise DataError(f"{self.path}: two columns are called {column!r} ({place}.{role}); rename one of them")
