@@ -3,6 +3,7 @@
 # make quick  a smoke run of all that, whose results are thrown away
 # make bench  measures speed against competitors in the same run; writes experiments/results/bench_*.json
 # make paper  builds paper/main.pdf from the committed tables and figures
+# make fuzz   tries random files, configs and users for some ten minutes (FUZZ=50 times what make test tries)
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -14,7 +15,7 @@ DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining
 tables quick: export MALLOC_MMAP_MAX_ = 0
 tables quick: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 
-.PHONY: demo test tables quick bench paper clean
+.PHONY: demo test fuzz tables quick bench paper clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +35,10 @@ test: $(READY)
 	$(BIN)/mypy gnnrec
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+FUZZ ?= 50
+fuzz: $(READY)
+	GNNREC_FUZZ=$(FUZZ) $(BIN)/pytest -n 2 tests/fuzz
 
 tables: $(READY)
 	$(BIN)/python -m experiments.reproduce
