@@ -36,8 +36,8 @@ app.command("check-layer")(layers.check_layer)
 def main() -> None:
     """Entry point: an error that a person can mend is one line and exit code 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    _without_working_folder()
     try:
+        _without_working_folder()
         app()
     except InputError as error:
         line(f"error: {error}")

@@ -69,6 +69,6 @@ def _seeds(text: str) -> list[int]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--seeds: {text!r} is no list of whole numbers; write for example --seeds 0,1,2") from None
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds: {text!r}; each seed must be at least 0 and stand there once")
+    if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds: {text!r}; each seed must be from 0 to {2**32 - 1} and stand there once")
     return seeds

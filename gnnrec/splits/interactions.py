@@ -20,7 +20,7 @@ class WarmInteractions(SplitKind):
     """Share of interactions in test."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of interactions in validation."""
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of interactions; left out, the run's seed."""
 
     def make(self, dataset: Dataset, seed: int) -> Split:

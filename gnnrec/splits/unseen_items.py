@@ -19,7 +19,7 @@ class UnseenItems(SplitKind):
     """Share of items in test."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of items in validation."""
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of items; left out, the run's seed."""
 
     def make(self, dataset: Dataset, seed: int) -> Split:

@@ -40,7 +40,7 @@ class UnseenUsers(SplitKind):
     subset of a larger one."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that are its support."""
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
 
     @property
@@ -94,7 +94,7 @@ class FromFile(SplitKind):
     the items of their training file."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that are its support."""
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
 
     @property

@@ -175,6 +175,8 @@ def test_wrong_seeds(gnnrec: Any, tmp_path: Path) -> None:
     config = write_shop(tmp_path)
     refused(gnnrec("run", config, "--seeds", "a,b"), "--seeds", "0,1,2")
     refused(gnnrec("run", config, "--seeds", "1,1"), "--seeds")
+    refused(gnnrec("run", config, "--seeds", f"0,{2**32}"), "--seeds", "from 0 to 4294967295")
+    refused(gnnrec("run", config, f"seed={2**32}"), "seed: 4294967296 is not allowed")
     refused(gnnrec("run", config, config), "two configs are called shop")
 
 

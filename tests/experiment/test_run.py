@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from waiting import wait_for
 
 from gnnrec.audit.training import AuditError
 from gnnrec.errors import ConfigError, InputError
+from gnnrec.experiment import run as run_module
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
 from gnnrec.experiment.run import LOCK, UNFINISHED, _claimed, load_split, run
@@ -400,3 +402,18 @@ def test_a_disk_that_fills_up_leaves_nothing_that_looks_finished(
             run(config, folder)
     assert [path.name for path in folder.iterdir() if path.is_file()] == [LOCK]
     assert run(config, folder).result.metrics == run(config).result.metrics
+
+
+def test_a_folder_that_vanishes_while_it_is_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, folder = popularity(tmp_path), tmp_path / "runs" / "popularity" / "0"
+
+    def fit_and_lose(*arguments: Any) -> Any:
+        shutil.rmtree(folder.parent)
+        return experiment(*arguments)
+
+    with monkeypatch.context() as patched:
+        experiment = run_module._experiment
+        patched.setattr(run_module, "_experiment", fit_and_lose)
+        made = run(config, folder)
+    assert read_result(folder) == made.result
+    assert run(config, folder).result == made.result
