@@ -68,10 +68,10 @@ def test_a_damaged_page_and_a_damaged_end(tmp_path):
     path = tmp_path / "t.parquet"
     random = np.random.default_rng(7)
     table = pa.table({"a": random.integers(1 << 40, size=5000)})
-    pa.parquet.write_table(table, path, write_page_checksum=True)
+    pa.parquet.write_table(table, path, write_page_checksum=True, use_dictionary=False, compression="none")
     whole = path.read_bytes()
     page = bytearray(whole)
-    page[400:8000] = bytes(7600)
+    page[20_000] ^= 1  # without the checksum, another number
     for content, said in ((page, "damaged"), (whole[:-20], "not a Parquet file"), (whole[200:], "damaged|not a Parq")):
         path.write_bytes(bytes(content))
         with pytest.raises(DataError, match=rf"t\.parquet: ({said})") as error:

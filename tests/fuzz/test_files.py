@@ -34,7 +34,13 @@ TIMES = st.one_of(
     st.integers(-(2**40), 2**40).map(str), st.sampled_from(["", "1.25", "1.75", "2024-03-01", "1e300", "soon"])
 )
 NOTES = st.text("ab\n\r\"' é", max_size=5)
-ROWS = st.lists(st.tuples(IDS, IDS, NUMBERS, TIMES, NOTES), min_size=1, max_size=12)
+FEW = st.sampled_from(["1", "2"])
+ROWS = st.lists(
+    st.one_of(st.tuples(IDS, IDS, NUMBERS, TIMES, NOTES), st.tuples(FEW, FEW, NUMBERS, TIMES, NOTES)),
+    min_size=1,
+    max_size=12,
+)
+"""Half of the rows are of two users and two items, so that some stand there several times."""
 
 
 def read(folder: Path, name: str, **interactions):
