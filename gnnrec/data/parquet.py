@@ -15,6 +15,8 @@ from gnnrec.errors import DataError
 
 DIGITS = {16: 11, 32: 24, 64: 53}
 """Bits of a float -> bits of the largest whole numbers of which it holds every one."""
+DAMAGED = (pa.ArrowException, OSError, ValueError, LookupError)
+"""What reading a damaged file raises, a name of a column that is no text among it."""
 
 
 def names(path: Path) -> list[str]:
@@ -25,7 +27,7 @@ def names(path: Path) -> list[str]:
     """
     try:
         return list(pa.parquet.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: not a Parquet file ({_reason(error)})") from None
 
 
@@ -39,7 +41,7 @@ def read(path: Path, wanted: Sequence[str]) -> dict[str, pa.Array]:
     """
     try:
         table = pa.parquet.read_table(path, columns=list(wanted), page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: damaged, a part of it cannot be read ({_reason(error)})") from None
     return {name: _text(path, name, table[name].combine_chunks()) for name in wanted}
 

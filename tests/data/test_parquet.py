@@ -83,3 +83,11 @@ def test_a_damaged_page_and_a_damaged_end(tmp_path):
 def test_other_names_of_such_files(tmp_path, name):
     pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / name)
     assert TextFile(tmp_path / name, "data.toy", {"a": "a"}, skip=False).frame["a"].tolist() == ["1"]
+
+
+def test_a_name_of_a_column_that_is_no_text(tmp_path):
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"user": [1]}), path)
+    path.write_bytes(path.read_bytes().replace(b"user", b"\xafser"))
+    with pytest.raises(DataError, match=r"t\.parquet: (damaged|not a Parquet file)"):
+        TextFile(path, "data.toy", {"a": "user"}, skip=False)

@@ -59,14 +59,20 @@ def as_ids(cells):
     return [cell.removesuffix(".0") if whole else cell for cell in cut]
 
 
+def is_float(cell):
+    """Whether Python reads a number, an infinite one included."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def as_number(cell):
     """The number in a cell, None where there is none that float32 holds."""
     if any(c in cell for c in "x_") or cell.strip() in MISSING:
         return None
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
+    number = float(cell) if is_float(cell) else math.nan
     return number if math.isfinite(number) and abs(number) <= LARGEST else None
 
 
@@ -77,7 +83,7 @@ def expected(rows):
     values = [as_number(row[2]) for row in rows]
     left = [place for place in range(len(rows)) if users[place] and items[place]]
     known = [rows[place][2].strip() for place in left if rows[place][2].strip() not in (*MISSING, "")]
-    if known and all(cell == "True" for cell in known):
+    if not any(is_float(cell) for cell in known):
         values = [1.0 if row[2].strip() == "True" else None for row in rows]
     left = [place for place in left if values[place] is not None]
     numbers = [as_number(rows[place][3]) for place in left]
