@@ -14,6 +14,7 @@ from synthetic_table import CONFIG
 from gnnrec.data.synthetic import synthetic
 from gnnrec.experiment.config import read_config
 from gnnrec.serving.profile import encode, parse
+from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.splits import UnseenUsers, make_split
 
 PLAIN = st.one_of(
@@ -78,9 +79,9 @@ def test_a_config_is_read_or_refused_in_one_line(tmp_path_factory, changes):
 
 
 @pytest.fixture(scope="module")
-def train():
+def words():
     data = synthetic(3)
-    return make_split(data, UnseenUsers(test=0.2), 3).full, data.ids["user"]
+    return Vocabulary.of(make_split(data, UnseenUsers(test=0.2), 3).full, data.ids["user"])
 
 
 NAMES = st.one_of(st.sampled_from(["club", "friend", "colour", "age", "user"]), st.text(max_size=5))
@@ -91,9 +92,8 @@ NAMES = st.one_of(st.sampled_from(["club", "friend", "colour", "age", "user"]), 
     st.dictionaries(NAMES, ANY, max_size=4),
     st.lists(st.one_of(st.sampled_from(["0", "1"]), st.text(max_size=4)), max_size=4),
 )
-def test_a_user_is_understood_or_warned_of(train, profile, items):
-    view, user_ids = train
-    encoded, error = answer(lambda: encode(view, user_ids, parse(json.dumps(profile)), items))
+def test_a_user_is_understood_or_warned_of(words, profile, items):
+    encoded, error = answer(lambda: encode(words, parse(json.dumps(profile)), items))
     if error:
         return
     user, told = encoded
