@@ -27,6 +27,8 @@ def parse(text: str) -> dict[str, Any]:
             f"--user: not JSON at character {error.pos + 1} ({error.msg}): {shown}; "
             'write for example \'{"age": 25, "gender": "F"}\''
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+        raise InputError(f"--user: cannot be read ({type(error).__name__}: {error}); write shorter values") from None
     if not isinstance(profile, dict):
         raise InputError(f"--user: must be a JSON object such as '{{\"age\": 25}}', got {shown}")
     return profile

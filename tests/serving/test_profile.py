@@ -268,3 +268,10 @@ class TestParse:
         ) as caught:
             parse(text)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['{"age": %s}' % ("9" * 5000), "[" * 100_000], ids=["5,000 digits", "brackets"])
+def test_json_that_python_refuses_is_one_line(text):
+    with pytest.raises(InputError, match=r"--user: (cannot be read|not JSON)") as refused:
+        parse(text)
+    assert "\n" not in str(refused.value)
