@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gnnrec.audit.training import AuditError
+from gnnrec.audit.training import AuditError, check_weights
 from gnnrec.data.dataset import Dataset
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
@@ -54,6 +55,7 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
     _check_pairs(data, target, np.isin(target, pair[edge_part == part]), "are in the ground truth, but not held out")
     _check_pairs(data, support, ~np.isin(support, target), "are in the support and in the ground truth")
     _check_pairs(data, support, np.isin(support, allowed), "are in the support, but not of this part's support")
+    check_weights("the support", support, users.items.weight, pair, raw.value)
     if held_out.masked is not None:
         masked = _of(data, index, held_out.masked)
         _check_pairs(data, masked, ~np.isin(masked, target), "are masked and in the ground truth")
@@ -100,18 +102,19 @@ def _check_relation(
         beyond = (node < 0) | (node >= len(friend))
         _check(data, row, beyond, f"have an edge of {edge_type[1]!r} to a user who is not in training")
         node = friend[node]
-    source, target = _raw(data, edge_type, train)
+    source, target, weight = _raw(data, edge_type, train)
     size = int(max(target.max(initial=0), node.max(initial=0))) + 1
-    wrong = ~np.isin(row * size + node, source * size + target)
-    _check(data, row, wrong, f"have an edge of {edge_type[1]!r} that is not theirs in the data")
+    key, raw_key = row * size + node, source * size + target
+    _check(data, row, ~np.isin(key, raw_key), f"have an edge of {edge_type[1]!r} that is not theirs in the data")
+    check_weights(f"the held-out users' edges of {edge_type[1]!r}", key, edges.weight, raw_key, weight)
 
 
-def _raw(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices]:
+def _raw(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices, Tensor | None]:
     for relation in data.relations:
         if relation.type == edge_type:
-            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy()
+            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy(), relation.weight
     for numeric in data.numeric:
         if (numeric.node_type, numeric.name) == edge_type[:2]:
             bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
-            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64)
+            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
     raise AuditError(f"audit: held-out users have a relation {edge_type} that is not in the data")

@@ -16,7 +16,7 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.errors import InputError
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
-from gnnrec.views import ITEM, USER, EdgeType, TrainingData
+from gnnrec.views import ITEM, USER, EdgeType, Relation, TrainingData
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -73,13 +73,13 @@ def audit(
     final = train is split.full if final is None else final
     allowed = _allowed(split, train, final)
     _check_users(allowed)
-    _check_interactions(allowed, train.users.items.row, train.users.items.node, "the training histories")
+    items = train.users.items
+    _check_interactions(allowed, items.row, items.node, "the training histories", items.weight)
     _check_bounds(allowed, train)  # before the relations, some of which are made with them
     for edge_type, edges in train.users.relations.items():
-        _check_relation(allowed, edge_type, edges.row, edges.node, train, "training")
+        _check_relation(allowed, edge_type, edges.row, edges.node, train, "training", edges.weight)
     for relation in train.relations:
-        if USER in (relation.source, relation.target):
-            raise AuditError(f"audit: relation {relation.type} is among the relations between items, but holds users")
+        _check_between_items(allowed, relation, train)
     _check_popularity(allowed, train)
     _check_tables(allowed, train, tables or {})
     friends = sum(len(train.users.relations[t]) for t in train.user_types)
@@ -91,7 +91,7 @@ def audit(
         "held_out_interactions": int((~allowed.edge).sum()),
         "user_user_edges": friends,
         "tables": dict(tables or {}),
-        "checks": ["users", "histories", "bounds", "relations", "popularity", "candidates", "tables"],
+        "checks": ["users", "histories", "values", "bounds", "relations", "popularity", "candidates", "tables"],
     }
 
 
@@ -123,6 +123,7 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
         if USER not in (source, target):
             continue
         first, second = graph[edge_type].edge_index
+        weight = graph[edge_type].get("edge_weight")
         if source != USER:  # the reverse of a relation from users
             first, second, name, target = second, first, name.removeprefix("rev_"), source
         where = f"edges {edge_type} of the graph"
@@ -130,8 +131,9 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
             _check_interactions(allowed, first, second, where)
             degree = np.bincount(second.numpy(), minlength=allowed.data.num_items)
             _check_count(allowed, degree, f"the degree in {where}")
+            _check_interactions(allowed, first, second, where, weight)
         else:
-            _check_relation(allowed, (USER, name, target), first, second, train, where)
+            _check_relation(allowed, (USER, name, target), first, second, train, where, weight)
     return {" ".join(edge_type): int(graph[edge_type].edge_index.shape[1]) for edge_type in graph.edge_types}
 
 
@@ -166,7 +168,7 @@ def _data_set_user(allowed: _Allowed, row: Tensor, where: str) -> Indices:
     return users
 
 
-def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str) -> None:
+def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str, value: Tensor | None = None) -> None:
     raw, num_items = allowed.data.interactions, allowed.data.num_items
     user = _data_set_user(allowed, row, where)
     key = user * num_items + item.numpy()
@@ -176,6 +178,27 @@ def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str
         pair = f"user {allowed.data.ids[USER][user[wrong[0]]]}, item {allowed.data.ids[ITEM][int(item[wrong[0]])]}"
         kind = "held-out interactions" if key[wrong[0]] in raw_key else "interactions that this user never had"
         raise AuditError(f"audit: {where} hold {len(wrong)} {kind}, e.g. {pair}")
+    check_weights(where, key, value, raw_key, raw.value)
+
+
+def check_weights(where: str, key: Indices, weight: Tensor | None, raw_key: Indices, raw_weight: Tensor | None) -> None:
+    """Every weight is the one that the pair has in the raw data; edges without weights are fine."""
+    if weight is None or not len(key):
+        return
+    if raw_weight is None:
+        raise AuditError(f"audit: {where} have weights, but the data has none")
+    if len(weight) != len(key):
+        raise AuditError(f"audit: {where} have {len(weight)} weights for {len(key)} edges")
+    order = np.argsort(raw_key, kind="stable")
+    place = order[np.searchsorted(raw_key[order], key)]
+    ours, theirs = weight.numpy(), raw_weight.numpy()[place]
+    wrong = np.flatnonzero(ours != theirs)
+    if len(wrong):
+        one = wrong[0]
+        raise AuditError(
+            f"audit: {where} have {len(wrong)} weights that are not those of the data, e.g. {ours[one]:g} instead of "
+            f"{theirs[one]:g}"
+        )
 
 
 def _outside(key: Indices, allowed: Indices) -> Indices:
@@ -189,28 +212,50 @@ def _outside(key: Indices, allowed: Indices) -> Indices:
 
 
 def _check_relation(
-    allowed: _Allowed, edge_type: EdgeType, row: Tensor, node: Tensor, train: TrainingData, where: str
+    allowed: _Allowed,
+    edge_type: EdgeType,
+    row: Tensor,
+    node: Tensor,
+    train: TrainingData,
+    where: str,
+    weight: Tensor | None = None,
 ) -> None:
     """Every edge of a user is an edge of that user in the raw data, and leads to no held-out user."""
     name = f"{where}: relation {edge_type[1]!r}"
     source = _data_set_user(allowed, row, name)
     target = _data_set_user(allowed, node, name) if edge_type[2] == USER else node.numpy()
-    raw_source, raw_target = _raw_edges(allowed.data, edge_type, train)
+    raw_source, raw_target, raw_weight = _raw_edges(allowed.data, edge_type, train)
     size = int(max(raw_target.max(initial=0), target.max(initial=0))) + 1
-    wrong = _outside(source * size + target, raw_source * size + raw_target)
+    key, raw_key = source * size + target, raw_source * size + raw_target
+    wrong = _outside(key, raw_key)
     if len(wrong):
         user = allowed.data.ids[USER][source[wrong[0]]]
         raise AuditError(f"audit: {name}: {len(wrong)} edges are not those of their users in the data, e.g. of {user}")
+    check_weights(name, key, weight, raw_key, raw_weight)
 
 
-def _raw_edges(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices]:
+def _check_between_items(allowed: _Allowed, relation: Relation, train: TrainingData) -> None:
+    """A relation between nodes that are no users has the edges and weights of the raw data."""
+    if USER in (relation.source, relation.target):
+        raise AuditError(f"audit: relation {relation.type} is among the relations between items, but holds users")
+    raw_source, raw_target, raw_weight = _raw_edges(allowed.data, relation.type, train)
+    source, target = relation.edge_index.numpy()
+    size = int(max(raw_target.max(initial=0), target.max(initial=0))) + 1
+    key, raw_key = source * size + target, raw_source * size + raw_target
+    wrong = _outside(key, raw_key)
+    if len(wrong):
+        raise AuditError(f"audit: relation {relation.name!r}: {len(wrong)} edges are not those of the data")
+    check_weights(f"relation {relation.name!r}", key, relation.weight, raw_key, raw_weight)
+
+
+def _raw_edges(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices, Tensor | None]:
     for relation in data.relations:
         if relation.type == edge_type:
-            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy()
+            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy(), relation.weight
     for numeric in data.numeric:
         if (numeric.node_type, numeric.name) == edge_type[:2]:
             bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
-            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64)
+            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
     raise AuditError(f"audit: training has a relation {edge_type} that is not in the data")
 
 

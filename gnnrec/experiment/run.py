@@ -21,6 +21,7 @@ import pandas as pd
 
 import gnnrec
 from gnnrec.audit.held_out import audit_held_out
+from gnnrec.audit.side_information import audit_side_information
 from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
@@ -218,6 +219,8 @@ def _experiment(
     record_access(why)
     split.open_test(why)
     record["asked"] = audit_held_out(split, split.test, split.full, TEST)
+    if (split.user_part == TEST).any():
+        record["side_information"] = audit_side_information(split.full, split.test)
     with _timed(seconds, "evaluate"):
         evaluation = evaluate(model, split.test, split.candidates(TEST, split.full), measured, seed, split.full)
     tracker.summary({k: v for k, v in evaluation.metrics.items() if v is not None})
@@ -313,6 +316,8 @@ def audited_fit(
         record = audit(split, train)
     if validation is not None:
         audit_held_out(split, split.validation, train, VALIDATION)
+        if (split.user_part == VALIDATION).any():
+            audit_side_information(train, split.validation)
     try:
         model.fit(train, validation, seed)
     except np.linalg.LinAlgError as error:
