@@ -60,7 +60,11 @@ def run(
 
 def _report(run: Any) -> None:
     result = run.result
-    shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in list(result.metrics.items())[:3])
+    names = list(result.metrics)
+    told = [name for name in names if name.rpartition("/")[2] == names[0].rpartition("/")[2]]  # at each number of items
+    told = told if len(told) > 1 else names[:3]
+    values = {name: result.metrics[name] for name in told}
+    shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in values.items())
     err.print(f"{result.name} seed {result.seed}: {shown}  ({sum(result.seconds.values()):.1f} s)", highlight=False)
 
 

@@ -1,5 +1,6 @@
 """Paired differences between two models on the same users: bootstrap intervals, p-values, effect sizes, Holm."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -134,16 +135,26 @@ def _blocks(weight: Floats) -> list[NDArray[np.int64]]:
 
 def _draws(blocks: list[NDArray[np.int64]], resamples: int, seed: int) -> Iterator[Floats]:
     """[D, U] how often each user is drawn, for some of the resamples at a time: 32 MB of counts."""
+    for counts in _counted(tuple(block.tobytes() for block in blocks), resamples, seed):
+        yield counts.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _counted(blocks: tuple[bytes, ...], resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """The draws, kept for the next pair of models on the same users: drawing takes most of the time."""
+    users_of = [np.frombuffer(block, dtype=np.int64) for block in blocks]
     random = np.random.default_rng(seed)
-    users = sum(len(block) for block in blocks)
+    users = sum(len(block) for block in users_of)
     size = max(1, 4_000_000 // users)
+    kept = []
     for start in range(0, resamples, size):
         number = min(size, resamples - start)
-        counts = np.empty((number, users))
-        for block in blocks:
+        counts = np.empty((number, users), dtype=np.uint16)
+        for block in users_of:
             drawn = random.integers(len(block), size=(number, len(block))) + len(block) * np.arange(number)[:, None]
             counts[:, block] = np.bincount(drawn.ravel(), minlength=number * len(block)).reshape(number, -1)
-        yield counts
+        kept.append(counts)
+    return tuple(kept)
 
 
 def _difference(counts: Floats, first: Floats, second: Floats, weight: Floats, root: bool) -> Floats:

@@ -32,7 +32,8 @@ class ALS:
 
     Args:
         cold: what stands in for the vector of a user without items.
-        cold_weight: known items that this vector counts as beside the fold-in; at least 0.
+        cold_weight: known items that this vector counts as beside the fold-in, if there is one; at least 0. With 0 the
+            attributes are forgotten at the first item.
         factors: D, at least 1.
         regularization: weight of the squared vectors; at least 0.
         alpha: confidence of an interaction, against 1 for everything else; above 0.
@@ -59,7 +60,7 @@ class ALS:
         self,
         *,
         cold: Cold = "mean",
-        cold_weight: float = 0.0,
+        cold_weight: float = 1.0,
         factors: int = 64,
         regularization: float = 0.01,
         alpha: float = 10.0,
@@ -108,7 +109,8 @@ class ALS:
         known = as_csr_matrix(histories(users, len(self._item_vectors)))
         row = np.flatnonzero(np.diff(known.indptr))
         if len(row):
-            share = 1 / (1 + self.cold_weight / np.diff(known.indptr)[row, None])
+            beside = 0.0 if self.cold == "none" else self.cold_weight
+            share = 1 / (1 + beside / np.diff(known.indptr)[row, None])
             vectors[row] = share * self._fold_in(known[row]) + (1 - share) * vectors[row]
         return as_scores(vectors @ self._item_vectors.T)
 

@@ -58,6 +58,14 @@ def test_als_folds_in_by_the_closed_form_of_the_paper() -> None:
     assert not scores[0].allclose(scores[2], atol=1e-3)
 
 
+def test_als_does_not_forget_attributes_at_the_first_item() -> None:
+    known = replace(UNSEEN, items=Edges(torch.tensor([2]), torch.tensor([1])))
+    by_map = fitted(ALS(cold="attribute_map", factors=5))
+    cold, clicked = (by_map.score(users)[2] for users in (UNSEEN, known))
+    alone = fitted(ALS(cold="attribute_map", factors=5, cold_weight=0)).score(known)[2]
+    assert clicked.numpy() == pytest.approx((alone + cold).numpy() / 2, abs=1e-5)
+
+
 def test_als_mixes_the_vector_of_the_cold_policy_with_the_fold_in_by_the_number_of_items() -> None:
     # Three known items and a cold vector that counts as two: 3/5 of the fold-in, 2/5 of the cold vector.
     known = replace(UNSEEN, items=Edges(torch.tensor([2, 2, 2]), torch.tensor([1, 5, 9])))
