@@ -1,0 +1,118 @@
+"""The documentation site: `make docs` writes it into build/docs, a warning being an error.
+
+The source folder is the root of the repository, so that one link serves the repository and the site. Pages are the Markdown
+files that are there anyway, the API reference is made of docstrings, and notebooks are scripts, which are run.
+"""
+
+import importlib
+import re
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+project = "gnnrec"
+author = copyright = "The gnnrec authors"
+version = release = installed_version("gnnrec")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.mermaid",
+]
+root_doc = "README"
+include_patterns = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "experiments/README.md"),
+    *("docs/*.md", "docs/api/*.rst", "paper/tables/*.md", "build/notebooks/*.rst"),
+]
+exclude_patterns = ["docs/navigation.md", "build/notebooks/sg_execution_times.rst"]
+html_theme = "furo"
+html_title = f"gnnrec {release}"
+html_extra_path = ["site"]
+html_copy_source = html_show_sourcelink = False
+
+myst_fence_as_directive = ["mermaid"]
+myst_heading_anchors = 3
+
+default_role = "code"
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_custom_sections = [("Shapes", "returns_style"), ("Source", "returns_style")]
+napoleon_use_ivar = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "docs/notebooks",
+    "gallery_dirs": "build/notebooks",
+    "filename_pattern": "",
+    "within_subsection_order": "FileNameSortKey",
+    "run_stale_examples": True,
+    "abort_on_example_error": True,
+    "image_scrapers": (),
+    "reset_modules": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+
+class PublicNames(SphinxDirective):
+    """What a module lists in `__all__`, documented: `.. public-names:: MODULE`.
+
+    Options are `of`, the module under which the names are shown, and `without`, modules whose names are left out.
+    """
+
+    required_arguments = 1
+    option_spec = {"of": directives.unchanged, "without": directives.unchanged}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        names = set(importlib.import_module(self.arguments[0]).__all__)
+        for other in self.options.get("without", "").split():
+            names -= set(importlib.import_module(other).__all__)
+        shown = self.options.get("of", self.arguments[0])
+        module = importlib.import_module(shown)
+        text = ""
+        for name in sorted(names, key=str.lower):
+            kind = "class" if isinstance(getattr(module, name), type) else "function"
+            text += f".. auto{kind}:: {shown}.{name}\n\n"
+        return self.parse_text_to_nodes(text)
+
+
+ONE_LINE_SECTION = re.compile(r"^(Source|Shapes): (.+)$")
+
+
+def sections(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """`Source: text` with indented lines below becomes a section of Google style, and plain code in an example a block."""
+    made: list[str] = []
+    section = False
+    for line in lines:
+        if found := ONE_LINE_SECTION.match(line):
+            made += ["", f"{found[1]}:", f"    {found[2]}"]
+            section = True
+        elif section and line and not line.startswith(" "):
+            made += ["", line]
+            section = False
+        else:
+            made.append(line)
+    lines[:] = made
+
+
+def page(app: Sphinx, docname: str, source: list[str]) -> None:
+    """The README is the front page, with docs/navigation.md at its side; a table gets the title of its protocol."""
+    if docname == root_doc:
+        source[0] += "\n" + (Path(__file__).parent / "navigation.md").read_text(encoding="utf-8")
+    if docname.startswith("paper/tables/"):
+        source[0] = f"# {Path(docname).name}\n\n{source[0]}"
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("public-names", PublicNames)
+    app.connect("autodoc-process-docstring", sections, priority=100)
+    app.connect("source-read", page)

@@ -1,0 +1,13 @@
+"""
+Your own data
+=============
+
+Test.
+"""
+
+# %%
+# Comment with `code`.
+
+import pandas as pd
+
+pd.DataFrame({"a": [1, 2]})
