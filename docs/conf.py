@@ -6,12 +6,15 @@ files that are there anyway, the API reference is made of docstrings, and notebo
 
 import importlib
 import re
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_type_hints
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -42,10 +45,10 @@ myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 
 default_role = "code"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "exclude-members": "model_config"}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-napoleon_custom_sections = [("Shapes", "returns_style"), ("Source", "returns_style")]
+napoleon_custom_sections = ["Source", "Shapes"]
 napoleon_use_ivar = True
 
 sphinx_gallery_conf = {
@@ -85,23 +88,51 @@ class PublicNames(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
 
-ONE_LINE_SECTION = re.compile(r"^(Source|Shapes): (.+)$")
+SECTION = re.compile(r"^(Source|Shapes): (.+)$")
 
 
 def sections(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """`Source: text` with indented lines below becomes a section of Google style, and plain code in an example a block."""
+    """Before napoleon: `Source: text` becomes a section, and an example that is no doctest a block of code."""
     made: list[str] = []
-    section = False
+    inside = False
     for line in lines:
-        if found := ONE_LINE_SECTION.match(line):
+        if found := SECTION.match(line):
             made += ["", f"{found[1]}:", f"    {found[2]}"]
-            section = True
-        elif section and line and not line.startswith(" "):
-            made += ["", line]
-            section = False
-        else:
-            made.append(line)
+            inside = True
+            continue
+        if inside and line and not line.startswith(" "):
+            made.append("")
+            inside = False
+        if made and made[-1] == "Example:" and not line.lstrip().startswith(">>>"):
+            made[-1:] = ["Example::", ""]
+        made.append(line)
     lines[:] = made
+
+
+def fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """After napoleon: it takes what stands before a colon in the line below a field for the field's type."""
+    for place, line in enumerate(lines if what == "attribute" else []):
+        if line.startswith(":type: "):
+            lines[:] = [f"{line.removeprefix(':type: ')}: {lines[0]}", *lines[1:place], *lines[place + 1 :]]
+            return
+
+
+def plain_types(obj: Any) -> None:
+    """Types are shown without what pydantic checks of them."""
+    own = SimpleNamespace(__annotations__=obj.__annotations__)
+    obj.__annotations__ = get_type_hints(own, vars(sys.modules[obj.__module__]))
+
+
+def function_types(app: Sphinx, obj: Any, bound_method: bool) -> None:
+    plain_types(getattr(obj, "__func__", obj))
+
+
+def class_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, given: str, returns: str) -> Any:
+    """A config class has its fields listed below, and needs no signature."""
+    if isinstance(obj, type) and issubclass(obj, BaseModel):
+        plain_types(obj)
+        return "", None
+    return None
 
 
 def page(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -115,4 +146,7 @@ def page(app: Sphinx, docname: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", sections, priority=100)
+    app.connect("autodoc-process-docstring", fields, priority=900)
+    app.connect("autodoc-before-process-signature", function_types)
+    app.connect("autodoc-process-signature", class_signature)
     app.connect("source-read", page)

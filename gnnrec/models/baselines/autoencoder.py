@@ -26,7 +26,7 @@ INTERCEPT_PENALTY = 1e-3
 
 
 def item_weights(history: Matrix, regularization: float, dropout: float = 0.0) -> np.ndarray:
-    """The item-to-item weights B, with a zero diagonal, that minimise |X - X B|^2 + regularization * |B|^2.
+    """The item-to-item weights B, with a zero diagonal, that minimise `|X - X B|^2 + regularization * |B|^2`.
 
     With P = (X'X + regularization I)^-1, B is -P divided by its diagonal, column by column. With a dropout p, entries
     of X are hidden at random on the right side of X B, which adds p / (1 - p) times the diagonal of X'X to itself.
@@ -56,7 +56,7 @@ def item_weights(history: Matrix, regularization: float, dropout: float = 0.0) -
 
 
 class EASE:
-    """The item-to-item weights B, with a zero diagonal, that minimise |X - X B|^2 + regularization * |B|^2.
+    """The item-to-item weights B, with a zero diagonal, that minimise `|X - X B|^2 + regularization * |B|^2`.
 
     X holds the histories of the training users; see `item_weights`. A user's scores are the sum of the rows of its
     known items.
@@ -117,8 +117,8 @@ class DenoisingRegression:
     Of each training user's n items, each is known with the chance q = min(k / n, 1), where k is the least number of
     known items of a history-length bucket, and all of them are the ground truth. The expected squared error over these
     draws has a closed form: with X = (q R, S), R the histories and S the other edges, W minimises
-    |R - X W|^2 + sum_i (penalty + sum_u q_u (1 - q_u) R_ui) |W_i|^2 + side_penalty * |W_S|^2, with an intercept, which
-    is popularity. There is one W for each bucket; a regression that is fitted on whole histories, as EASE is, gives too
+    `|R - X W|^2 + sum_i (penalty + sum_u q_u (1 - q_u) R_ui) |W_i|^2 + side_penalty * |W_S|^2`, with an intercept,
+    which is popularity. There is one W for each bucket; a regression that is fitted on whole histories, as EASE is, gives too
     little weight to the one or two items of a new user.
 
     Source: Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020 (dropout of the input as

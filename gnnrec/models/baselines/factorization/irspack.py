@@ -39,7 +39,7 @@ class IRSpack:
 
     With u users' and v items' vectors, f and g their features, A and B the maps, n the number of interactions, the fit
     minimises the sum over interactions of (1 - u . v)^2, plus alpha times the sum over all pairs of (u . v)^2, plus
-    sum_u r_u |u - A f|^2 + sum_v r_v |v - B g|^2, plus the squared entries of A and B times their weights; where
+    `sum_u r_u |u - A f|^2 + sum_v r_v |v - B g|^2`, plus the squared entries of A and B times their weights; where
     r_u = regularization * (alpha * number of items + n_u), and r_v alike. Without `item_features`, B is 0.
 
     Source: Rendle, Krichene, Zhang, Koren, Revisiting the Performance of iALS on Item Recommendation Benchmarks,
