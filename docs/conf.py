@@ -1,7 +1,7 @@
 """The documentation site: `make docs` writes it into build/docs, a warning being an error.
 
-The source folder is the root of the repository, so that one link serves the repository and the site. Pages are the Markdown
-files that are there anyway, the API reference is made of docstrings, and notebooks are scripts, which are run.
+The source folder is the root of the repository, so that one link serves the repository and the site. Pages are the
+Markdown files that are there anyway, the API reference is made of docstrings, and notebooks are scripts, which are run.
 """
 
 import importlib
@@ -83,8 +83,10 @@ class PublicNames(SphinxDirective):
         module = importlib.import_module(shown)
         text = ""
         for name in sorted(names, key=str.lower):
-            kind = "class" if isinstance(getattr(module, name), type) else "function"
-            text += f".. auto{kind}:: {shown}.{name}\n\n"
+            named = getattr(module, name)
+            kind = "class" if isinstance(named, type) else "function"
+            fields = "   :undoc-members:\n" if kind == "class" and issubclass(named, BaseModel) else ""
+            text += f".. auto{kind}:: {shown}.{name}\n{fields}\n"
         return self.parse_text_to_nodes(text)
 
 
