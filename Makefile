@@ -4,6 +4,7 @@
 # make bench  measures speed against competitors in the same run; writes experiments/results/bench_*.json
 # make paper  builds paper/main.pdf from the committed tables and figures
 # make fuzz   tries random files, configs and users for some ten minutes (FUZZ=50 times what make test tries)
+# make docs   builds the documentation into build/docs, and runs its notebooks
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -15,7 +16,7 @@ DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining
 tables quick: export MALLOC_MMAP_MAX_ = 0
 tables quick: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 
-.PHONY: demo test fuzz tables quick bench paper clean
+.PHONY: demo test fuzz tables quick bench docs paper clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -48,6 +49,14 @@ quick: $(READY)
 
 bench: $(READY)
 	for name in propagation training time_to_quality unseen_users serving growth processes; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
+
+.venv/docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: .venv/docs
+	rm -rf build/docs build/notebooks
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs
 
 paper:
 	@command -v latexmk > /dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends latexmk texlive-latex-base texlive-latex-recommended texlive-fonts-recommended; } \

@@ -51,6 +51,7 @@ autodoc_preserve_defaults = True
 napoleon_custom_sections = ["Source", "Shapes"]
 napoleon_use_ivar = True
 
+sys.path.insert(0, str(Path(__file__).parent / "examples"))  # sphinx-gallery takes back what a cell adds to the path
 sphinx_gallery_conf = {
     "examples_dirs": "docs/notebooks",
     "gallery_dirs": "build/notebooks",

@@ -37,8 +37,8 @@ print(inspect.getsource(AttributeCentroid))
 
 checks = check_recommender(AttributeCentroid, seed=3, draws=False)
 for check in checks:
-    print(f"{'passed' if check.passed else 'FAILED'}  {check.name}")
-assert all(check.passed for check in checks)
+    print(f"{'passed' if check.passed else 'FAILED'}  {check.name}  {check.message}".rstrip())
+assert not [check for check in checks if not check.passed]
 
 # %%
 # Measure it

@@ -34,8 +34,8 @@ print(inspect.getsource(DegreePowerConv))
 
 checks = check_layer(DegreePowerConv, {"power": 1.0})
 for check in checks:
-    print(f"{'passed' if check.passed else 'FAILED'}  {check.name}")
-assert all(check.passed for check in checks)
+    print(f"{'passed' if check.passed else 'FAILED'}  {check.name}  {check.message}".rstrip())
+assert not [check for check in checks if not check.passed]
 
 # %%
 # A layer that is wrong

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +20,7 @@ class TestAccess(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time: datetime = Field(default_factory=lambda: datetime.now(timezone.utc).replace(microsecond=0))
+    time: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     """When, in UTC."""
     config: str
     """Which config, after the folder it stands in: `ml-100k/graphsage`."""

@@ -1,5 +1,5 @@
 import json
-from datetime import timezone
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def test_a_run_records_its_test_access_once_and_a_finished_one_opens_nothing(tmp
     assert access.config == f"{tmp_path.name}/shop"
     assert access.split_checksum == result.checksums["split"]
     assert access.config_checksum == result.checksums["config"]
-    assert access.time.tzinfo == timezone.utc
+    assert access.time.tzinfo == UTC
     run(config.with_seed(1), tmp_path / "runs" / "shop" / "1")
     assert [o.seed for o in read_test_accesses([tmp_path / "runs"])] == [0, 1]
     lines = (tmp_path / "runs" / "test_access.jsonl").read_text().splitlines()

@@ -118,8 +118,8 @@ class DenoisingRegression:
     known items of a history-length bucket, and all of them are the ground truth. The expected squared error over these
     draws has a closed form: with X = (q R, S), R the histories and S the other edges, W minimises
     `|R - X W|^2 + sum_i (penalty + sum_u q_u (1 - q_u) R_ui) |W_i|^2 + side_penalty * |W_S|^2`, with an intercept,
-    which is popularity. There is one W for each bucket; a regression that is fitted on whole histories, as EASE is, gives too
-    little weight to the one or two items of a new user.
+    which is popularity. There is one W for each bucket; a regression that is fitted on whole histories, as EASE is,
+    gives too little weight to the one or two items of a new user.
 
     Source: Steck, "Autoencoders that don't overfit towards the Identity", NeurIPS 2020 (dropout of the input as
         a penalty); Jeunen, Van Balen, Goethals, "Closed-Form Models for Collaborative Filtering with
