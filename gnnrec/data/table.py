@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -218,7 +219,7 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
     return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
 
 
-def _interactions(rows: TextFile, repeated: str) -> Interactions:
+def _interactions(rows: TextFile, repeated: Literal["last", "sum", "mean", "count"]) -> Interactions:
     frame = rows.frame
     if "time" in frame:
         frame = frame.sort_values(["time", "time.fraction"], kind="stable")

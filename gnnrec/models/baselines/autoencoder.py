@@ -256,7 +256,7 @@ class _DenoisingProblem:
         self._history, self._side = history[rows], side[rows]
         self._kept = np.arange(history.shape[1] + side.shape[1])
         if len(rows) > options.max_inputs:
-            frequency = np.concatenate([self._history.sum(axis=0), (self._side != 0).sum(axis=0)])
+            frequency = np.concatenate([self._history.sum(axis=0), self._side.astype(bool).sum(axis=0)])
             self._kept = np.sort(np.argsort(-frequency, kind="stable")[: options.max_inputs])
 
     def solve(self, known: int, penalty: float) -> "_Denoising":
