@@ -22,6 +22,8 @@ PARTIAL = 0.8
 counts, is refused: it was counted with them."""
 PAIRED = 0.9
 """A relation between items that holds a larger share of the pairs that held-out histories alone hold is refused."""
+LEAST_USERS, LEAST_ITEMS = 30, 30
+"""Of fewer held-out users, or items, no number is taken for more than chance."""
 MOST_USERS, MOST_COUNTED = 200, 10_000
 """Users whose first guesses are looked at, and training users whom values are counted on, at most."""
 
@@ -43,7 +45,7 @@ def audit_side_information(train: TrainingData, held_out: TestSet) -> dict[str, 
     Returns:
         Relation -> `found`, the share of the held-out users with an edge whose first guess is a target; `by_one_value`,
         the same by the most telling value (or friend) alone; `training`, as `found`, for training users without their
-        own history; `chance`, that of the most popular item. For numeric
+        own history; `chance`, that of the most popular item; `users`, how many were looked at. For numeric
         attributes of items `partial`, for relations between items `paired`, see `PARTIAL` and `PAIRED`.
 
     Raises:
@@ -60,13 +62,14 @@ def audit_side_information(train: TrainingData, held_out: TestSet) -> dict[str, 
             continue
         measured[edge_type[1]] = found
         best = max(found["found"], found["by_one_value"])
-        if best > LIMIT and best > found["chance"] + MARGIN:
+        if found["users"] >= LEAST_USERS and best > LIMIT and best > found["chance"] + MARGIN:
             raise AuditError(
                 f"audit: relation {edge_type[1]!r} names a target of {best:.0%} of the held-out users at its first "
                 f"guess (popularity: {found['chance']:.0%}); it was made from their interactions: leave it out with "
                 "data.use, or make it from those of training users"
             )
-    measured |= _of_items(train, target, popularity, history)
+    if target.shape[0] >= LEAST_USERS:
+        measured |= _of_items(train, target, popularity, history)
     return measured
 
 
@@ -105,6 +108,7 @@ def _of_users(
         "by_one_value": _hits(_of_one_value(theirs[rows], share, known[rows]), target[rows]),
         "training": _hits(own, history[training]),
         "chance": _hits(popular, target[rows]),
+        "users": len(rows),
     }
 
 
@@ -169,7 +173,7 @@ def _pairs(edges: Any, history: Any, target: Any) -> tuple[float, float]:
 def _partial(value: Counts, held_out: Counts, training: Counts) -> float:
     """Partial rank correlation of a value with held-out counts, given training counts; 0 where it is not defined."""
     ranks = np.stack([rankdata(one) for one in (value, held_out, training)])
-    if len(value) < 10 or (ranks.std(axis=1) == 0).any():
+    if len(value) < LEAST_ITEMS or (ranks.std(axis=1) == 0).any():
         return 0.0
     correlation = np.asarray(np.corrcoef(ranks))
     vh, vt, ht = correlation[0, 1], correlation[0, 2], correlation[1, 2]

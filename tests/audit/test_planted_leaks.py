@@ -286,10 +286,20 @@ def test_hand_worked_numbers() -> None:
     nothing = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
     held_out = TestSet(replace(asked, items=nothing), asked.items)
     assert audit_side_information(train, held_out) == {
-        "shop": {"found": 0.75, "by_one_value": 0.75, "training": 1.0, "chance": 0.5}
+        "shop": {"found": 0.75, "by_one_value": 0.75, "training": 1.0, "chance": 0.5, "users": 4}
     }
 
 
 def test_parts_of_the_split_are_those_that_are_audited() -> None:
     split = split_of(DATA)
     assert {int(part) for part in split.user_part.unique()} == {TRAIN, VALIDATION, TEST}
+
+
+def test_a_few_users_prove_nothing() -> None:
+    """Of ten held-out users all may have a favourite: a share of so few is no sign of a leak."""
+    split = split_of(favourite_item())
+    split.open_test("a test of the audit")
+    few = split.test.take(torch.arange(10))
+    assert audit_side_information(split.full, few)["favourite"]["by_one_value"] == 1.0
+    with pytest.raises(AuditError, match="favourite"):
+        audit_side_information(split.full, split.test)
