@@ -131,7 +131,7 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
             _check_interactions(allowed, first, second, where)
             degree = np.bincount(second.numpy(), minlength=allowed.data.num_items)
             _check_count(allowed, degree, f"the degree in {where}")
-            _check_interactions(allowed, first, second, where, weight)
+            _check_interactions(allowed, first, second, where, weight, exact=False)
         else:
             _check_relation(allowed, (USER, name, target), first, second, train, where, weight)
     return {" ".join(edge_type): int(graph[edge_type].edge_index.shape[1]) for edge_type in graph.edge_types}
@@ -168,7 +168,9 @@ def _data_set_user(allowed: _Allowed, row: Tensor, where: str) -> Indices:
     return users
 
 
-def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str, value: Tensor | None = None) -> None:
+def _check_interactions(
+    allowed: _Allowed, row: Tensor, item: Tensor, where: str, value: Tensor | None = None, *, exact: bool = True
+) -> None:
     raw, num_items = allowed.data.interactions, allowed.data.num_items
     user = _data_set_user(allowed, row, where)
     key = user * num_items + item.numpy()
@@ -178,11 +180,29 @@ def _check_interactions(allowed: _Allowed, row: Tensor, item: Tensor, where: str
         pair = f"user {allowed.data.ids[USER][user[wrong[0]]]}, item {allowed.data.ids[ITEM][int(item[wrong[0]])]}"
         kind = "held-out interactions" if key[wrong[0]] in raw_key else "interactions that this user never had"
         raise AuditError(f"audit: {where} hold {len(wrong)} {kind}, e.g. {pair}")
-    check_weights(where, key, value, raw_key, raw.value)
+    check_weights(where, key, value, raw_key, raw.value, exact=exact)
 
 
-def check_weights(where: str, key: Indices, weight: Tensor | None, raw_key: Indices, raw_weight: Tensor | None) -> None:
-    """Every weight is the one that the pair has in the raw data; edges without weights are fine."""
+def check_weights(
+    where: str,
+    key: Indices,
+    weight: Tensor | None,
+    raw_key: Indices,
+    raw_weight: Tensor | None,
+    *,
+    exact: bool = True,
+) -> None:
+    """Every weight is the one that the pair has in the raw data; edges without weights are fine.
+
+    Args:
+        where: what an error message begins with.
+        key: [E] of each edge.
+        weight: [E] of each edge.
+        raw_key: [E'] of each edge of the raw data.
+        raw_weight: [E'] of each edge of the raw data.
+        exact: False where a model may have learned from another value than the raw one, such as its gain: then
+            equal raw values must have equal weights.
+    """
     if weight is None or not len(key):
         return
     if raw_weight is None:
@@ -192,6 +212,9 @@ def check_weights(where: str, key: Indices, weight: Tensor | None, raw_key: Indi
     order = np.argsort(raw_key, kind="stable")
     place = order[np.searchsorted(raw_key[order], key)]
     ours, theirs = weight.numpy(), raw_weight.numpy()[place]
+    if not exact:
+        _, first, same = np.unique(theirs, return_index=True, return_inverse=True)
+        theirs = ours[first][same]
     wrong = np.flatnonzero(ours != theirs)
     if len(wrong):
         one = wrong[0]
