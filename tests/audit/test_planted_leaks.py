@@ -260,6 +260,17 @@ def test_a_leak_in_what_a_model_gets_is_caught(leak: Callable[[Split], None]) ->
         leak(split_of(DATA))
 
 
+def test_weights_of_a_graph_may_be_another_value_of_the_same_interactions_and_nothing_else() -> None:
+    split = split_of(DATA)
+    graph = build_graph(split.full)
+    for edge_type in (INTERACTS, (ITEM, "rev_interacts", USER)):
+        graph[edge_type].edge_weight = 2 ** graph[edge_type].edge_weight - 1
+    audit_graph(graph, split, split.full)
+    graph[INTERACTS].edge_weight = graph[INTERACTS].edge_weight + (torch.arange(len(split.full.users.items)) == 5)
+    with pytest.raises(AuditError, match="weights that are not those of the data"):
+        audit_graph(graph, split, split.full)
+
+
 def test_what_cannot_be_told_from_honest_data_is_reported_with_its_number() -> None:
     """The group of a user's last item says as much as an honest club would, and not more."""
     last = pd.DataFrame({"u": DATA.interactions.user, "i": DATA.interactions.item}).groupby("u")["i"].last()
