@@ -7,6 +7,7 @@ python -m experiments.reproduce --quick             a smoke run of everything, w
 python -m experiments.reproduce --render            tables and figures again, from the committed results
 """
 
+import os
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ from gnnrec.errors import DataError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.run import run
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tables are made on the CPU, so that their digits are the same everywhere
 README = Path(__file__).parent / "README.md"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
