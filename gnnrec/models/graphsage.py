@@ -179,6 +179,7 @@ class GraphSAGE:
             self._point = point = Point.of(self.finetune.predict, first.train, cuts, first.test)
             folds = [replace(f, train=point.learned(f.train), test=point.for_selection(f.test)) for f in folds]
         self._tasks = [self._task(fold.train, seed, seed) for fold in folds]
+        self._check_num_neighbors(self._tasks[0])
         epochs = self._train(folds, seed)
         finetune = self.finetune.model_copy(update={"epochs": epochs["finetune"]})
         if isinstance(finetune, RatingConfig):
@@ -231,6 +232,7 @@ class GraphSAGE:
             train = self._point.learned(train)
         weights_seeds = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
         self._tasks = [self._task(train, seed, each) for each in weights_seeds]
+        self._check_num_neighbors(self._tasks[0])
         graph: HeteroData = self._tasks[0].graph
         return graph
 
@@ -247,6 +249,15 @@ class GraphSAGE:
             weights_seed=weights_seed,
             device=self.placement.device,
         )
+
+    def _check_num_neighbors(self, task: Any) -> None:
+        """Raises ConfigError where a number is given for a relation that the graph does not have."""
+        names = {edge_type[1] for edge_type in task.block.adjacency}
+        given = self.num_neighbors if isinstance(self.num_neighbors, Mapping) else {}
+        for name in given:
+            if name not in names:
+                there = ", ".join(sorted(names))
+                raise ConfigError(f"model.num_neighbors: {name!r} is no relation of the graph; there are {there}")
 
     def _train(self, folds: Sequence[Fold] | None, seed: int) -> dict[str, int]:
         """Trains all tasks; with folds, chooses the epochs of each stage on the held-out users. Returns the epochs."""
