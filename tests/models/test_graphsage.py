@@ -514,7 +514,7 @@ def test_pretraining_asks_for_signed_edges_that_carry_no_message() -> None:
 def test_neighbours_of_a_relation_that_is_not_there_are_refused() -> None:
     split = small_split(3)
     model = GraphSAGE(encoder=SMALL, pretrain=None, num_neighbors={"rev_club": 3, "clubs": 2})
-    with pytest.raises(ConfigError, match="num_neighbors: 'clubs' is no relation of the graph; there are age, category, club, "):
+    with pytest.raises(ConfigError, match="'clubs' is no relation of the graph; there are age, category, club, "):
         model.build(split.train, 3)
     with pytest.raises(ConfigError, match="'clubs' is no relation"):
         model.fit(split.train, split.validation, 3)
