@@ -62,7 +62,7 @@ rec.fit(
 # Recommend
 # ---------
 #
-# Users who stand in no frame above. The second says nothing about herself, the third an interest that nobody had in
+# Users who stand in no frame above. The second has no attributes, the third an interest that nobody had in
 # training: it is ignored with a warning. A column of ids is optional.
 
 newcomers = pd.DataFrame(

@@ -272,7 +272,7 @@ def test_weights_of_a_graph_may_be_another_value_of_the_same_interactions_and_no
 
 
 def test_what_cannot_be_told_from_honest_data_is_reported_with_its_number() -> None:
-    """The group of a user's last item says as much as an honest club would, and not more."""
+    """The group of a user's last item is as predictive as an honest club, and not more."""
     last = pd.DataFrame({"u": DATA.interactions.user, "i": DATA.interactions.item}).groupby("u")["i"].last()
     split = split_of(with_user_values("style", last.index, last % 4))
     split.open_test("a test of the audit")

@@ -44,7 +44,7 @@ def test_each_value_is_what_a_loop_finds(cells):
 
 
 def test_an_attribute_is_an_edge_per_owner_and_value():
-    # Owner 3 says b twice and a once, owner 1 says a, owner 2 says nothing.
+    # Owner 3 has b twice and a once, owner 1 has a, owner 2 has no value.
     node, cells = np.array([3, 3, 1, 2]), pd.Series(["b|a", "b", "a", None], dtype="str")
     relation, values = attribute("user", "likes", node, cells, "|")
     assert relation.type == ("user", "likes", "likes")

@@ -46,9 +46,9 @@ def vectors(count, width=3, seed=0):
 def slow(edges, targets, x, mean):
     rows = []
     for target in range(targets):
-        heard = [x[source] for source, other in edges if other == target]
-        total = sum(heard) if heard else x[0] * 0
-        rows.append(total / len(heard) if heard and mean else total)
+        received = [x[source] for source, other in edges if other == target]
+        total = sum(received) if received else x[0] * 0
+        rows.append(total / len(received) if received and mean else total)
     return torch.stack(rows)
 
 
@@ -143,7 +143,7 @@ def test_the_transpose_turns_every_edge_round(case):
 
 
 def test_hand_worked_sum_and_mean():
-    # Target 0 hears sources 1 and 2, target 1 nobody, target 2 source 0.
+    # Target 0 has edges from sources 1 and 2, target 1 has none, target 2 one from source 0.
     adjacency = adjacency_of(3, 3, [(2, 0), (0, 2), (1, 0)])
     x = torch.tensor([[1.0], [10.0], [100.0]])
     assert adjacency.sum(x).flatten().tolist() == [110, 0, 1]
@@ -154,8 +154,8 @@ def test_hand_worked_sum_and_mean():
 
 
 def test_a_relation_without_sources_or_targets():
-    nobody_speaks = adjacency_of(0, 3, [])
-    assert nobody_speaks.mean(torch.empty(0, 2)).tolist() == [[0, 0]] * 3
+    no_sources = adjacency_of(0, 3, [])
+    assert no_sources.mean(torch.empty(0, 2)).tolist() == [[0, 0]] * 3
     assert adjacency_of(3, 0, []).sum(torch.ones(3, 2)).shape == (0, 2)
 
 
@@ -166,12 +166,12 @@ def test_silent_sources_are_hidden_and_stay_so(case, data):
     silent = data.draw(st.lists(st.booleans(), min_size=sources, max_size=sources))
     whole = adjacency_of(sources, targets, edges)
     mask, quiet = torch.tensor(first, dtype=torch.bool), torch.tensor(silent)
-    heard = [e for e, kept in zip(edges, first, strict=True) if kept and not silent[e[0]]]
+    received = [e for e, kept in zip(edges, first, strict=True) if kept and not silent[e[0]]]
     for adjacency in (whole.hide(mask).without_messages_from(quiet), whole.without_messages_from(quiet).hide(mask)):
         x, y = vectors(sources), vectors(sources)
         assert adjacency.hides
-        assert sorted(map(tuple, adjacency.visible().T.tolist())) == sorted(heard)
-        torch.testing.assert_close(adjacency.mean(x), slow(heard, targets, y, True))
+        assert sorted(map(tuple, adjacency.visible().T.tolist())) == sorted(received)
+        torch.testing.assert_close(adjacency.mean(x), slow(received, targets, y, True))
         place = torch.arange(len(edges))
         assert torch.equal(adjacency.alive(place), adjacency.kept)
     assert not whole.hides

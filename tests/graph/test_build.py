@@ -115,7 +115,7 @@ def test_attach_appends_users_and_leaves_the_graph_alone(split):
         added = new[:, old.shape[1] :]
         if edge_type[2] == USER:
             assert (added[1] >= 42).all()
-            assert edge_type[0] != USER or (added[0] < 42).all()  # nobody hears from a new user
+            assert edge_type[0] != USER or (added[0] < 42).all()  # a new user sends no message
         else:
             assert added.shape[1] == 0
     club = users.relations["user", "club", "club"]

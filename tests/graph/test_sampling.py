@@ -69,8 +69,8 @@ def test_drawn_edges_are_true_visible_distinct_and_not_too_many(hide, num_neighb
 
 @pytest.mark.parametrize("hidden", [0, 6])
 def test_the_mean_of_drawn_neighbours_is_unbiased(hidden):
-    # Neighbours 0 to 8 of one target; of six hidden ones (0 to 5) nothing may be heard, and a target that still has
-    # three visible ones must always hear some. A mean of 2 draws has a standard deviation below 2, that of 20,000 below
+    # Neighbours 0 to 8 of one target; of six hidden ones (0 to 5) none may be drawn, and a target that still has
+    # three visible ones must always get some. A mean of 2 draws has a standard deviation below 2, that of 20,000 below
     # 0.015.
     adjacency = Adjacency(torch.stack([torch.arange(9), torch.zeros(9, dtype=torch.int64)]), 9, 1)
     adjacency = adjacency.hide(torch.arange(9) >= hidden)

@@ -60,7 +60,7 @@ class TestAttach:
         attached = encoder.attach(encoder.states(whole_graph(graph)), users)
         assert attached.shape == (12, 8)
         torch.testing.assert_close(attached, every["user"][-12:], **CLOSE)
-        # Nobody hears from the new users: everybody else is as before.
+        # New users send no messages: all other vectors are as before.
         torch.testing.assert_close(every["user"][:-12], before["user"], **CLOSE)
         torch.testing.assert_close(every["item"], before["item"], **CLOSE)
         assert attached.std(0).min() > 0.01  # and the users are told apart
@@ -270,18 +270,18 @@ class TestPlan:
     """Which relations each step follows: worked out by hand."""
 
     def test_one_step(self):
-        # Users and items hear from everybody but users.
+        # Users and items receive messages from all nodes but users.
         assert plan(1, ("user", "item")) == [{reverse(INTERACTS), reverse(CLUB), reverse(CATEGORY)}]
         assert plan(1, ("user",)) == [{reverse(INTERACTS), reverse(CLUB)}]
 
     def test_two_steps(self):
-        # The last step: what ends at users and items. The first: what ends at whom those hear from, which is everybody,
-        # but nothing that begins at users: so clubs hear nothing.
+        # The last step: what ends at users and items. The first: what ends at the sources of those, all nodes,
+        # but nothing that begins at users: so clubs receive nothing.
         assert plan(2, ("user", "item")) == [
             {reverse(INTERACTS), reverse(CLUB), reverse(CATEGORY), CATEGORY},
             {INTERACTS, reverse(INTERACTS), FRIEND, reverse(CLUB), reverse(CATEGORY)},
         ]
-        # Only items are read: they hear users and categories, but nobody hears clubs in the last step.
+        # Only items are read: they receive from users and categories; no message from clubs counts in the last step.
         assert plan(2, ("item",)) == [
             {reverse(INTERACTS), reverse(CLUB), reverse(CATEGORY), CATEGORY},
             {INTERACTS, reverse(CATEGORY)},
@@ -333,7 +333,7 @@ class TestParameters:
 @pytest.mark.parametrize(
     ("start", "users", "items"),
     [
-        # Step 1: users have the means 2 and 3 (no vector of their own), items hear nothing (users are silent) and stay.
+        # Step 1: users have the means 2 and 3 (no vector of their own), items receive nothing and stay.
         # Step 2: user 0: mean(1, 3) + 2 = 4; user 1: 3 + 3 = 6; item 0: 2 + 1 = 3; item 1: mean(2, 3) + 3 = 5.5.
         ([1.0, 3.0], [4, 6], [3, 5.5]),
         # Step 1: the means -1 and -3 become 0 (ReLU), items stay. Step 2: -1 + 0, -3 + 0; 0 + 1, 0 - 3 (no ReLU).

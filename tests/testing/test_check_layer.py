@@ -110,14 +110,14 @@ class LastEdgeWins(Right):
 
 
 class GlobalMean(Right):
-    """Every target hears of all sources."""
+    """Every target depends on all sources."""
 
     def forward(self, x, edge_index):
         return super().forward(x, edge_index) + 0.01 * self.neighbours(x[0]).mean(0)
 
 
 class BatchStatistics(Right):
-    """Every target hears of all targets, also in eval mode."""
+    """Every target depends on all targets, also in eval mode."""
 
     def forward(self, x, edge_index):
         out = super().forward(x, edge_index)

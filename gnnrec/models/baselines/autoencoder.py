@@ -70,8 +70,8 @@ class EASE:
         dropout: chance of each known item to be hidden, at least 0 and below 1 (EDLAE). Where only the first few of a
             user's many items are known, a high one fits this task.
         max_items: M, how many of the most popular items have weights, at least 1; 8,000 take about 1 GB and a minute
-            on one core, and time grows with the third power. The others score 0, as if no known item spoke for or
-            against them.
+            on one core, and time grows with the third power. The others score 0, as if known items had no weight for
+            them.
 
     Raises:
         ValueError: an option is out of its range.

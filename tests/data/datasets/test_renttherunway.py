@@ -75,7 +75,7 @@ def test_reader_on_three_users(tmp_path):
     assert data.interactions.item.tolist() == [0, 1, 1]
     assert data.interactions.time.tolist() == [8, 2, 1]
     assert data.interactions.value is None
-    # The earlier review of user 5 says nothing of the body type and 29 of the age.
+    # The earlier review of user 5 has no body type, and 29 as the age.
     assert data.relations[0].edge_index.tolist() == [[0], [0]]
     assert list(data.ids["body_type"]) == ["pear"]
     age, _, weight, _ = data.numeric

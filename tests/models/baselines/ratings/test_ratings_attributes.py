@@ -51,8 +51,8 @@ def test_segment_item_mean_by_hand() -> None:
 
 
 def test_knn_by_hand() -> None:
-    # Users 0 and 1 are alike (similarity 1), user 2 not at all: (1 + 0) / (2 + 2) = .25. User 0 does not hear itself:
-    # (0) / (1 + 2) = 0.
+    # Users 0 and 1 are alike (similarity 1), user 2 not at all: (1 + 0) / (2 + 2) = .25. User 0 is left out of
+    # its own list: (0) / (1 + 2) = 0.
     model = AttributeKNNRatings(shrinkage=2, **NO_USER_BIAS)
     model.fit(TRAIN, None, 0)
     assert model.score(RED)[0].tolist() == pytest.approx([4.25, 4], abs=1e-4)
