@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from gnnrec.audit.training import AuditError, check_weights
+from gnnrec.audit.training import AuditError, check_weights, raw_edges
 from gnnrec.data.dataset import Dataset
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
@@ -102,19 +101,8 @@ def _check_relation(
         beyond = (node < 0) | (node >= len(friend))
         _check(data, row, beyond, f"have an edge of {edge_type[1]!r} to a user who is not in training")
         node = friend[node]
-    source, target, weight = _raw(data, edge_type, train)
+    source, target, weight = raw_edges(data, edge_type, train, "held-out users have")
     size = int(max(target.max(initial=0), node.max(initial=0))) + 1
     key, raw_key = row * size + node, source * size + target
     _check(data, row, ~np.isin(key, raw_key), f"have an edge of {edge_type[1]!r} that is not theirs in the data")
     check_weights(f"the held-out users' edges of {edge_type[1]!r}", key, edges.weight, raw_key, weight)
-
-
-def _raw(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices, Tensor | None]:
-    for relation in data.relations:
-        if relation.type == edge_type:
-            return relation.edge_index[0].numpy(), relation.edge_index[1].numpy(), relation.weight
-    for numeric in data.numeric:
-        if (numeric.node_type, numeric.name) == edge_type[:2]:
-            bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
-            return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
-    raise AuditError(f"audit: held-out users have a relation {edge_type} that is not in the data")

@@ -247,7 +247,7 @@ def _check_relation(
     name = f"{where}: relation {edge_type[1]!r}"
     source = _data_set_user(allowed, row, name)
     target = _data_set_user(allowed, node, name) if edge_type[2] == USER else node.numpy()
-    raw_source, raw_target, raw_weight = _raw_edges(allowed.data, edge_type, train)
+    raw_source, raw_target, raw_weight = raw_edges(allowed.data, edge_type, train)
     size = int(max(raw_target.max(initial=0), target.max(initial=0))) + 1
     key, raw_key = source * size + target, raw_source * size + raw_target
     wrong = _outside(key, raw_key)
@@ -261,7 +261,7 @@ def _check_between_items(allowed: _Allowed, relation: Relation, train: TrainingD
     """A relation between nodes that are no users has the edges and weights of the raw data."""
     if USER in (relation.source, relation.target):
         raise AuditError(f"audit: relation {relation.type} is among the relations between items, but holds users")
-    raw_source, raw_target, raw_weight = _raw_edges(allowed.data, relation.type, train)
+    raw_source, raw_target, raw_weight = raw_edges(allowed.data, relation.type, train)
     source, target = relation.edge_index.numpy()
     size = int(max(raw_target.max(initial=0), target.max(initial=0))) + 1
     key, raw_key = source * size + target, raw_source * size + raw_target
@@ -271,7 +271,14 @@ def _check_between_items(allowed: _Allowed, relation: Relation, train: TrainingD
     check_weights(f"relation {relation.name!r}", key, relation.weight, raw_key, raw_weight)
 
 
-def _raw_edges(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple[Indices, Indices, Tensor | None]:
+def raw_edges(
+    data: Dataset, edge_type: EdgeType, train: TrainingData, who: str = "training has"
+) -> tuple[Indices, Indices, Tensor | None]:
+    """Sources, targets and weights of a relation in the raw data; numeric attributes as edges to the bins of training.
+
+    Raises:
+        AuditError: the data has no such relation; `who` begins the message.
+    """
     for relation in data.relations:
         if relation.type == edge_type:
             return relation.edge_index[0].numpy(), relation.edge_index[1].numpy(), relation.weight
@@ -279,7 +286,7 @@ def _raw_edges(data: Dataset, edge_type: EdgeType, train: TrainingData) -> tuple
         if (numeric.node_type, numeric.name) == edge_type[:2]:
             bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
             return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
-    raise AuditError(f"audit: training has a relation {edge_type} that is not in the data")
+    raise AuditError(f"audit: {who} a relation {edge_type} that is not in the data")
 
 
 def _check_popularity(allowed: _Allowed, train: TrainingData) -> None:
