@@ -3,11 +3,9 @@
 import contextlib
 import fcntl
 import hashlib
-import inspect
 import json
 import os
 import resource
-import sysconfig
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import gnnrec
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.side_information import audit_side_information
 from gnnrec.audit.test_access import TestAccess, record_test_access
@@ -32,6 +29,7 @@ from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
 from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.models.saving import STRUCTURE
+from gnnrec.options.own_code import own_files
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
 from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
@@ -365,10 +363,7 @@ def _own_files(options: Mapping[str, Any], folder: Path) -> Iterator[Path]:
             path = folder / value
             yield from (file for file in (path / MODEL / STRUCTURE, path / STRUCTURE) if file.is_file())
         elif key in ("class", "layer") and "." in str(value):
-            source = inspect.getsourcefile(resolve(str(value), MODELS))
-            installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-            if source and not any(Path(source).is_relative_to(one) for one in (*installed, *gnnrec.__path__)):
-                yield Path(source)
+            yield from own_files(resolve(str(value), MODELS))
 
 
 def same_data(split: Split, result: Result) -> bool:

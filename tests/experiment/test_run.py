@@ -358,8 +358,10 @@ def test_a_lock_that_its_holder_is_about_to_remove_is_not_taken(tmp_path: Path) 
 
 def test_a_changed_class_of_ones_own_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    code = "from gnnrec.models.baselines.popularity import Popularity\n\n\nclass Mine(Popularity):\n    pass\n"
+    code = "from helper_of_a_test import Popularity\n\n\nclass Mine(Popularity):\n    pass\n"
+    helper = "from gnnrec.models.baselines.popularity import Popularity\n"
     (tmp_path / "mine_of_a_test.py").write_text(code)
+    (tmp_path / "helper_of_a_test.py").write_text(helper)
     popularity(tmp_path)
     path = tmp_path / "popularity.yaml"
     path.write_text(path.read_text().replace("class: Popularity", "class: mine_of_a_test.Mine"))
@@ -367,9 +369,13 @@ def test_a_changed_class_of_ones_own_is_no_finished_run(tmp_path: Path, monkeypa
     first = run(config, folder).result
     assert "files" in first.checksums
     assert run(config, folder).result == first
-    (tmp_path / "mine_of_a_test.py").write_text(code + "\n\nCHANGED = True\n")
-    with pytest.raises(ConfigError, match=r"the code of a class of one's own, has changed since this run"):
-        run(config, folder)
+    for name, written in {"mine": code, "helper": helper}.items():
+        file = tmp_path / f"{name}_of_a_test.py"
+        file.write_text(written + "\n\nCHANGED = True\n")
+        with pytest.raises(ConfigError, match=r"the code of a class of one's own, has changed since this run"):
+            run(config, folder)
+        file.write_text(written)
+        assert run(config, folder).result == first
 
 
 def test_a_folder_that_cannot_be_written_is_found_out_before_training(
