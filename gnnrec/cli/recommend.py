@@ -44,7 +44,7 @@ def recommend(
         _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to})
         profile = parse("{}" if user is None else user)
     else:
-        of_one = {"--user": user, "--items": items or None, "--explain": why or None}
+        of_one = {"--user": user, "--items": items or None}
         _refuse("is for one user; leave it out with --users", of_one)
         if to is None:
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
@@ -53,7 +53,7 @@ def recommend(
         known = None if history is None else History(history, served.vocabulary, user_column)
         newcomers = Newcomers(users, served.vocabulary, user_column, known)
         with progress(newcomers.count, "recommend") as advance:
-            written = recommend_file(served, newcomers, number, to, advance)
+            written = recommend_file(served, newcomers, number, to, advance, why=why)
         report(written, to, as_json)
         return
     chosen = [item.strip() for item in items.split(",") if item.strip()]

@@ -1,66 +1,103 @@
 """What of a user is behind each item of a list: how much lower its score is when one edge of the user is left out."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gnnrec.serving.lists import Served
-from gnnrec.serving.many import SCORES
+from gnnrec.serving.lists import Served, users_at_once
 from gnnrec.serving.profile import encode
-from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.views import ITEM, Edges, UserBatch
 
+HISTORY = "history"
 MOST = 3
 """Edges that are told of each item."""
 
 
+@dataclass(frozen=True)
+class Reasons:
+    """The edges of B users that hold the scores of K items each up, those that hold it up most first.
+
+    Attributes:
+        edge: [B, K, M] int64, places in `relation` and `value`.
+        weight: [B, K, M] float32, the score less the score without this edge; 0 where there are fewer than M edges.
+        relation: [E] name of each edge's relation, `history` for known items.
+        value: [E] id of what it leads to, an attribute value or an item.
+    """
+
+    edge: Tensor
+    weight: Tensor
+    relation: np.ndarray
+    value: np.ndarray
+
+    def told(self) -> list[list[list[dict[str, Any]]]]:
+        """For each user and item, mappings with `relation`, `value` and `weight`."""
+        return [
+            [
+                [
+                    {"relation": self.relation[edge], "value": self.value[edge], "weight": weight}
+                    for edge, weight in zip(edges, weights, strict=True)
+                    if weight > 0
+                ]
+                for edges, weights in zip(*of_user, strict=True)
+            ]
+            for of_user in zip(self.edge.tolist(), self.weight.tolist(), strict=True)
+        ]
+
+
 @torch.no_grad()
-def explain(served: Served, user: UserBatch, items: Sequence[int], most: int = MOST) -> list[list[dict[str, Any]]]:
-    """The edges of one user that hold the score of each item up, those that hold it up most first.
+def explain(served: Served, users: UserBatch, items: Tensor, most: int = MOST) -> Reasons:
+    """The edges that hold the scores of items up.
 
     Any model can be asked, and no training data is read. Where two edges say the same, each alone may weigh little.
+    Each edge costs the scores of one more user.
 
     Source: Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2, occlusion.
         Differs: edges of a node are left out instead of patches of a picture.
-    Shapes: a user of E edges -> scores [E, I].
 
     Args:
         served: a loaded model.
-        user: of its vocabulary, one row.
-        items: [K] positions of the items.
+        users: B of its vocabulary.
+        items: [B, K] int64, positions of the items.
         most: edges for each item, at most.
-
-    Returns:
-        For each item, mappings with `relation` (`history` for a known item), `value` (its id) and `weight`: the score
-        less the score without this edge, above 0.
     """
-    names = list(_names(served.vocabulary, user))
-    chosen = torch.tensor(items, dtype=torch.int64)
-    if not names or not len(chosen):
-        return [[] for _ in items]
-    whole = served.model.score(user)[0, chosen]
-    size = max(1, SCORES // served.vocabulary.num_items)
-    parts = torch.arange(len(names)).split(size)
-    weight = torch.cat([whole - served.model.score(_without(user, part))[:, chosen] for part in parts])  # [E, K]
-    value, edge = weight.sort(dim=0, descending=True, stable=True)
-    return [
-        [
-            {**names[place], "weight": less}
-            for place, less in zip(edge[:most, column].tolist(), value[:most, column].tolist(), strict=True)
-            if 0 < less < math.inf
-        ]
-        for column in range(len(chosen))
-    ]
+    kinds = [(HISTORY, ITEM, users.items), *((t[1], t[2], edges) for t, edges in users.relations.items())]
+    owner = torch.cat([edges.row for *_, edges in kinds])  # [E]
+    whole = served.model.score(users).gather(1, items)  # [B, K]
+    weight = torch.empty(len(owner), items.shape[1])  # [E, K]
+    for part in torch.arange(len(owner)).split(users_at_once(served.vocabulary.num_items)):
+        copies = _without(users, part, owner[part])
+        weight[part] = whole[owner[part]] - served.model.score(copies).gather(1, items[owner[part]])
+    weight.masked_fill_(~((weight > 0) & (weight < math.inf)), 0)
+    order = owner.argsort(stable=True)
+    count = torch.bincount(owner, minlength=len(users))
+    place = torch.arange(len(owner)) - (count.cumsum(0) - count)[owner[order]]  # of an edge among those of its user
+    width = int(torch.cat([count, torch.tensor([most])]).max())
+    edge = torch.zeros(len(users), width, dtype=torch.int64)
+    edge[owner[order], place] = order
+    held = torch.zeros(len(users), width, items.shape[1])
+    held[owner[order], place] = weight[order]
+    best, at = (
+        found[:, :most].transpose(1, 2) for found in held.sort(dim=1, descending=True, stable=True)
+    )  # [B, K, M]
+    ids = served.vocabulary.ids
+    return Reasons(
+        edge=edge[:, None, :].expand(-1, items.shape[1], -1).gather(2, at),
+        weight=best,
+        relation=np.repeat(np.array([name for name, *_ in kinds], dtype=object), [len(edges) for *_, edges in kinds]),
+        value=np.concatenate([np.asarray(ids[target], dtype=object)[edges.node.numpy()] for _, target, edges in kinds]),
+    )
 
 
 def with_reasons(
     served: Served, profile: Mapping[str, Any], items: Sequence[Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows of a list, each with `why`.
+    """The rows of one user's list, each with `why`: for each of a few edges its relation, value and weight.
 
     Args:
         served: a loaded model.
@@ -70,30 +107,33 @@ def with_reasons(
     """
     user, _ = encode(served.vocabulary, profile, items)
     places = served.vocabulary.ids[ITEM].get_indexer(pd.Index([row["item"] for row in rows]))
-    return [{**row, "why": why} for row, why in zip(rows, explain(served, user, places.tolist()), strict=True)]
+    reasons = explain(served, user, torch.from_numpy(places)[None])
+    return [{**row, "why": why} for row, why in zip(rows, reasons.told()[0], strict=True)]
 
 
-def _names(vocabulary: Vocabulary, user: UserBatch) -> Iterator[dict[str, Any]]:
-    """Relation and value of each edge, known items first."""
-    every = [("history", ITEM, user.items), *((t[1], t[2], edges) for t, edges in user.relations.items())]
-    for name, target, edges in every:
-        for value in vocabulary.ids[target][edges.node.numpy()].tolist():
-            yield {"relation": name, "value": value}
+def _without(users: UserBatch, left_out: Tensor, owner: Tensor) -> UserBatch:
+    """A copy of its user for each edge that is left out, without that edge.
 
-
-def _without(user: UserBatch, left_out: Tensor) -> UserBatch:
-    """A copy of the user for each edge that is left out ([B] int64, in the order of `_names`), without it."""
+    Args:
+        users: B.
+        left_out: [R] int64, places of edges, counted through known items and then relation after relation.
+        owner: [R] int64, the user of each.
+    """
     before = 0
 
     def copies(edges: Edges) -> Edges:
         nonlocal before
-        row = torch.arange(len(left_out)).repeat_interleave(len(edges))
-        place = torch.arange(len(edges)).repeat(len(left_out))
-        kept = place + before != left_out[row]
+        order = edges.row.argsort(stable=True)
+        count = torch.bincount(edges.row, minlength=len(users))
+        start = count.cumsum(0) - count
+        each = count[owner]
+        copy = torch.arange(len(owner)).repeat_interleave(each)  # [E'], the copies' edges
+        place = order[start[owner][copy] + torch.arange(len(copy)) - (each.cumsum(0) - each)[copy]]
+        kept = place + before != left_out[copy]
         before += len(edges)
         weight = None if edges.weight is None else edges.weight[place]
-        return Edges(row, edges.node[place], weight).take(kept)
+        return Edges(copy, edges.node[place], weight).take(kept)
 
-    items = copies(user.items)
-    relations = {t: copies(edges) for t, edges in user.relations.items()}
-    return UserBatch(user.index.expand(len(left_out)).clone(), items, relations)
+    items = copies(users.items)
+    relations = {t: copies(edges) for t, edges in users.relations.items()}
+    return UserBatch(users.index[owner], items, relations)

@@ -18,6 +18,8 @@ from gnnrec.serving.topk import Index, top
 from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.views import ITEM, USER, Edges, UserBatch
 
+SCORES, USERS = 2**23, 2048
+"""Scores, and users, that are computed at once, at most."""
 RECALL_AT, RECALL_OF = 10, 100
 """Length of the lists, and number of users, that an index is compared with exact search on."""
 ALIKE = "the model gives every item the same score for this user: the order of the list means nothing"
@@ -175,6 +177,11 @@ def recommend_to(
         {"rank": rank, "item": name, "title": vocabulary.titles[place] if vocabulary.titles else "", "score": value}
         for rank, (name, place, value) in enumerate(zip(ids, item.tolist(), score.tolist(), strict=True), 1)
     ], warnings
+
+
+def users_at_once(num_items: int) -> int:
+    """Number of users whose items are all scored at once."""
+    return max(1, min(USERS, SCORES // num_items))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Lists and vectors of many new users, batch after batch, into a file."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import torch
+from torch import Tensor
 
 from gnnrec.errors import InputError
 from gnnrec.serving.artifact import Artifact
-from gnnrec.serving.lists import Served, best
+from gnnrec.serving.explain import Reasons, explain
+from gnnrec.serving.lists import USERS, Served, best, users_at_once
 from gnnrec.serving.newcomers import Newcomers
 from gnnrec.views import ITEM
 
-SCORES, USERS = 2**23, 2048
-"""Scores, and users, that are computed at once, at most."""
+
+
+WHY = pa.list_(pa.struct([("relation", pa.string()), ("value", pa.string()), ("weight", pa.float32())]))
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,12 @@ def recommend_file(
     to: Path,
     advance: Callable[[int], object] = lambda users: None,
     size: int | None = None,
+    why: bool = False,
 ) -> Written:
     """Writes the list of each new user: columns user, item, rank (from 1), score, and title where items have one.
+
+    With `why`, a last column has what of the user is behind each item, see `gnnrec.serving.explain`: in Parquet a list
+    of relation, value and weight, in CSV the same as JSON.
 
     Args:
         served: a loaded model.
@@ -54,6 +62,7 @@ def recommend_file(
         to: ends in .parquet or .csv; it is there once it is complete.
         advance: called with the number of users after each batch.
         size: users of a batch; None for as many as have 8 million scores.
+        why: tell it.
 
     Raises:
         InputError: the model scores by known items alone, and no user has any; or the file cannot be written.
@@ -62,8 +71,9 @@ def recommend_file(
     ids = pa.array(vocabulary.ids[ITEM])
     fields = [("user", newcomers.id_type), ("item", ids.type), ("rank", pa.int32()), ("score", pa.float32())]
     titles = pa.array(vocabulary.titles, pa.string()) if vocabulary.titles else None
-    schema = pa.schema([*fields, *([("title", pa.string())] if titles is not None else [])])
-    size = max(1, min(USERS, SCORES // vocabulary.num_items)) if size is None else size
+    more = [*([("title", pa.string())] if titles is not None else []), *([("why", WHY)] if why else [])]
+    schema = pa.schema([*fields, *more])
+    size = users_at_once(vocabulary.num_items) if size is None else size
     rows = without = alike = not_finite = 0
     with _writer(to, schema) as write:
         for user, users in newcomers.batches(size):
@@ -83,7 +93,11 @@ def recommend_file(
                 pa.array((column + 1).numpy(), pa.int32()),
                 pa.array(lists.score[row, column].numpy()),
             ]
-            write(pa.table([*found, *([titles.take(item)] if titles is not None else [])], schema=schema))
+            if titles is not None:
+                found.append(titles.take(item))
+            if why:
+                found.append(_reasons(explain(served, users, lists.item), row, column))
+            write(pa.table(found, schema=schema))
             rows += len(row)
             advance(len(users))
         name = type(model).__name__
@@ -97,6 +111,25 @@ def recommend_file(
     if not_finite:
         warnings.append(f"{not_finite:,} scores were no finite numbers; these items were left out")
     return Written(newcomers.count, rows, warnings)
+
+
+def _reasons(reasons: Reasons, row: Tensor, column: Tensor) -> pa.Array:
+    """Those of some items of the lists, as Arrow has them.
+
+    Args:
+        reasons: of B users and K items.
+        row: [L] int64, users.
+        column: [L] int64, places in their lists.
+    """
+    weight = reasons.weight[row, column]  # [L, M]
+    there = weight > 0
+    edge = reasons.edge[row, column][there].numpy()
+    value = pa.array(reasons.value[edge].astype(str), pa.string())
+    told = [pa.array(reasons.relation[edge], pa.string()), value, pa.array(weight[there].numpy())]
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), there.sum(1).cumsum(0)])
+    return pa.ListArray.from_arrays(
+        start.to(torch.int32).numpy(), pa.StructArray.from_arrays(told, fields=[*WHY.value_type])
+    )
 
 
 def embedder(artifact: Artifact) -> Any:
@@ -163,13 +196,12 @@ def _writer(to: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]
         raise InputError(f"--out: {to}: the name must end in .parquet or .csv")
     partial = to.with_name(f".{to.name}.partial")
     if to.suffix == ".csv":
-        plain = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
-        schema = pa.schema(plain)
+        schema = pa.schema({one.name: _plain(one.type) for one in schema})
     kind = pa.parquet.ParquetWriter if to.suffix == ".parquet" else pa.csv.CSVWriter
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with kind(str(partial), schema) as file:
-            yield lambda table: file.write_table(table.cast(schema))
+            yield lambda table: file.write_table(_told_as(table, schema))
         partial.replace(to)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
@@ -177,3 +209,19 @@ def _writer(to: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's cells in a CSV file."""
+    if pa.types.is_list(kind):
+        return pa.string()
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _told_as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with these types; lists that become text are written as JSON."""
+    for place, field in enumerate(schema):
+        if pa.types.is_list(table.schema[place].type) and pa.types.is_string(field.type):
+            cells = [json.dumps(cell, allow_nan=False) for cell in table.column(place).to_pylist()]
+            table = table.set_column(place, field, pa.array(cells, pa.string()))
+    return table.cast(schema)

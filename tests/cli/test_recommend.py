@@ -175,7 +175,8 @@ def test_explain_tells_what_is_behind_each_item(gnnrec: Any, runs: Path, tmp_pat
     assert "has cooking +" in gnnrec("recommend", model, "--user", '{"has": "cooking"}', "--explain").out
     plain = json.loads(gnnrec("recommend", model, "--json").out)["items"]
     assert all(set(row) == {"rank", "item", "title", "score"} for row in plain)
-    (tmp_path / "new.csv").write_text("id\na\n")
-    refused(
-        gnnrec("recommend", model, "--users", "new.csv", "--out", "l.csv", "--explain"), "--explain: is for one user"
-    )
+    (tmp_path / "new.csv").write_text("id,has\na,cooking\nb,\n")
+    gnnrec("recommend", model, "--users", "new.csv", "--out", "l.csv", "--explain", "-k", "3")
+    lists = pd.read_csv("l.csv")
+    told = [[row["why"] for row in json.loads(answer.out)["items"]], [[]] * 3]
+    assert [[json.loads(cell) for cell in rows["why"]] for _, rows in lists.groupby("user")] == told

@@ -8,7 +8,7 @@ import torch
 from every_model import NAMES, fitted, vocabulary
 from torch import Tensor
 
-from gnnrec.serving import explain as module
+from gnnrec.serving import lists
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.explain import explain, with_reasons
 from gnnrec.serving.lists import Served, recommend_to, serve
@@ -38,15 +38,15 @@ def of_sum() -> Served:
 
 @pytest.mark.parametrize("scores", [44, 100, 2**23])
 def test_a_sum_over_edges_comes_apart(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
-    monkeypatch.setattr(module, "SCORES", scores)  # so few at once
+    monkeypatch.setattr(lists, "SCORES", scores)  # so few at once
     served = of_sum()
     user, _ = encode(served.vocabulary, PROFILE, ["item 7"])
-    first, last = explain(served, user, [3, 43])
+    ((first, last),) = explain(served, user, torch.tensor([[3, 43]])).told()
     red = {"relation": "colour", "value": "red", "weight": 10.0}
     known = {"relation": "history", "value": "item 7", "weight": 1.0}
     assert first == [red, {"relation": "club", "value": "club 2", "weight": 3.0}, known]
     assert last == [{"relation": "club", "value": "club 2", "weight": 43.0}, red, known]
-    assert explain(served, user, [43], most=1) == [last[:1]]
+    assert explain(served, user, torch.tensor([[43]]), most=1).told() == [[last[:1]]]
 
 
 def test_rows_keep_what_they_have() -> None:

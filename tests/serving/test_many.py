@@ -17,6 +17,7 @@ from test_encode import profile_of, random_users
 
 from gnnrec.errors import DataError, InputError
 from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.explain import with_reasons
 from gnnrec.serving.lists import Served, best, recommend_to, serve
 from gnnrec.serving.many import embed_file, recommend_file
 from gnnrec.serving.newcomers import History, Newcomers, read_items
@@ -70,6 +71,42 @@ def test_a_thousand_users_in_one_file_get_the_lists_of_one_by_one(tmp_path: Path
         level = (gap < 1e-5) | (np.roll(gap, 1) < 1e-5)
         assert not (differ & ~level).any()
         assert differ.mean() < 0.001
+
+
+@pytest.mark.parametrize("name", ["GraphSAGE", "SegmentPopularity", "EASE"])
+def test_reasons_of_many_users_are_those_of_one_by_one(tmp_path: Path, name: str) -> None:
+    frame, items = written(tmp_path, 60, seed=3)
+    words, ready = vocabulary(), served(name)
+    found = {}
+    for size in (7, None):
+        recommend_file(ready, newcomers(tmp_path, words), 4, tmp_path / "lists.parquet", size=size, why=True)
+        rows = pd.read_parquet(tmp_path / "lists.parquet")
+        assert list(rows.columns) == ["user", "item", "rank", "score", "title", "why"]
+        found[size] = dict(list(rows.groupby("user", sort=False)))
+    assert sum(len(why) for rows in found[7].values() for why in rows["why"]) > 60
+    for place, user in enumerate(frame["id"]):
+        if user not in found[7]:
+            continue
+        profile = profile_of(frame.drop(columns="id").iloc[place])
+        for rows in (found[7][user], found[None][user]):
+            named = rows[["item", "rank"]].to_dict("records")
+            for cell, told in zip(rows["why"], with_reasons(ready, profile, items[place], named), strict=True):
+                theirs = {(one["relation"], str(one["value"])): one["weight"] for one in told["why"]}
+                ours = {(one["relation"], one["value"]): one["weight"] for one in cell}
+                least = min(theirs.values(), default=0)
+                for key in {*ours} ^ {*theirs}:  # level with the last of those that are told, or nearly nothing
+                    assert {**ours, **theirs}[key] == pytest.approx(least, abs=1e-5)
+                for key in {*ours} & {*theirs}:
+                    assert ours[key] == pytest.approx(theirs[key], rel=1e-3, abs=1e-5)
+
+
+def test_reasons_in_csv_are_json(tmp_path: Path) -> None:
+    written(tmp_path, 20)
+    for name in ("lists.parquet", "lists.csv"):
+        recommend_file(served("GraphSAGE"), newcomers(tmp_path, vocabulary()), 3, tmp_path / name, why=True)
+    columns = pa.parquet.read_table(tmp_path / "lists.parquet")["why"].to_pylist()
+    assert [json.loads(cell) for cell in pd.read_csv(tmp_path / "lists.csv")["why"]] == columns
+    assert {one["relation"] for cell in columns for one in cell} >= {"history", "club"}
 
 
 def test_history_is_matched_by_user_wherever_its_rows_stand(tmp_path: Path) -> None:
