@@ -21,8 +21,6 @@ from gnnrec.serving.lists import USERS, Served, best, users_at_once
 from gnnrec.serving.newcomers import Newcomers
 from gnnrec.views import ITEM
 
-
-
 WHY = pa.list_(pa.struct([("relation", pa.string()), ("value", pa.string()), ("weight", pa.float32())]))
 
 
