@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from gnnrec.audit.training import AuditError, audit, audit_graph
+from gnnrec.audit.training import audit, audit_graph
+from gnnrec.errors import AuditError
 from gnnrec.graph.build import build_graph
 from gnnrec.splits.parts import TRAIN
 from gnnrec.splits.split import Split

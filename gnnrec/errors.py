@@ -39,3 +39,7 @@ class DataError(InputError):
 
 class TrainingError(InputError):
     """Training cannot go on, for example after a loss that is not a number."""
+
+
+class AuditError(InputError):
+    """Something of a held-out user, or of a later time, is in the training data; the message names the way."""

@@ -1,6 +1,6 @@
 """The inputs of a model: training data, batches of users as queries, and test sets with their ground truth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -62,18 +62,32 @@ class Edges:
         row: [E] int64, position of the user in the batch.
         node: [E] int64, index of the node: an item, an attribute value, or a row of the training users.
         weight: [E] float32 (a rating, a count, a strength); None where every weight is 1.
+        time: [E] int64, when, of interactions, in the unit of the data; None where the data have none.
     """
 
     row: Tensor
     node: Tensor
     weight: Tensor | None = None
+    time: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, kept: Tensor) -> "Edges":
         """The edges selected by a [E] bool mask or by int64 positions."""
-        return Edges(self.row[kept], self.node[kept], None if self.weight is None else self.weight[kept])
+        weight, time = (None if one is None else one[kept] for one in (self.weight, self.time))
+        return Edges(self.row[kept], self.node[kept], weight, time)
+
+    @staticmethod
+    def join(parts: Sequence["Edges"]) -> "Edges":
+        """The edges of all parts, one part after the other; at least one. What one part lacks, all lose."""
+
+        def column(values: Sequence[Tensor | None]) -> Tensor | None:
+            known = [one for one in values if one is not None]
+            return torch.cat(known) if len(known) == len(values) else None
+
+        row, node = torch.cat([part.row for part in parts]), torch.cat([part.node for part in parts])
+        return Edges(row, node, column([part.weight for part in parts]), column([part.time for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class UserBatch:
 
         def cut(edges: Edges) -> Edges:
             new = place[edges.row]
-            return Edges(new, edges.node, edges.weight).take(new >= 0)
+            return replace(edges, row=new).take(new >= 0)
 
         return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
 
@@ -204,7 +218,7 @@ class TrainingData:
 
         def among_rest(users: UserBatch) -> UserBatch:
             edges = {
-                t: Edges(e.row, place[e.node], e.weight).take(rest[e.node]) if t[2] == USER else e
+                t: replace(e, node=place[e.node]).take(rest[e.node]) if t[2] == USER else e
                 for t, e in users.relations.items()
             }
             return UserBatch(users.index, users.items, edges)

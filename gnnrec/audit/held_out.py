@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnrec.audit.training import AuditError, check_weights, raw_edges
+from gnnrec.audit.moment import audit_order
+from gnnrec.audit.training import check_weights, raw_edges
 from gnnrec.data.dataset import Dataset
+from gnnrec.errors import AuditError
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, EdgeType, TestSet, TrainingData
@@ -55,6 +57,8 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
     _check_pairs(data, support, ~np.isin(support, target), "are in the support and in the ground truth")
     _check_pairs(data, support, np.isin(support, allowed), "are in the support, but not of this part's support")
     check_weights("the support", support, users.items.weight, pair, raw.value)
+    if split.moments is not None:
+        audit_order(split, held_out, part)
     if held_out.masked is not None:
         masked = _of(data, index, held_out.masked)
         _check_pairs(data, masked, ~np.isin(masked, target), "are masked and in the ground truth")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gnnrec.audit.training import AuditError
+from gnnrec.errors import AuditError
 from gnnrec.recommender import Recommender
 from gnnrec.splits.parts import TRAIN
 from gnnrec.splits.split import Split

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import rankdata
 
-from gnnrec.audit.training import AuditError
+from gnnrec.errors import AuditError
 from gnnrec.views import ITEM, USER, Edges, EdgeType, TestSet, TrainingData
 
 LIMIT, MARGIN = 0.9, 0.3

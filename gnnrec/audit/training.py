@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from gnnrec.audit.moment import audit_moment, known_items
 from gnnrec.data.dataset import Dataset
-from gnnrec.errors import InputError
-from gnnrec.splits.parts import TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.errors import AuditError
+from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, EdgeType, Relation, TrainingData
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-class AuditError(InputError):
-    """Something of a held-out user is in the training data; the message names the way."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +31,14 @@ class _Allowed:
         data: the raw data.
         user: [U] bool, the training users.
         edge: [E] bool, the training interactions.
+        item: [I] bool, the items whose relations and numbers are known.
         index: training users' rows -> index in the data set.
     """
 
     data: Dataset
     user: Mask
     edge: Mask
+    item: Mask
     index: Indices
 
     @property
@@ -75,6 +74,8 @@ def audit(
     _check_users(allowed)
     items = train.users.items
     _check_interactions(allowed, items.row, items.node, "the training histories", items.weight)
+    if split.moments is not None:
+        audit_moment(split, train, final)
     _check_bounds(allowed, train)  # before the relations, some of which are made with them
     for edge_type, edges in train.users.relations.items():
         _check_relation(allowed, edge_type, edges.row, edges.node, train, "training", edges.weight)
@@ -91,7 +92,10 @@ def audit(
         "held_out_interactions": int((~allowed.edge).sum()),
         "user_user_edges": friends,
         "tables": dict(tables or {}),
-        "checks": ["users", "histories", "values", "bounds", "relations", "popularity", "candidates", "tables"],
+        "checks": [
+            *("users", "histories", "values", "bounds", "relations", "popularity", "candidates", "tables"),
+            *([] if split.moments is None else ["moment"]),
+        ],
     }
 
 
@@ -138,10 +142,11 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
 
 
 def _allowed(split: Split, train: TrainingData, final: bool) -> _Allowed:
-    held_out = [TEST, TEST_SUPPORT, UNUSED] + ([] if final else [VALIDATION, VALIDATION_SUPPORT])
+    held_out = [TEST, TEST_SUPPORT, UNUSED] + ([] if final else [VALIDATION, VALIDATION_SUPPORT, LATER])
     user = ~np.isin(split.user_part.numpy(), held_out)
     edge = ~np.isin(split.edge_part.numpy(), held_out) & user[split.dataset.interactions.user.numpy()]
-    return _Allowed(split.dataset, user, edge, train.users.index.numpy())
+    item = np.ones(split.dataset.num_items, dtype=bool) if split.moments is None else known_items(split, final)
+    return _Allowed(split.dataset, user, edge, item, train.users.index.numpy())
 
 
 def _check_users(allowed: _Allowed) -> None:
@@ -309,15 +314,15 @@ def _check_count(allowed: _Allowed, count: NDArray[Any], what: str) -> None:
 
 
 def _check_bounds(allowed: _Allowed, train: TrainingData) -> None:
-    """Bounds are quantiles over the training users; for item attributes, over all items."""
+    """Bounds are quantiles over the training users; for item attributes, over all items that are known."""
     for numeric in allowed.data.numeric:
         found = train.bounds.get((numeric.node_type, numeric.name), ())
         if numeric.bounds is not None:
             expected = list(numeric.bounds)
         else:
-            number = numeric.number.numpy()
-            if numeric.node_type == USER:
-                number = number[allowed.user[numeric.node.numpy()]]
+            number, node = numeric.number.numpy(), numeric.node.numpy()
+            if numeric.node_type in (USER, ITEM):
+                number = number[(allowed.user if numeric.node_type == USER else allowed.item)[node]]
             shares = np.linspace(0, 1, (numeric.bins or 1) + 1)[1:-1]
             inner = [float(np.quantile(number, share)) for share in shares] if len(number) else []
             expected = sorted({bound for bound in inner if bound > number.min()})

@@ -74,9 +74,10 @@ class InteractionsFile(_File):
     """Column of numbers, for example ratings or counts."""
     time: str | None = None
     """Column of times: numbers, or dates as in 2024-03-01 or 2024-03-01 17:30:00."""
-    repeated: Literal["last", "sum", "mean", "count"] = "last"
+    repeated: Literal["last", "first", "sum", "mean", "count"] = "last"
     """What becomes of several rows of one user and item: the last one counts (by time, else by its place in the file),
-    or one interaction whose value is their sum, their mean or their number (`count`), at the last time."""
+    or the first, or one interaction whose value is their sum, their mean or their number (`count`), at the last time.
+    A split by time wants the first one: it looks at when users and items appear."""
 
     @model_validator(mode="after")
     def _has_value(self) -> "InteractionsFile":

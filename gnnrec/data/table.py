@@ -219,16 +219,16 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
     return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
 
 
-def _interactions(rows: TextFile, repeated: Literal["last", "sum", "mean", "count"]) -> Interactions:
+def _interactions(rows: TextFile, repeated: Literal["last", "first", "sum", "mean", "count"]) -> Interactions:
     frame = rows.frame
     if "time" in frame:
         frame = frame.sort_values(["time", "time.fraction"], kind="stable")
     pairs = frame.groupby(["user", "item"])
     if repeated == "count":
         frame = frame.assign(value=pairs["user"].transform("size").astype(float))
-    elif repeated != "last":
+    elif repeated in ("sum", "mean"):
         frame = frame.assign(value=pairs["value"].transform(repeated))
-    frame = frame.drop_duplicates(["user", "item"], keep="last")
+    frame = frame.drop_duplicates(["user", "item"], keep="first" if repeated == "first" else "last")
     return sorted_interactions(
         frame["user"].to_numpy(), frame["item"].to_numpy(), frame.get("value"), frame.get("time")
     )

@@ -24,7 +24,7 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
     shown = _place(items, len(held_out.users)) < shots
     masked = items.take(~shown)
     if held_out.masked is not None:
-        masked = _join([masked, held_out.masked])
+        masked = Edges.join([masked, held_out.masked])
     return TestSet(replace(held_out.users, items=items.take(shown)), held_out.ground_truth, masked)
 
 
@@ -44,7 +44,7 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
     size = len(held_out.users)
 
     def stack(edges: Sequence[Edges]) -> Edges:
-        return _join([replace(e, row=e.row + j * size) for j, e in enumerate(edges)])
+        return Edges.join([replace(e, row=e.row + j * size) for j, e in enumerate(edges)])
 
     users = UserBatch(
         index=torch.cat([held_out.users.index + j * num_users for j in range(len(copies))]),
@@ -62,15 +62,6 @@ def _place(edges: Edges, num_users: int) -> Tensor:
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order)) - (count.cumsum(0) - count)[edges.row[order]]
     return place
-
-
-def _join(parts: Sequence[Edges]) -> Edges:
-    weights = [part.weight for part in parts if part.weight is not None]
-    return Edges(
-        torch.cat([part.row for part in parts]),
-        torch.cat([part.node for part in parts]),
-        torch.cat(weights) if len(weights) == len(parts) else None,
-    )
 
 
 def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestSet:
@@ -102,7 +93,7 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
     sizes = torch.tensor([0, *(len(part.users) for part in parts)]).cumsum(0).tolist()
 
     def stack(each: Sequence[Edges]) -> Edges:
-        return _join([replace(e, row=e.row + first) for e, first in zip(each, sizes, strict=False)])
+        return Edges.join([replace(e, row=e.row + first) for e, first in zip(each, sizes, strict=False)])
 
     users = UserBatch(
         index=torch.cat([part.users.index for part in parts]),

@@ -8,6 +8,8 @@ from gnnrec.errors import ConfigError
 TRAIN, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SUPPORT, TEST_SUPPORT = 3, 4
 UNUSED = 5
+LATER = 6
+"""In no part but the training data of the final fit."""
 
 
 def permutation(size: int, seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pandas as pd
@@ -12,8 +12,10 @@ from torch import Tensor
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
-from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, VALIDATION, VALIDATION_SUPPORT
-from gnnrec.views import USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
+from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
+
+Parts = tuple[int, ...]
 
 
 class SealedError(RuntimeError):
@@ -31,10 +33,14 @@ class Split:
         dataset: the data set that is split.
         user_part: [U] int64, TRAIN, VALIDATION, TEST or UNUSED.
         edge_part: [E] int64, TRAIN, VALIDATION (target), TEST (target), VALIDATION_SUPPORT,
-            TEST_SUPPORT or UNUSED.
-        item_part: [I] int64, TRAIN everywhere but with `unseen_items`.
+            TEST_SUPPORT, LATER or UNUSED.
+        item_part: [I] int64, TRAIN everywhere but with `unseen_items`, whose held-out items have VALIDATION or TEST,
+            and with `temporal`, where items that first appear after validation's or test's moment have LATER or
+            UNUSED: their relations and numbers are not known before.
         rank_validation_items: whether items with interactions of validation users alone are ranked for test users.
         reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions.
+        moments: the moments from which on interactions are validation's and test's, in the data's unit of time; None
+            where the split is not one by time.
     """
 
     dataset: Dataset
@@ -43,12 +49,13 @@ class Split:
     item_part: Tensor
     rank_validation_items: bool = True
     reveal_order: Tensor | None = None
+    moments: tuple[int, int] | None = None
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         user_part = self.user_part[self.dataset.interactions.user]
         for part, name in ((VALIDATION, "validation"), (TEST, "test")):
-            wrong = (user_part == part) & ~self._belongs(self.edge_part, part)
+            wrong = (user_part == part) & ~self._belongs(self.edge_part, part) & (self.edge_part != UNUSED)
             if wrong.any():
                 user = self.dataset.ids[USER][int(self.dataset.interactions.user[wrong][0])]
                 raise ValueError(f"{int(wrong.sum())} interactions of {name} users are in another part, e.g. of {user}")
@@ -66,12 +73,13 @@ class Split:
     @cached_property
     def train(self) -> TrainingData:
         """Training users only: the training data of model selection."""
-        return self._training((TRAIN,), (TRAIN,))
+        return self._training((TRAIN,), (TRAIN,), (LATER, UNUSED))
 
     @cached_property
     def full(self) -> TrainingData:
         """Training and validation users: the training data of the final fit."""
-        return self._training((TRAIN, VALIDATION), (TRAIN, VALIDATION, VALIDATION_SUPPORT))
+        edge_parts = (TRAIN, VALIDATION, VALIDATION_SUPPORT, LATER)
+        return self._training((TRAIN, VALIDATION), edge_parts, (UNUSED,))
 
     @cached_property
     def validation(self) -> TestSet:
@@ -101,9 +109,11 @@ class Split:
             digest.update(b"" if part is None else part.numpy().tobytes())
         return digest.hexdigest()
 
-    def _training(self, user_parts: tuple[int, ...], edge_parts: tuple[int, ...]) -> TrainingData:
+    def _training(self, user_parts: Parts, edge_parts: Parts, no_item_parts: Parts) -> TrainingData:
         index = torch.isin(self.user_part, torch.tensor(user_parts)).nonzero().flatten()
-        return training_data(self.dataset, index, torch.isin(self.edge_part, torch.tensor(edge_parts)))
+        known = ~torch.isin(self.item_part, torch.tensor(no_item_parts))
+        edges = torch.isin(self.edge_part, torch.tensor(edge_parts))
+        return training_data(self.dataset, index, edges, None if known.all() else known)
 
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
@@ -114,12 +124,12 @@ class Split:
         if new:
             support = self._belongs(self.edge_part, part) & ~wanted
         else:  # warm users: the support is their history in the training data
-            known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION)
+            known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION, LATER)
             support = torch.isin(self.edge_part, torch.tensor(known))
         users = _user_batch(data, relations, index, train.users.index, support)
         seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
-        ground_truth = Edges(row, data.interactions.item, data.interactions.value).take(wanted & (row >= 0))
+        ground_truth = _interactions(data, row).take(wanted & (row >= 0))
         items = users.items
         if new and self.reveal_order is not None:
             items = items.take(self.reveal_order[support].argsort(stable=True))
@@ -133,14 +143,17 @@ class Split:
         return train.candidates if self.rank_validation_items else self.train.candidates
 
 
-def training_data(data: Dataset, users: Tensor, interactions: Tensor) -> TrainingData:
+def training_data(data: Dataset, users: Tensor, interactions: Tensor, items: Tensor | None = None) -> TrainingData:
     """What a model is fitted on.
 
     Args:
         data: the data set.
         users: [U'] int64, the training users.
         interactions: [E] bool, those of them that may be learned from.
+        items: [I] bool, those whose relations and numbers are known; None for all.
     """
+    if items is not None:
+        data = _of_items(data, items)
     bounds = {
         (a.node_type, a.name): a.bounds
         if a.bounds is not None
@@ -159,6 +172,23 @@ def training_data(data: Dataset, users: Tensor, interactions: Tensor) -> Trainin
         candidates=candidates,
         titles=data.titles,
     )
+
+
+def _of_items(data: Dataset, known: Tensor) -> Dataset:
+    """The data set without relations and numbers of items that are not known."""
+    relations = []
+    for relation in data.relations:
+        kept = torch.ones(relation.edge_index.shape[1], dtype=torch.bool)
+        for node_type, node in zip((relation.source, relation.target), relation.edge_index, strict=True):
+            if node_type == ITEM:
+                kept &= known[node]
+        weight = None if relation.weight is None else relation.weight[kept]
+        relations.append(replace(relation, edge_index=relation.edge_index[:, kept], weight=weight))
+    numeric = []
+    for one in data.numeric:
+        kept = known[one.node] if one.node_type == ITEM else torch.ones(len(one.node), dtype=torch.bool)
+        numeric.append(replace(one, node=one.node[kept], number=one.number[kept]))
+    return replace(data, relations=tuple(relations), numeric=tuple(numeric))
 
 
 def _places(index: Tensor, size: int) -> Tensor:
@@ -204,5 +234,10 @@ def _user_batch(data: Dataset, relations: list[Relation], index: Tensor, friends
             row = place[source]
             edges[relation.type] = Edges(row, node, relation.weight).take((row >= 0) & (node >= 0))
     row = place[data.interactions.user]
-    items = Edges(row, data.interactions.item, data.interactions.value).take(chosen & (row >= 0))
-    return UserBatch(index, items, edges)
+    return UserBatch(index, _interactions(data, row).take(chosen & (row >= 0)), edges)
+
+
+def _interactions(data: Dataset, row: Tensor) -> Edges:
+    """All interactions as edges from rows ([E] int64) to items."""
+    own = data.interactions
+    return Edges(row, own.item, own.value, own.time)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gnnrec.audit.held_out import audit_held_out
-from gnnrec.audit.training import AuditError
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import AuditError
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
 from gnnrec.splits import UnseenItems, UnseenUsers, WarmInteractions, make_split

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gnnrec.audit.training import AuditError, audit, audit_graph
+from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Interactions, Numeric
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import AuditError
 from gnnrec.graph.build import build_graph
 from gnnrec.splits import FromFile, UnseenItems, UnseenUsers, WarmInteractions, make_split
 from gnnrec.splits.parts import TEST, TRAIN, VALIDATION

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gnnrec.audit.noninterference import audit_noninterference, other_interactions
-from gnnrec.audit.training import AuditError
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import AuditError
 from gnnrec.models import registry as models
 from gnnrec.models.baselines import Popularity
 from gnnrec.models.graphsage import GraphSAGE

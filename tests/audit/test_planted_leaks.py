@@ -11,9 +11,10 @@ import torch
 
 from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.side_information import audit_side_information
-from gnnrec.audit.training import AuditError, audit, audit_graph
+from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset, Numeric
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import AuditError
 from gnnrec.graph.build import build_graph
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, TRAIN, VALIDATION

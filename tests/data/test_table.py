@@ -392,12 +392,12 @@ def test_of_two_events_within_a_second_the_later_one_counts(folder):
 @pytest.mark.parametrize(
     ("repeated", "values"),
     # u1 rated item 9 twice, 5 on March 2nd and 3 on March 1st.
-    [("last", [5, 4, 1.5]), ("sum", [8, 4, 1.5]), ("mean", [4, 4, 1.5]), ("count", [2, 1, 1])],
+    [("last", [5, 4, 1.5]), ("first", [3, 4, 1.5]), ("sum", [8, 4, 1.5]), ("mean", [4, 4, 1.5]), ("count", [2, 1, 1])],
 )
 def test_repeated_interactions(folder, repeated, values):
     data = read(folder, interactions=config()["interactions"] | {"repeated": repeated})
     assert data.interactions.value.tolist() == values
-    assert data.interactions.time.tolist()[0] == 1709337600  # March 2nd
+    assert data.interactions.time.tolist()[0] == 1709337600 - 86_400 * (repeated == "first")  # March 2nd
 
 
 def test_repeated_interactions_without_values_can_be_counted_alone(folder):

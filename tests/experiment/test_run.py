@@ -15,8 +15,7 @@ import torch
 from synthetic_table import GROUPS, write_shop
 from waiting import wait_for
 
-from gnnrec.audit.training import AuditError
-from gnnrec.errors import ConfigError, InputError
+from gnnrec.errors import AuditError, ConfigError, InputError
 from gnnrec.experiment import run as run_module
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result

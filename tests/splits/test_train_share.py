@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from gnnrec.audit.held_out import audit_held_out
-from gnnrec.audit.training import AuditError, audit
+from gnnrec.audit.training import audit
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import AuditError
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, TRAIN, UNUSED, VALIDATION

@@ -1,0 +1,124 @@
+"""Checks of a split by time: nothing of after the moment is in the training data. Recomputed from the raw times."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnrec.errors import AuditError
+from gnnrec.splits.parts import TEST, VALIDATION
+from gnnrec.splits.split import Split
+from gnnrec.views import ITEM, USER, Edges, TestSet, TrainingData
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+NEVER = np.iinfo(np.int64).max
+
+
+def audit_moment(split: Split, train: TrainingData, final: bool) -> None:
+    """Checks, before a fit, that interactions, users, items, their relations and counts are of before the moment.
+
+    Args:
+        split: with moments, and the raw data.
+        train: the training data.
+        final: whether the moment is that of test; else it is that of validation.
+
+    Raises:
+        AuditError: which of them are not, and an example.
+    """
+    data, moment = split.dataset, _moment(split, final)
+    index, items = train.users.index.numpy(), train.users.items
+    time = _times(split, index[items.row.numpy()], items.node.numpy())
+    late = np.flatnonzero(time >= moment)
+    if len(late):
+        one = int(late[0])
+        user, item = data.ids[USER][index[int(items.row[one])]], data.ids[ITEM][int(items.node[one])]
+        raise AuditError(
+            f"audit: training holds {len(late)} interactions of after the moment {moment}, e.g. user {user}, item "
+            f"{item} at {time[one]}"
+        )
+    if items.time is not None and not np.array_equal(items.time.numpy(), time):
+        raise AuditError("audit: training has times of interactions that are not those of the data")
+    first = _first(split, USER)[index]
+    late = np.flatnonzero((first >= moment) & (first < NEVER))
+    if len(late):
+        user = data.ids[USER][index[late[0]]]
+        raise AuditError(f"audit: {len(late)} training users first appear after the moment {moment}, e.g. {user}")
+    known = known_items(split, final)
+    ends = [(t[1], t[2], edges.node) for t, edges in train.users.relations.items()]
+    for relation in train.relations:
+        ends += [(relation.name, relation.source, relation.edge_index[0])]
+        ends += [(relation.name, relation.target, relation.edge_index[1])]
+    ends.append(("candidates", ITEM, train.candidates.nonzero().flatten()))
+    for name, node_type, node in ends:
+        late = node.numpy()[~known[node.numpy()]] if node_type == ITEM else np.empty(0, dtype=np.int64)
+        if len(late):
+            item = data.ids[ITEM][late[0]]
+            raise AuditError(f"audit: {name!r}: {len(late)} items first appear after the moment {moment}, e.g. {item}")
+
+
+def audit_order(split: Split, held_out: TestSet, part: int) -> None:
+    """Checks, before an evaluation, that what is shown of each user came before what is asked for.
+
+    Args:
+        split: with moments, and the raw data.
+        held_out: its users.
+        part: TEST or VALIDATION.
+
+    Raises:
+        AuditError: a user whose support is later than its ground truth, or ground truth that is before the part's
+            moment, or after the next one.
+    """
+    data = split.dataset
+    index = held_out.users.index.numpy()
+    start = _moment(split, part == TEST)
+    end = split.moments[1] if part == VALIDATION and split.moments is not None else NEVER
+
+    def times(edges: Edges) -> tuple[Indices, Indices]:
+        row = edges.row.numpy()
+        return row, _times(split, index[row], edges.node.numpy())
+
+    row, time = times(held_out.ground_truth)
+    wrong = np.flatnonzero((time < start) | (time >= end))
+    if len(wrong):
+        user = data.ids[USER][index[row[wrong[0]]]]
+        raise AuditError(
+            f"audit: {len(wrong)} interactions of the ground truth are before the moment {start} or after the next "
+            f"one, e.g. of user {user} at {time[wrong[0]]}"
+        )
+    asked = np.full(len(index), NEVER)
+    np.minimum.at(asked, row, time)
+    row, time = times(held_out.users.items)
+    wrong = np.flatnonzero(time > asked[row])
+    if len(wrong):
+        user = data.ids[USER][index[row[wrong[0]]]]
+        raise AuditError(f"audit: {len(wrong)} interactions of the support come after the ground truth, e.g. of {user}")
+
+
+def known_items(split: Split, final: bool) -> Mask:
+    """[I] bool, the items with an interaction before the moment."""
+    known: Mask = _first(split, ITEM) < _moment(split, final)
+    return known
+
+
+def _moment(split: Split, final: bool) -> int:
+    assert split.moments is not None
+    return split.moments[1 if final else 0]
+
+
+def _first(split: Split, node_type: str) -> Indices:
+    """[N] int64, the raw time of each node's first interaction."""
+    own = split.dataset.interactions
+    assert own.time is not None
+    found = np.full(len(split.dataset.ids[node_type]), NEVER)
+    np.minimum.at(found, (own.user if node_type == USER else own.item).numpy(), own.time.numpy())
+    return found
+
+
+def _times(split: Split, user: Indices, item: Indices) -> Indices:
+    """[E] int64, the raw time of each pair of user and item, which the data have."""
+    own, num_items = split.dataset.interactions, split.dataset.num_items
+    assert own.time is not None
+    key = own.user.numpy() * num_items + own.item.numpy()
+    order = np.argsort(key, kind="stable")
+    place = np.searchsorted(key[order], user * num_items + item).clip(max=len(key) - 1)
+    found: Indices = own.time.numpy()[order[place]]
+    return found
