@@ -139,11 +139,13 @@ class TestSet:
         ground_truth: edges to the relevant items, with the values of the interactions; no input of a model.
         masked: edges to items with an interaction that is neither support nor ground truth: they are in no list, see
             `gnnrec.splits.kshot`; None where there are none.
+        next_item: whether the ground truth is the one item that follows the support in the order of time.
     """
 
     users: UserBatch
     ground_truth: Edges
     masked: Edges | None = None
+    next_item: bool = False
 
     def take(self, rows: Tensor) -> "TestSet":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
@@ -152,7 +154,7 @@ class TestSet:
             return UserBatch(self.users.index, edges, {}).take(rows).items
 
         masked = None if self.masked is None else cut(self.masked)
-        return TestSet(self.users.take(rows), cut(self.ground_truth), masked)
+        return TestSet(self.users.take(rows), cut(self.ground_truth), masked, self.next_item)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ def evaluate(
     chance.
 
     With shots, all of this is done for each of them: the same users, ground truth and ranked items, and only what is
-    shown of the support differs. A model that does not score unseen users is evaluated from one shot on.
+    shown of the support differs. A model that does not score unseen users is evaluated from one shot on. Where the next
+    item is asked for, that is the ground truth after each number of shots, of the same users.
 
     A user whose ground truth holds no candidate is left out and counted. For metrics of predicted ratings nothing is
     ranked, and for metrics of the order of rated items only the ground truth: every rating in it counts, also one of an
@@ -193,7 +194,8 @@ def evaluate(
         )
     if first.kind != "lists" and held_out.ground_truth.weight is None:
         raise ConfigError(f"evaluate.metrics: {first.name} needs ratings, but the interactions have no value")
-    truth = _findable(held_out, candidates) if first.kind == "lists" else held_out.ground_truth
+    ranked = first.kind == "lists" and not held_out.next_item  # an item that follows is a miss where it is not ranked
+    truth = _findable(held_out, candidates) if ranked else held_out.ground_truth
     wanted = truth.take(exponential_gain(truth) > 0) if first.kind == "rated" else truth
     relevant = torch.bincount(wanted.row, minlength=len(held_out.users))  # [U]
     rows = relevant.nonzero().flatten()
@@ -202,11 +204,11 @@ def evaluate(
             f"evaluate: none of {len(relevant)} held-out users has a relevant item among {int(candidates.sum())} "
             "candidates; make the held-out part larger, or the support smaller"
         )
-    queries = Queries(
-        ground_truth=UserBatch(held_out.users.index, truth, {}).take(rows),
-        masked=UserBatch(held_out.users.index, _masked(held_out), {}).take(rows),
-        candidates=candidates,
-    )
+
+    def asked(truth: Edges, masked: Edges) -> Queries:
+        index = held_out.users.index
+        return Queries(UserBatch(index, truth, {}).take(rows), UserBatch(index, masked, {}).take(rows), candidates)
+
     how = Preparation(
         kind=first.kind,
         needs=frozenset(need for metric in config.measured for need in metric.needs),
@@ -219,8 +221,14 @@ def evaluate(
     values: dict[str, float | None] = dict.fromkeys(config.names)
     shown = [held_out] if config.shots is None else [reveal(held_out, k) for k in config.shots]
     known = [each.users.take(rows) for each in shown]
+    if held_out.next_item:
+        asked_for = [asked(each.ground_truth, _masked(each)) for each in shown]
+        checksum = hashlib.sha256("".join(map(_checksum, asked_for, ([one] for one in known))).encode()).hexdigest()
+    else:
+        asked_for = [asked(truth, _masked(held_out))] * len(shown)
+        checksum = _checksum(asked_for[0], known)
     scored = False
-    for shot, users in zip(config.prefixes, known, strict=True):
+    for shot, users, queries in zip(config.prefixes, known, asked_for, strict=True):
         if model.supports_cold_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
             given = replace(prepare(model, users, queries, how), **side)
             value, per_user = _measure(config, given)
@@ -233,7 +241,7 @@ def evaluate(
         per_user=pd.DataFrame({"user": users.index.numpy()} | {n: c.double().numpy() for n, c in columns.items()}),
         users=len(users),
         users_without_target=len(relevant) - len(rows),
-        checksum=_checksum(queries, known),
+        checksum=checksum,
     )
 
 

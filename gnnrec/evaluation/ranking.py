@@ -50,7 +50,7 @@ def first_rank(scores: Tensor, eligible: Tensor, relevant: Tensor, users: Tensor
     Args:
         scores: [B, I] float32, finite.
         eligible: [B, I] bool, the items that are ranked.
-        relevant: [B, I] bool, at least one eligible item of each user.
+        relevant: [B, I] bool, the items to find; where none of a user's is eligible, it stands behind all others.
         users: [B] int64, index of each user.
         seed: breaks ties.
 
@@ -65,7 +65,7 @@ def first_rank(scores: Tensor, eligible: Tensor, relevant: Tensor, users: Tensor
     """
     masked = scores.masked_fill(~eligible, -torch.inf)
     best = masked.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
-    tied = masked == best
+    tied = (masked == best) & eligible
     key = torch.full_like(scores, -1, dtype=torch.int64)
     key[tied] = _tie_break(users, tied, seed)
     best_key = key.masked_fill(~relevant, -1).amax(1, keepdim=True)

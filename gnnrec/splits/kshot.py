@@ -14,14 +14,21 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
     """Cuts each user's support to its first `shots` items; the rest of the support becomes masked.
 
     Users, ground truth and ranked items are the same for any number of shots, since masked items are in no list. The
-    support of k shots is part of that of k + 1.
+    support of k shots is part of that of k + 1. Where the next item is asked for, the ground truth is what follows the
+    shown items instead, and what comes after it is ranked like everything else.
 
     Args:
         held_out: test set, the support in the order in which it is revealed.
         shots: k, at least 0; a smaller support is kept whole.
     """
     items = held_out.users.items
-    shown = _place(items, len(held_out.users)) < shots
+    place = _place(items, len(held_out.users))
+    shown = place < shots
+    if held_out.next_item:
+        whole = torch.bincount(items.row, minlength=len(held_out.users)) <= shots  # these are asked as they were
+        last = held_out.ground_truth.take(whole[held_out.ground_truth.row])
+        follows = Edges.join([items.take(place == shots), last])
+        return replace(held_out, users=replace(held_out.users, items=items.take(shown)), ground_truth=follows)
     masked = items.take(~shown)
     if held_out.masked is not None:
         masked = Edges.join([masked, held_out.masked])
@@ -52,7 +59,8 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
         relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
     )
     masked = [copy.masked for copy in copies if copy.masked is not None]
-    return TestSet(users, stack([copy.ground_truth for copy in copies]), stack(masked))
+    ground_truth = stack([copy.ground_truth for copy in copies])
+    return TestSet(users, ground_truth, stack(masked) if masked else None, held_out.next_item)
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:

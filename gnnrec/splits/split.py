@@ -41,6 +41,7 @@ class Split:
         reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions.
         moments: the moments from which on interactions are validation's and test's, in the data's unit of time; None
             where the split is not one by time.
+        next_item: whether held-out users are asked for the first of their targets alone, in `reveal_order`.
     """
 
     dataset: Dataset
@@ -50,6 +51,7 @@ class Split:
     rank_validation_items: bool = True
     reveal_order: Tensor | None = None
     moments: tuple[int, int] | None = None
+    next_item: bool = False
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +135,14 @@ class Split:
         items = users.items
         if new and self.reveal_order is not None:
             items = items.take(self.reveal_order[support].argsort(stable=True))
-        return TestSet(UserBatch(users.index, items, seen), ground_truth)
+        if self.next_item and self.reveal_order is not None:
+            order = self.reveal_order[wanted & (row >= 0)].argsort()
+            order = order[ground_truth.row[order].argsort(stable=True)]
+            ground_truth = ground_truth.take(order)
+            first = torch.ones(len(ground_truth), dtype=torch.bool)
+            first[1:] = ground_truth.row[1:] != ground_truth.row[:-1]
+            ground_truth = ground_truth.take(first)
+        return TestSet(UserBatch(users.index, items, seen), ground_truth, next_item=self.next_item)
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
         """[I] bool, the items to rank: the held-out items where there are any, else those in training."""

@@ -47,6 +47,9 @@ class Temporal(SplitKind):
     """Share of the interactions before test's moment that come last: their first is validation's moment."""
     support: int = Field(0, ge=0)
     """First events of each new user that are its support."""
+    target: Literal["rest", "next"] = "rest"
+    """What is asked for: all that follows the support, or the one item that follows it. With `evaluate.shots`, `next`
+    asks for the item after the shown ones; one that training does not know is never found, and counts as a miss."""
 
     @property
     def support_size(self) -> int:
@@ -67,12 +70,11 @@ class Temporal(SplitKind):
         user_part[torch.bincount(own.user, minlength=dataset.num_users) == 0] = TRAIN  # nobody knows when they came
         edge_part = torch.full_like(own.user, UNUSED)
         edge_part[before] = TRAIN
-        order = None
+        order = in_time_order(dataset)
         if self.users == "new":
             edge_part[between & known[own.user]] = LATER
             edge_part[between & ~known[own.user]] = VALIDATION
             edge_part[after & (user_part[own.user] == TEST)] = TEST
-            order = in_time_order(dataset)
             self._mark_support(edge_part, own.user, order)
         else:
             user_part[user_part != TRAIN] = UNUSED
@@ -80,7 +82,15 @@ class Temporal(SplitKind):
             edge_part[after & known[own.user]] = TEST
         item_first = _first_seen(own.item, time, dataset.num_items)
         item_part = torch.where(item_first < moments[0], TRAIN, torch.where(item_first < moments[1], LATER, UNUSED))
-        return Split(dataset, user_part, edge_part, item_part, reveal_order=order, moments=moments)
+        return Split(
+            dataset,
+            user_part,
+            edge_part,
+            item_part,
+            reveal_order=order,
+            moments=moments,
+            next_item=self.target == "next",
+        )
 
     def _moments(self, time: Tensor) -> tuple[int, int]:
         if self.test is not None and self.test_from is not None:

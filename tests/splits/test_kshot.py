@@ -1,5 +1,6 @@
 """The same question with more and more of the support shown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -310,3 +311,45 @@ def test_users_with_too_few_items_are_left_out_and_so_are_all_of_them() -> None:
     assert found.ground_truth.row.tolist() == [0, 0, 1]
     nobody = reveal_ground_truth(test, (5,), 0)
     assert len(nobody.users) == len(nobody.ground_truth) == len(nobody.users.items) == 0
+
+
+class LikesHighNumbers(LikesItsHistory):
+    supports_cold_users = True
+
+    def score(self, users):
+        return torch.arange(5.0).expand(len(users), 5)
+
+
+def test_the_next_item_is_what_follows_the_shown_ones() -> None:
+    case = replace(by_hand(), next_item=True)
+    for shots, target, shown in (
+        (0, [3, 2], []),
+        (1, [1, 0], [3, 2]),
+        (2, [0, 4], [3, 2, 0, 1]),
+        (3, [4, 1], [*range(6)]),
+    ):
+        cut = reveal(case, shots)
+        assert cut.masked is None
+        assert rows_and_nodes(cut.ground_truth) == {(0, target[0]), (1, target[1])}
+        assert len(cut.users.items) == len(shown)
+    stacked = reveal_each(case, (0, 2), num_users=10)
+    assert rows_and_nodes(stacked.ground_truth) == {(0, 3), (1, 2), (2, 0), (3, 4)}
+    assert stacked.next_item
+    assert case.take(torch.tensor([1])).next_item
+
+
+def test_a_next_item_that_is_not_ranked_is_a_miss_and_its_user_counts() -> None:
+    """Ranked are 4, 3, 2, 1, 0: 3 and 2 are in places 2 and 3; after them, 1 is in place 3 and 0 in none."""
+    config = EvaluateConfig(metrics=["ndcg", "mrr"], at=[3], shots=(0, 1, 3))
+    case = replace(by_hand(), next_item=True)
+    found = evaluate(LikesHighNumbers(), case, torch.ones(5, dtype=torch.bool), config, 1)
+    second = 1 / np.log2(3)
+    assert found.per_user["k0/ndcg@3"].tolist() == pytest.approx([second, 0.5])
+    assert found.per_user["k1/ndcg@3"].tolist() == pytest.approx([0.5, 0])
+    assert found.per_user["k3/ndcg@3"].tolist() == pytest.approx([1, second])  # 3, 1, 0 are left out of the first list
+    assert found.per_user["k1/mrr"].tolist() == pytest.approx([1 / 3, 1 / 4])
+    without = evaluate(LikesHighNumbers(), case, torch.tensor([True, True, True, False, True]), config, 1)
+    assert without.users == 2
+    assert without.per_user["k0/ndcg@3"].tolist() == pytest.approx([0, second])
+    assert without.per_user["k0/mrr"].tolist() == pytest.approx([1 / 5, 1 / 2])  # behind all four
+    assert without.checksum != found.checksum

@@ -102,7 +102,7 @@ def test_nothing_of_later_is_in_training(seed: int, users: Any) -> None:
     support = 3 if users == "new" else 0
     split = make_split(data, Temporal(users=users, test=0.3, validation=0.2, support=support), seed)
     assert split.moments is not None
-    events = list(zip(*(c.tolist() for c in (data.interactions.user, data.interactions.item)), strict=True))
+    events = _pairs_of(data)
     assert data.interactions.time is not None
     when = dict(zip(events, data.interactions.time.tolist(), strict=True))
     first = {user: min(when[e] for e in events if e[0] == user) for user in {e[0] for e in events}}
@@ -134,6 +134,27 @@ def test_nothing_of_later_is_in_training(seed: int, users: Any) -> None:
 
 def _pairs(edges: Any) -> list[tuple[int, int]]:
     return list(zip(edges.row.tolist(), edges.node.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("users", ["new", "known"])
+def test_the_next_item_is_the_earliest_of_the_rest(users: Any) -> None:
+    data, support = arriving(7), 2 if users == "new" else 0
+    config = Temporal(users=users, test=0.3, support=support)
+    rest, following = (make_split(data, config.model_copy(update={"target": target}), 0) for target in ("rest", "next"))
+    for split in (rest, following):
+        split.open_test("a test")
+    place = dict(zip(_pairs_of(data), in_time_order(data).tolist(), strict=True))
+    index = rest.test.users.index.tolist()
+    asked = [(index[row], item) for row, item in _pairs(rest.test.ground_truth)]
+    earliest = {min((pair for pair in asked if pair[0] == user), key=lambda pair: place[pair]) for user in index}
+    assert {(index[row], item) for row, item in _pairs(following.test.ground_truth)} == earliest
+    assert following.test.next_item
+    assert len(earliest) > 20
+    audit_held_out(following, following.test, following.full, TEST)
+
+
+def _pairs_of(data: Dataset) -> list[tuple[int, int]]:
+    return list(zip(data.interactions.user.tolist(), data.interactions.item.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("users", ["new", "known"])
