@@ -1,5 +1,7 @@
 """Every model that a config may name: explained, option by option, and a recommender before it is fitted."""
 
+import inspect
+
 import pytest
 
 from gnnrec.models import registry
@@ -11,11 +13,11 @@ from gnnrec.recommender import Recommender
 def test_a_model_is_explained_and_a_recommender(name: str) -> None:
     cls = resolve(name, registry)
     complete = complete_options(cls, {})
-    document = cls.__doc__ or ""
-    assert "    Source: " in document
-    assert "    Shapes: " in document
+    document = inspect.cleandoc(cls.__doc__ or "")
+    assert "\nSource: " in document
+    assert "\nShapes: " in document
     for option in complete:
-        assert f"        {option}: " in document, f"{option} is not explained"
+        assert f"\n    {option}: " in document, f"{option} is not explained"
     model = build(cls, complete)
     assert isinstance(model, Recommender)
     assert model.best_params == {}

@@ -1,5 +1,6 @@
 """What holds for every baseline: the contract, the docstring, typed options, and an import that costs nothing."""
 
+import inspect
 import subprocess
 import sys
 from typing import Any
@@ -93,11 +94,11 @@ def test_every_case_is_a_baseline() -> None:
 @pytest.mark.parametrize("name", gnnrec.models.baselines.__all__)
 def test_docstring_and_options(name: str) -> None:
     model = resolve(name, gnnrec.models.baselines)
-    document = model.__doc__ or ""
-    assert "    Source: " in document
-    assert "    Shapes: " in document
+    document = inspect.cleandoc(model.__doc__ or "")
+    assert "\nSource: " in document
+    assert "\nShapes: " in document
     for option in complete_options(model, {}):
-        assert f"        {option}: " in document, f"{option} is not explained"
+        assert f"\n    {option}: " in document, f"{option} is not explained"
 
 
 @pytest.mark.slow
