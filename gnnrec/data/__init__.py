@@ -8,6 +8,7 @@ from gnnrec.data.cache import cached
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import source_named
+from gnnrec.data.files import in_folder
 from gnnrec.data.sources import fetch
 from gnnrec.errors import ConfigError
 from gnnrec.views import ITEM, USER
@@ -31,7 +32,7 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
     """
     if isinstance(config, TableData):
         what = config.model_dump_json(exclude={"positive"})
-        dataset = cached(what, config.files(base), lambda: table.read(config, base))
+        dataset = cached(what, config.files(base), lambda: table.read(config, in_folder(base)))
         if config.positive is None:
             table.warn_of_no_choices(dataset)
     else:

@@ -59,11 +59,13 @@ class Attribute(_DataConfig):
         return self.bins is not None or self.bounds is not None
 
 
-class _File(Format):
+class File(Format):
+    """One file."""
+
     path: Path
 
 
-class InteractionsFile(_File):
+class InteractionsFile(File):
     """The file of interactions, one row each."""
 
     user: str
@@ -86,7 +88,7 @@ class InteractionsFile(_File):
         return self
 
 
-class NodesFile(_File):
+class NodesFile(File):
     """A file with one row per user, or per item."""
 
     id: str
@@ -110,7 +112,7 @@ class End(_DataConfig):
     column: str
 
 
-class RelationFile(_File):
+class RelationFile(File):
     """A file of further edges, one row each."""
 
     source: End

@@ -8,7 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -71,9 +71,13 @@ class Delimited:
 
     Attributes:
         path: the file.
+        name: of it, for messages.
+        unit: what a row is told by.
         names: of the columns.
         broken: (line, what is wrong) of each row with too few or too many cells; known after `read`.
     """
+
+    unit: Literal["line", "row"] = "line"
 
     def __init__(self, path: Path, form: Format) -> None:
         """Reads the header.
@@ -81,7 +85,7 @@ class Delimited:
         Raises:
             DataError: the ending is unknown, or the beginning of the file cannot be read.
         """
-        self.path, self._form = path, form
+        self.path, self.name, self._form = path, str(path), form
         self.broken: list[tuple[int, str]] = []
         self._lines: list[int] | None = None
         self._separator = form.separator or self._separator_of_ending()

@@ -4,7 +4,6 @@ import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,15 +11,15 @@ import pandas as pd
 import torch
 
 from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
-from gnnrec.data.config import Attribute, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
+from gnnrec.data.config import Attribute, File, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
-from gnnrec.data.delimited import Format
+from gnnrec.data.files import Opener
 from gnnrec.data.textfile import EXAMPLES, TITLE, TextFile
 from gnnrec.views import ITEM, USER, Relation
 
 
-def read(config: TableData, base: Path) -> Dataset:
-    """Reads the files of a config.
+def read(config: TableData, opened: Opener) -> Dataset:
+    """Reads the files of a config, or what stands in their place.
 
     - Users and items are those of their file, with or without interactions. Where there is no such file, they are
       those that interactions and relations name.
@@ -35,18 +34,18 @@ def read(config: TableData, base: Path) -> Dataset:
 
     Args:
         config: the `data` part of a config; `positive` is ignored.
-        base: folder that the config's paths are relative to.
+        opened: from a path of the config to its rows.
 
     Raises:
         DataError: a file, a column or a row cannot be read; the message names file, line and column.
     """
     nodes = {
-        node_type: _nodes_file(node_type, file, base, config)
+        node_type: _nodes_file(node_type, file, opened, config)
         for node_type, file in ((USER, config.users), (ITEM, config.items))
         if file is not None
     }
-    rows = _interactions_file(config.interactions, base, config)
-    edges = [_relation_file(place, relation, base, config) for place, relation in enumerate(config.relations)]
+    rows = _interactions_file(config.interactions, opened, config)
+    edges = [_relation_file(place, relation, opened, config) for place, relation in enumerate(config.relations)]
     files = (*nodes.values(), rows, *edges)
     ends = [(rows, "user", USER), (rows, "item", ITEM)]
     for relation, file in zip(config.relations, edges, strict=True):
@@ -55,7 +54,7 @@ def read(config: TableData, base: Path) -> Dataset:
     ids = {node_type: node_ids(file.frame["id"]) for node_type, file in nodes.items()}
     for file, role, node_type in ends:
         if node_type in nodes:
-            file.parse_ids(role, ids[node_type], str(nodes[node_type].path))
+            file.parse_ids(role, ids[node_type], nodes[node_type].name)
     open_ends = [end for end in ends if end[2] not in nodes]
     values = _values(config, nodes)
     ids |= _other_ids(open_ends, values)
@@ -79,16 +78,15 @@ def read(config: TableData, base: Path) -> Dataset:
     )
 
 
-def _text_file(config: Format, path: Path, place: str, columns: Mapping[str, str], data: TableData) -> TextFile:
-    form = Format.model_validate(config.model_dump(include=set(Format.model_fields)))
-    return TextFile(path, place, columns, data.on_bad_row == "skip", form, data.missing)
+def _text_file(file: File, place: str, columns: Mapping[str, str], opened: Opener, data: TableData) -> TextFile:
+    return TextFile(file.path, place, columns, data.on_bad_row == "skip", file, data.missing, opened)
 
 
-def _nodes_file(node_type: str, config: NodesFile, base: Path, data: TableData) -> TextFile:
+def _nodes_file(node_type: str, config: NodesFile, opened: Opener, data: TableData) -> TextFile:
     columns = {"id": config.id} | {_role(column): column for column in config.attributes}
     if isinstance(config, ItemsFile) and config.title is not None:
         columns[TITLE] = config.title
-    file = _text_file(config, base / config.path, f"data.{node_type}s", columns, data)
+    file = _text_file(config, f"data.{node_type}s", columns, opened, data)
     file.require_text("id")
     once = ~file.frame["id"].duplicated().to_numpy(bool)
     file.require(once, "id", f"{node_type} {{cell}} is in an earlier row already; give each {node_type} one row")
@@ -102,9 +100,9 @@ def _role(column: str) -> str:
     return f"attributes.{column}"
 
 
-def _interactions_file(config: InteractionsFile, base: Path, data: TableData) -> TextFile:
+def _interactions_file(config: InteractionsFile, opened: Opener, data: TableData) -> TextFile:
     columns = config.model_dump(include={"user", "item", "value", "time"}, exclude_none=True)
-    file = _text_file(config, base / config.path, "data.interactions", columns, data)
+    file = _text_file(config, "data.interactions", columns, opened, data)
     for role in ("user", "item"):
         file.require_text(role)
     if "value" in columns:
@@ -114,11 +112,11 @@ def _interactions_file(config: InteractionsFile, base: Path, data: TableData) ->
     return file
 
 
-def _relation_file(place: int, config: RelationFile, base: Path, data: TableData) -> TextFile:
+def _relation_file(place: int, config: RelationFile, opened: Opener, data: TableData) -> TextFile:
     columns = {"source.column": config.source.column, "target.column": config.target.column}
     if config.weight is not None:
         columns["weight"] = config.weight
-    file = _text_file(config, base / config.path, f"data.relations[{place}]", columns, data)
+    file = _text_file(config, f"data.relations[{place}]", columns, opened, data)
     for role in ("source.column", "target.column"):
         file.require_text(role)
     if config.weight is not None:
@@ -163,7 +161,7 @@ def _columns(config: TableData, nodes: Mapping[str, TextFile]) -> Iterator[tuple
 
 
 def _warn_all_missing(file: TextFile, name: str) -> None:
-    warnings.warn(f"{file.path}: column {name!r}: every value is missing; the attribute is left out", stacklevel=4)
+    warnings.warn(f"{file.name}: column {name!r}: every value is missing; the attribute is left out", stacklevel=4)
 
 
 def _other_ids(open_ends: Sequence[tuple[TextFile, str, str]], values: Sequence[_Values]) -> dict[str, pd.Index]:
@@ -214,7 +212,7 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
     if ends == (USER, USER):
         edge_index, weight = symmetric(edge_index, weight)
     if not edge_index.shape[1]:
-        warnings.warn(f"{file.path}: relation {config.name!r} has no edge and is left out", stacklevel=3)
+        warnings.warn(f"{file.name}: relation {config.name!r} has no edge and is left out", stacklevel=3)
         return []
     return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
 

@@ -1,4 +1,4 @@
-"""Columns of a CSV, TSV or Parquet file as text, and a one-line error for a row that cannot be read."""
+"""Columns of a file or a data frame as text, and a one-line error for a row that cannot be read."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -9,12 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnnrec.data import parquet
 from gnnrec.data.columns import positions
-from gnnrec.data.delimited import CLOSE, Delimited, Format
+from gnnrec.data.delimited import CLOSE, Format
+from gnnrec.data.files import Opener, open_file
 from gnnrec.errors import DataError
 
-PARQUET = (".parquet", ".pq")
 MISSING = ("#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "\\N", "n/a", "nan", "null")
 """Cells that are taken for empty ones unless the config says otherwise."""
 EXAMPLES = 3
@@ -31,7 +30,7 @@ class TextFile:
     parse methods turn columns into numbers and leave out bad rows, or raise, depending on `skip`.
 
     Attributes:
-        path: the file.
+        name: of the file or the data frame, for messages.
         frame: role -> column. The roles are those of the config, for example `user` or `attributes.age`.
         skipped: number of unreadable rows that were left out.
         skipped_values: number of unreadable values that were left out while their rows stayed.
@@ -46,32 +45,32 @@ class TextFile:
         skip: bool,
         form: Format = Format(),  # noqa: B008  (frozen)
         missing: Collection[str] = MISSING,
+        opened: Opener = open_file,
     ) -> None:
         """Reads a file.
 
         Args:
-            path: a file that ends in .csv or .tsv (also with .gz behind), or in .parquet; in anything where `form` has
-                a separator.
+            path: see `open_file`.
             place: key of the file in the config, for messages.
             columns: role -> name of the column in the file.
             skip: leave out bad rows and count them, instead of raising.
             form: how a text file is written.
             missing: cells that are taken for empty ones; titles are text as it is.
+            opened: from the path to the rows.
 
         Raises:
             DataError: the file is missing, empty, broken, or has no such column, or two; or a row has more or fewer
                 cells than the header.
         """
-        _check_file(path, place)
-        self.path = path
+        self._rows = opened(path, place, form)
+        self.name = self._rows.name
         self.skipped = self.skipped_values = 0
         self.examples: list[str] = []
         self._skip = skip
         self._columns = dict(columns)
-        self._text = None if path.suffix.lower() in PARQUET else Delimited(path, form)
-        self._check_header(parquet.names(path) if self._text is None else self._text.names, place)
+        self._check_header(self._rows.names, place)
         wanted = list(dict.fromkeys(columns.values()))
-        read = parquet.read(path, wanted) if self._text is None else self._text.read(wanted, skip)
+        read = self._rows.read(wanted, skip)
         none = pa.array([], pa.string())
         self.frame = pd.DataFrame(
             {
@@ -79,11 +78,11 @@ class TextFile:
                 for role, column in columns.items()
             }
         )
-        for line, problem in self._text.broken if self._text is not None else ():
+        for line, problem in self._rows.broken:
             self.skipped += 1
-            self._example(f"{path}: line {line}: {problem}")
+            self._example(f"{self.name}: line {line}: {problem}")
         if not len(self.frame):
-            raise DataError(f"{path}: the file has a header but no row ({place}.path)")
+            raise DataError(f"{self.name}: the file has a header but no row ({place}.path)")
 
     def require(self, ok: np.ndarray, role: str, problem: str) -> None:
         """Leaves out the rows that are not `ok`, or raises for the first of them.
@@ -108,7 +107,7 @@ class TextFile:
 
     def require_text(self, role: str) -> None:
         """No cell of the column may be empty, and none may span lines: a stray quotation mark has made such a one."""
-        if self._text is not None:
+        if self._rows.unit == "line":
             spans = self.frame[role].str.contains("[\\r\\n]").to_numpy(bool)
             if spans.any():
                 raise DataError(f"{self._says(int(np.argmax(spans)), role, 'the id {cell} spans lines')}; {CLOSE}")
@@ -171,8 +170,8 @@ class TextFile:
         self.frame = self.frame.assign(**{role: whole[inside], f"{role}.fraction": fraction[inside]})
 
     def line(self, row: int) -> int:
-        """The line of a row of the file; of a Parquet file, its number, from 1."""
-        return row + 1 if self._text is None else self._text.line(row)
+        """The line of a row of the file; of a Parquet file or a frame, its number, from 1."""
+        return self._rows.line(row)
 
     def _check_header(self, names: list[str], place: str) -> None:
         for role, column in self._columns.items():
@@ -180,35 +179,21 @@ class TextFile:
                 near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise DataError(
-                    f"{self.path}: no column {column!r} ({place}.{role}); {hint}the columns are {', '.join(names[:20])}"
+                    f"{self.name}: no column {column!r} ({place}.{role}); {hint}the columns are {', '.join(names[:20])}"
                     + (f" and {len(names) - 20} more" if len(names) > 20 else "")
                 )
             if names.count(column) > 1:
-                raise DataError(f"{self.path}: two columns are called {column!r} ({place}.{role}); rename one of them")
+                raise DataError(f"{self.name}: two columns are called {column!r} ({place}.{role}); rename one of them")
 
     def _says(self, row: int, role: str, problem: str) -> str:
         """What is wrong with a row of the frame as it is now."""
-        where = f"{'row' if self._text is None else 'line'} {self.line(int(self.frame.index[row]))}"
+        where = f"{self._rows.unit} {self.line(int(self.frame.index[row]))}"
         cell = repr(str(self.frame[role].iloc[row]))
-        return f"{self.path}: {where}, column {self._columns[role]!r}: {problem.replace('{cell}', cell)}"
+        return f"{self.name}: {where}, column {self._columns[role]!r}: {problem.replace('{cell}', cell)}"
 
     def _example(self, text: str) -> None:
         if len(self.examples) < EXAMPLES:
             self.examples.append(text)
-
-
-def _check_file(path: Path, place: str) -> None:
-    try:
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder ({place}.path); name a file")
-        if not path.is_file():
-            raise DataError(f"{path}: no such file ({place}.path); paths are relative to the config file")
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty ({place}.path)")
-        with path.open("rb"):
-            pass
-    except (OSError, ValueError) as error:  # no permission; a name that no file can have
-        raise DataError(f"{path}: cannot be read ({place}.path): {getattr(error, 'strerror', None) or error}") from None
 
 
 def _cells(values: pa.Array, missing: pa.Array) -> "pd.Series":

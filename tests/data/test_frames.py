@@ -1,10 +1,18 @@
 """Data frames: ids of any type, columns that are not read, and messages that name the frame."""
 
+import datetime
+import tempfile
 import uuid
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
+from gnnrec.data import load
+from gnnrec.data.config import TableData
 from gnnrec.data.frames import from_frames
 from gnnrec.errors import DataError
 
@@ -75,3 +83,39 @@ def test_rows_that_were_left_out_name_the_frame():
     frame = pd.DataFrame({"user": [1, None, 2], "item": ["x", "y", "x"]})
     data = from_frames({"r": frame}, **CONFIG, on_bad_row="skip")
     assert data.skipped.startswith("1 row, for example frame 'r': row 2, column 'user': the cell is empty")
+
+
+def test_nothing_is_written(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    for place, name in ((tempfile, "mkdtemp"), (tempfile, "mkstemp"), (pa.parquet, "ParquetWriter"), (Path, "mkdir")):
+        monkeypatch.setattr(place, name, refuse)
+    assert ids_of() == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([0, 86_400, 5], dtype="datetime64[s]"),
+        np.array([0, 86_400_000_000_005, 5], dtype="datetime64[ns]"),
+        pd.Series(np.array([0, 86_400, 5], dtype="datetime64[s]")).dt.tz_localize("Europe/Berlin"),
+        pd.Categorical(np.array([0, 86_400, 5], dtype="datetime64[s]")),
+        pd.Categorical([1.0, None, 2.0]),
+        pd.array([None, 2, 1], dtype="Int64"),
+        pd.array([True, None, False], dtype="boolean"),
+        np.array([2**64 - 1, 1, 2], dtype="uint64"),
+        np.array([0.5, np.nan, 2], dtype="float16"),
+        pd.array(["x", None, "y"], dtype=pd.ArrowDtype(pa.large_string())),
+        [datetime.time(1), None, datetime.time(2)],
+    ],
+    ids=lambda column: str(getattr(column, "dtype", type(column[0]).__name__)),
+)
+def test_a_frame_has_the_ids_of_its_parquet_file(tmp_path, column):
+    frame = pd.DataFrame({"user": column, "item": ["x", "y", "x"]})
+    frame.to_parquet(tmp_path / "r.parquet")
+    in_file = {"source": "table", "on_bad_row": "skip", "interactions": {**CONFIG["interactions"], "path": "r.parquet"}}
+    expected = load(TableData.model_validate(in_file), tmp_path)
+    found = from_frames({"r": frame}, **CONFIG, on_bad_row="skip")
+    assert list(found.ids["user"]) == list(expected.ids["user"])
+    assert found.checksum == expected.checksum

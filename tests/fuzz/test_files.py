@@ -17,6 +17,7 @@ from many import answer, many
 
 from gnnrec.data import table
 from gnnrec.data.config import TableData
+from gnnrec.data.files import in_folder
 from gnnrec.data.frames import from_frames
 from gnnrec.data.textfile import LARGEST, MISSING
 
@@ -47,7 +48,7 @@ def read(folder: Path, name: str, **interactions):
     """The data set of one file of interactions, rows that cannot be read left out; or the error."""
     columns = {"path": name, "user": "u", "item": "i", "value": "v", "time": "t"} | interactions
     config = TableData.model_validate({"source": "table", "on_bad_row": "skip", "interactions": columns})
-    return answer(lambda: table.read(config, folder))
+    return answer(lambda: table.read(config, in_folder(folder)))
 
 
 def as_ids(cells):
