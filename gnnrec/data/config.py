@@ -64,6 +64,11 @@ class File(Format):
 
     path: Path
 
+    @property
+    def form(self) -> Format:
+        """How the file is written, alone."""
+        return Format.model_validate(self.model_dump(include=set(Format.model_fields)))
+
 
 class InteractionsFile(File):
     """The file of interactions, one row each."""

@@ -4,9 +4,11 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,6 +22,10 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MOST_LINES = 100
 """Lines of one quoted cell; one that has more is taken for a quotation mark that was never closed."""
 CLOSE = "close its quotation mark, double the mark where it is part of the text, or set `quotes: false` for the file"
+BLOCK, PIECE = 1 << 20, 10_000
+"""Bytes, and rows where they are read one by one, of a batch."""
+ODD = (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError)
+"""What the fast way raises where the exact way says what is wrong, and on which line."""
 UTF8 = "utf-8-sig"
 """UTF-8, where a byte order mark at the beginning is no part of the text."""
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
@@ -66,6 +72,16 @@ class Format(BaseModel):
         return value
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What to do about a file that cannot be read: the ends of messages."""
+
+    quotes: str = CLOSE
+    encoding: str = "give the file an `encoding`, for example latin-1 or utf-16"
+    separator: str = "of another text file, the config names the `separator`"
+    row: str = "mend the file, or set data.on_bad_row to skip"
+
+
 class Delimited:
     """One delimited file.
 
@@ -79,15 +95,16 @@ class Delimited:
 
     unit: Literal["line", "row"] = "line"
 
-    def __init__(self, path: Path, form: Format) -> None:
+    def __init__(self, path: Path, form: Format, advice: Advice = Advice()) -> None:
         """Reads the header.
 
         Raises:
             DataError: the ending is unknown, or the beginning of the file cannot be read.
         """
-        self.path, self.name, self._form = path, str(path), form
+        self.path, self.name, self._form, self._advice = path, str(path), form, advice
         self.broken: list[tuple[int, str]] = []
         self._lines: list[int] | None = None
+        self._looked = False
         self._separator = form.separator or self._separator_of_ending()
         line, first = next(self.records(), (1, []))
         self._skip_lines = 0 if form.header else line
@@ -112,12 +129,41 @@ class Delimited:
         """
         place = {name: self.names.index(name) for name in wanted}
         table = self._read_fast(place) if self._width else None
-        if table is not None and not self._may_lose_lines(len(table)):
-            return {name: table[str(at)].combine_chunks() for name, at in place.items()}
-        exact = self._read_exactly(place, skip, keep=table is None)
         if table is None:
-            return exact
+            return self._read_exactly(place, skip)
+        self._look(len(table), skip)
         return {name: table[str(at)].combine_chunks() for name, at in place.items()}
+
+    def batches(self, wanted: Sequence[str], block: int = BLOCK) -> Iterator[pa.Table]:
+        """The wanted columns as text, some rows at a time, of a file that may be larger than memory.
+
+        The rows are those of `read` without `skip`. A stray quotation mark is told behind the last batch.
+
+        Args:
+            wanted: names of columns, each once in the header.
+            block: bytes that are read at once.
+
+        Raises:
+            DataError: see `read`.
+        """
+        place = {name: self.names.index(name) for name in wanted}
+        done, odd = 0, not self._width
+        try:
+            if not odd:
+                with self._bytes() as file, pa.csv.open_csv(file, **self._options(place, block)) as reader:
+                    for batch in reader:
+                        done += batch.num_rows
+                        yield pa.table({name: batch.column(str(at)) for name, at in place.items()})
+        except ODD:
+            odd = True
+        if odd:
+            rest = itertools.islice(self._complete(skip=False), done, None)
+            while piece := list(itertools.islice(rest, PIECE)):
+                cells = {name: [row[at] for _, row in piece] for name, at in place.items()}
+                yield pa.table({name: pa.array(column, pa.string()) for name, column in cells.items()})
+        elif not self._looked:
+            self._look(done, skip=False)
+        self._looked = True
 
     def line(self, row: int) -> int:
         """The line on which a row begins."""
@@ -138,8 +184,7 @@ class Delimited:
         separator = SEPARATORS.get(suffixes[-1]) if suffixes else None
         if separator is None:
             raise DataError(
-                f"{self.path}: the name must end in .csv, .tsv (also with .gz) or .parquet; of another text file, the "
-                "config names the `separator`"
+                f"{self.path}: the name must end in .csv, .tsv (also with .gz) or .parquet; {self._advice.separator}"
             )
         return separator
 
@@ -151,39 +196,68 @@ class Delimited:
 
     def _read_fast(self, place: dict[str, int]) -> pa.Table | None:
         """The columns, by their places; None where a row has too few or too many cells, or something else is odd."""
-        names = [str(at) for at in range(self._width)]
-        wanted = [str(at) for at in dict.fromkeys(place.values())]
-        quote = '"' if self._form.quotes else False
         try:
             with self._bytes() as file:
-                return pa.csv.read_csv(
-                    file,
-                    read_options=pa.csv.ReadOptions(column_names=names, skip_rows_after_names=self._skip_lines),
-                    parse_options=pa.csv.ParseOptions(
-                        delimiter=self._separator, newlines_in_values=True, quote_char=quote
-                    ),
-                    convert_options=pa.csv.ConvertOptions(
-                        include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
-                    ),
-                )
-        except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError):
-            return None  # the exact way says what is wrong, and where
+                return pa.csv.read_csv(file, **self._options(place, BLOCK))
+        except ODD:
+            return None
 
-    def _may_lose_lines(self, rows: int) -> bool:
-        """Whether there are more lines than rows, and quotation marks that may hold lines together."""
-        if not self._form.quotes:
-            return False
-        ends = returns = marks = 0
+    def _options(self, place: dict[str, int], block: int) -> dict[str, Any]:
+        """How Arrow reads the columns, which are called by their places."""
+        wanted = [str(at) for at in dict.fromkeys(place.values())]
+        return {
+            "read_options": pa.csv.ReadOptions(
+                column_names=[str(at) for at in range(self._width)],
+                skip_rows_after_names=self._skip_lines,
+                block_size=block,
+            ),
+            "parse_options": pa.csv.ParseOptions(
+                delimiter=self._separator, newlines_in_values=True, quote_char='"' if self._form.quotes else False
+            ),
+            "convert_options": pa.csv.ConvertOptions(
+                include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
+            ),
+        }
+
+    def _look(self, rows: int, skip: bool) -> None:
+        """Looks at each record where there are more lines than rows, and marks that may hold lines together."""
+        if not self._form.quotes or not any(b'"' in block for block in self._blocks()):
+            return
+        ends, returns, last = 0, 0, b""
+        for block in self._blocks():
+            ends, returns, last = ends + block.count(b"\n"), returns + block.count(b"\r"), block[-1:]
+        if max(ends, returns) + (last not in b"\r\n") > rows + self._skip_lines:
+            for _ in self._looked_at(skip):
+                pass
+
+    def _blocks(self) -> Iterator[bytes]:
         with self._bytes() as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                ends, returns = ends + block.count(b"\n"), returns + block.count(b"\r")
-                marks += block.count(b'"')
-        return marks > 0 and max(ends, returns) > rows + self._skip_lines - (0 if self._form.header else 1)
+            yield from iter(lambda: file.read(BLOCK), b"")
 
-    def _read_exactly(self, place: dict[str, int], skip: bool, keep: bool) -> dict[str, pa.Array]:
-        """The columns row by row, and the line of each row; with `keep` False, rows are only looked at."""
+    def _read_exactly(self, place: dict[str, int], skip: bool) -> dict[str, pa.Array]:
+        """The columns row by row, and the line of each row."""
         columns: dict[str, list[str]] = {name: [] for name in place}
-        lines, width = [], len(self.names)
+        self._lines = []
+        for line, cells in self._complete(skip):
+            self._lines.append(line)
+            for name, at in place.items():
+                columns[name].append(cells[at])
+        return {name: pa.array(cells, pa.string()) for name, cells in columns.items()}
+
+    def _complete(self, skip: bool) -> Iterator[tuple[int, list[str]]]:
+        """Line and cells of each row with as many cells as the header; others are broken."""
+        for line, cells, written in self._looked_at(skip):
+            if len(cells) == len(self.names):
+                yield line, cells
+                continue
+            problem = f"{written} cells, but the header has {len(self.names)}"
+            if not skip:
+                raise DataError(f"{self.path}: line {line}: {problem}; {self._advice.row}")
+            self.broken.append((line, problem))
+
+    def _looked_at(self, skip: bool) -> Iterator[tuple[int, list[str], int]]:
+        """Line, cells without empty ones behind the last column, and number of cells as written, of each row."""
+        width = len(self.names)
         records = self._records()
         if not self._form.header:
             next(records, None)
@@ -191,43 +265,30 @@ class Delimited:
             kept = cells[:width] if not any(cells[width:]) else cells
             if len(raw) > 1:
                 self._look_at_lines(line, kept, raw, skip)
-            if not keep:
-                continue
-            if len(kept) != width:
-                problem = f"{len(cells)} cells, but the header has {width}"
-                if not skip:
-                    raise DataError(
-                        f"{self.path}: line {line}: {problem}; mend the file, or set data.on_bad_row to skip"
-                    )
-                self.broken.append((line, problem))
-                continue
-            lines.append(line)
-            for name, at in place.items():
-                columns[name].append(kept[at])
-        if keep:
-            self._lines = lines
-        return {name: pa.array(cells, pa.string()) for name, cells in columns.items()}
+            yield line, kept, len(cells)
 
     def _look_at_lines(self, line: int, cells: list[str], raw: list[str], skip: bool) -> None:
         """A record of several lines: an error where a stray quotation mark has made it of several rows."""
         longest = max(cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in cells) + 1
         if longest > MOST_LINES:
-            raise DataError(f"{self.path}: line {line}: a cell spans {longest:,} lines; {CLOSE}")
+            raise DataError(f"{self.path}: line {line}: a cell spans {longest:,} lines; {self._advice.quotes}")
         try:
             for _ in csv.reader(raw, delimiter=self._separator, strict=True):
                 pass
         except csv.Error as error:
-            raise DataError(f"{self.path}: line {line}: a cell spans {longest} lines ({error}); {CLOSE}") from None
+            raise DataError(
+                f"{self.path}: line {line}: a cell spans {longest} lines ({error}); {self._advice.quotes}"
+            ) from None
         if len(cells) != len(self.names):
             raise DataError(
                 f"{self.path}: line {line}: {len(cells)} cells on {len(raw)} lines, but the header has "
-                f"{len(self.names)}; {CLOSE}"
+                f"{len(self.names)}; {self._advice.quotes}"
             )
         if len(cells) > 1 and all(text.count(self._separator) == len(cells) - 1 for text in raw):
             said = f"{self.path}: line {line}: a quoted cell spans {longest} lines that look like rows"
             if skip:
-                raise DataError(f"{said}; {CLOSE}")
-            warnings.warn(f"{said}; if they are, {CLOSE}", stacklevel=6)
+                raise DataError(f"{said}; {self._advice.quotes}")
+            warnings.warn(f"{said}; if they are, {self._advice.quotes}", stacklevel=6)
 
     def _records(self) -> Iterator[tuple[int, list[str], list[str]]]:
         """Line, cells and the lines as written of each record that is not blank."""
@@ -248,7 +309,7 @@ class Delimited:
                     begin += len(raw)
                     raw.clear()
         except csv.Error as error:  # a cell of more than 131,072 characters
-            raise DataError(f"{self.path}: line {begin}: {error}; {CLOSE}") from None
+            raise DataError(f"{self.path}: line {begin}: {error}; {self._advice.quotes}") from None
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise DataError(
@@ -257,14 +318,16 @@ class Delimited:
         except UnicodeError as error:
             raise DataError(
                 f"{self.path}: cannot be read as text in {self._encoding_name()} (line {self._undecodable()}: "
-                f"{getattr(error, 'reason', error)}); give the file an `encoding`, for example latin-1 or utf-16"
+                f"{getattr(error, 'reason', error)}); {self._advice.encoding}"
             ) from None
+
+    def _packed(self) -> bool:
+        with self.path.open("rb") as file:
+            return self.path.suffix.lower() == ".gz" or file.read(2) == b"\x1f\x8b"
 
     def _raw(self) -> Any:
         """The file, unpacked."""
-        with self.path.open("rb") as file:
-            packed = self.path.suffix.lower() == ".gz" or file.read(2) == b"\x1f\x8b"
-        return gzip.open(self.path) if packed else self.path.open("rb")
+        return gzip.open(self.path) if self._packed() else self.path.open("rb")
 
     def _encoding(self) -> str:
         with self._raw() as file:
@@ -281,11 +344,11 @@ class Delimited:
         return io.TextIOWrapper(self._raw(), encoding=self._encoding(), newline="")
 
     def _bytes(self) -> Any:
-        """The text in UTF-8, without a byte order mark."""
-        if self._encoding() != UTF8:
-            with self._text() as text:
-                return io.BytesIO(text.read().encode())
-        return self._raw()
+        """The text in UTF-8, unpacked and read on the way."""
+        encoding, file = self._encoding(), pa.PythonFile(self.path.open("rb"), "r")
+        if self._packed():
+            file = pa.CompressedInputStream(file, "gzip")
+        return file if encoding == UTF8 else pa.transcoding_input_stream(file, encoding, "utf-8")
 
     def _undecodable(self) -> int:
         """The first line that is no text in the file's encoding."""

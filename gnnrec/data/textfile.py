@@ -196,11 +196,15 @@ class TextFile:
             self.examples.append(text)
 
 
-def _cells(values: pa.Array, missing: pa.Array) -> "pd.Series":
-    """Text without blanks around it, "" for what is missing; `.0` goes where all are whole numbers."""
+def trimmed(values: pa.Array, missing: pa.Array) -> pa.Array:
+    """[R] text without blanks around it, "" for what is null or one of the missing markers."""
     text = pc.fill_null(pc.utf8_trim_whitespace(values), "")
-    if len(missing):
-        text = pc.if_else(pc.is_in(text, value_set=missing), "", text)
+    return pc.if_else(pc.is_in(text, value_set=missing), "", text) if len(missing) else text
+
+
+def _cells(values: pa.Array, missing: pa.Array) -> "pd.Series":
+    """Text as of `trimmed`; `.0` goes where all are whole numbers."""
+    text = trimmed(values, missing)
     cells: pd.Series = pd.Series(text.to_numpy(zero_copy_only=False), dtype="str")
     shorter: pd.Series = cells.str.removesuffix(".0")
     return shorter if bool(cells.str.fullmatch(r"(?:-?\d+(?:\.0)?)?").all()) else cells

@@ -16,6 +16,8 @@ import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gnnrec.data.delimited import Format
+from gnnrec.data.textfile import MISSING
 from gnnrec.errors import ConfigError
 from gnnrec.models.saving import ARRAYS, REGISTRY, STRUCTURE, TYPE, load_model, save_model
 from gnnrec.options.resolve import resolve
@@ -82,6 +84,9 @@ class _Words(_Strict):
     min_value: float | None
     separators: dict[str, str]
     columns: dict[str, str | None]
+    users_form: Format = Format()
+    history_form: Format = Format()
+    missing: tuple[str, ...] = MISSING
 
 
 class _Header(_Strict):
@@ -271,6 +276,9 @@ def _words(vocabulary: Vocabulary) -> _Words:
         min_value=vocabulary.min_value,
         separators=dict(vocabulary.separators),
         columns=asdict(vocabulary.columns),
+        users_form=vocabulary.users_form,
+        history_form=vocabulary.history_form,
+        missing=vocabulary.missing,
     )
 
 
@@ -317,6 +325,9 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
         min_value=words.min_value,
         separators=words.separators,
         columns=Columns(**words.columns),
+        users_form=words.users_form,
+        history_form=words.history_form,
+        missing=words.missing,
     )
 
 

@@ -138,7 +138,8 @@ def encode_frame(
     """Many new users as edges to the nodes of training: a row each, an attribute or relation in each column.
 
     A cell holds a value, several values with the separator of training between them, or a list; an empty or missing
-    cell is no value. Weights are 1. Columns that name no relation, and values that training has not seen, are ignored.
+    cell is no value, and neither is what training took for one. Weights are 1. Columns that name no relation, and
+    values that training has not seen, are ignored.
 
     Args:
         vocabulary: of the model.
@@ -156,7 +157,8 @@ def encode_frame(
         values = _values(frame[name], vocabulary.separators.get(edge_type[1])) if name in frame else NOTHING
         edges[edge_type], fate = attribute_edges(vocabulary, edge_type, values)
         for why in (NO_NUMBER, UNSEEN):
-            notes.ignored(edge_type, name, why, values.text[fate == why])
+            ignored = values.text[fate == why]
+            notes.ignored(edge_type, name, why, ignored[~pd.Index(ignored).isin(vocabulary.missing)])
     for name in frame.columns:
         if name not in names.values():
             notes.unknown(name)

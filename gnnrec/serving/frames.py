@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -92,7 +91,7 @@ def like(given: Frame | Mapping[str, Any], made: pd.DataFrame) -> Frame:
 
 def id_texts(frame: str, column: "pd.Series") -> np.ndarray:
     """[R] ids as text, as cells of a file have them."""
-    cells = texts(as_array(frame, column), Path(frame), str(column.name))
+    cells = texts(as_array(frame, column), frame, str(column.name))
     return np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
 
 

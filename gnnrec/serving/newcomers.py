@@ -12,12 +12,16 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from gnnrec.data.delimited import SEPARATORS, Format
+from gnnrec.data.files import PARQUET
 from gnnrec.errors import DataError, InputError
 from gnnrec.serving.encode import Notes, encode_frame, known_items
-from gnnrec.serving.rows import ENDINGS, Rows, texts
+from gnnrec.serving.rows import ADVICE, Rows, texts
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.views import ITEM, Edges, UserBatch
 
+ONE_COLUMN = Format(separator="\x1f", header=(ITEM,), quotes=False)
+"""One id a line: nothing separates two cells, a sign that no id holds."""
 READ = 65_536
 """Rows that are read at once where only a column or two are kept."""
 
@@ -39,7 +43,8 @@ class History:
     """
 
     def __init__(self, path: Path, vocabulary: Vocabulary, user_column: str | None = None) -> None:
-        rows, names = Rows(path), vocabulary.columns
+        names, missing = vocabulary.columns, vocabulary.missing
+        rows = Rows(path, vocabulary.history_form, (user_column, names.history_user, names.user, names.history_item))
         user = rows.column(None, user_column, names.history_user, names.user, what="users")
         item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
         value = names.history_value if names.history_value in rows.columns else None
@@ -49,17 +54,18 @@ class History:
         users, items, values = [pa.array([], pa.string()).dictionary_encode()], [np.empty(0, np.int64)], [np.empty(0)]
         row = 0
         for table in rows.batches([user, item] if value is None else [user, item, value], READ):
-            of_user, of_item = texts(table[user], path, user), texts(table[item], path, item)
+            of_user, of_item = (texts(table[name], str(path), name, missing) for name in (user, item))
             for cells, name in ((of_user, user), (of_item, item)):
-                _refuse_empty(cells, path, name, row)
+                _refuse_no_id(cells, rows, name, row)
             code, distinct = pd.factorize(of_item.to_numpy(zero_copy_only=False))
             place = places(vocabulary.texts[ITEM], distinct)
             self._num_unknown += int((place[code] < 0).sum())
             self._unknown |= dict.fromkeys(distinct[place < 0][:3])
             kept = place[code] >= 0
             if value is not None:
-                number = pd.to_numeric(texts(table[value], path, value).to_pandas(), errors="coerce").to_numpy(float)
-                _refuse(~np.isfinite(number), path, value, row, "is not a number")
+                cells = texts(table[value], str(path), value).to_pandas()
+                number = pd.to_numeric(cells, errors="coerce").to_numpy(float)
+                _refuse(~np.isfinite(number), rows, value, row, "is not a number")
                 if vocabulary.min_value is not None:
                     self._num_low += int((kept & (number < vocabulary.min_value)).sum())
                     kept &= number >= vocabulary.min_value
@@ -131,7 +137,8 @@ class Newcomers:
     def __init__(
         self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: History | None = None
     ) -> None:
-        self._rows, self._vocabulary, self._history = Rows(path), vocabulary, history
+        known = {user_column, vocabulary.columns.user, *(name for edge in vocabulary.relations for name in edge[1:])}
+        self._rows, self._vocabulary, self._history = Rows(path, vocabulary.users_form, known), vocabulary, history
         self._id = self._rows.column(user_column, vocabulary.columns.user, what="users")
         given = [name for name in self._rows.columns if name != self._id]
         named = set(vocabulary.names(given).values())
@@ -144,19 +151,18 @@ class Newcomers:
 
     def _once(self) -> tuple[int, Any]:
         """Counts the users, each of whom must be there once; eight bytes for each are in memory."""
-        path, hashes, kind, row = self._rows.path, [np.empty(0, np.uint64)], pa.string(), 0
+        hashes, kind, row = [np.empty(0, np.uint64)], pa.string(), 0
         for table in self._rows.batches([self._id], READ):
             kind = table.schema.types[0]
-            ids = texts(table[self._id], path, self._id)
-            _refuse_empty(ids, path, self._id, row)
+            ids = self._texts(table[self._id])
+            _refuse_no_id(ids, self._rows, self._id, row)
             hashes.append(pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False))
             row += table.num_rows
         every = pd.Series(np.concatenate(hashes))
         again = every.duplicated().to_numpy(bool)
         if again.any():
-            raise DataError(
-                f"{path}: row {int(again.argmax()) + 1}: the user is in an earlier row already; give each user one row"
-            )
+            where = self._rows.where(int(again.argmax()))
+            raise DataError(f"{where}: the user is in an earlier row already; give each user one row")
         return row, kind
 
     def batches(self, size: int) -> Iterator[tuple[Any, UserBatch]]:
@@ -166,8 +172,11 @@ class Newcomers:
             frame = _decoded(table.select(self._columns))
             items = None
             if self._history is not None:
-                items = self._history.of(pd.Index(texts(ids, self._rows.path, self._id).to_pandas(), dtype="str"))
+                items = self._history.of(pd.Index(self._texts(ids).to_pandas(), dtype="str"))
             yield ids, encode_frame(self._vocabulary, frame, items, self._notes)
+
+    def _texts(self, ids: Any) -> Any:
+        return texts(ids, str(self._rows.path), self._id, self._vocabulary.missing)
 
     def notes(self) -> list[str]:
         """What was ignored of them and their known items, once all have been read."""
@@ -180,13 +189,17 @@ def _decoded(table: pa.Table) -> pd.DataFrame:
     return found if len(table.column_names) else pd.DataFrame(index=range(table.num_rows))
 
 
-def _refuse_empty(cells: Any, path: Path, column: str, before: int) -> None:
-    _refuse(pc.equal(cells, "").to_numpy(zero_copy_only=False), path, column, before, "the cell is empty")
+def _refuse_no_id(cells: Any, rows: Rows, column: str, before: int) -> None:
+    empty = pc.equal(cells, "").to_numpy(zero_copy_only=False)
+    _refuse(empty, rows, column, before, "the cell is empty or stands for a missing one; an id is needed")
+    if rows.is_text:
+        spans = pc.or_(pc.match_substring(cells, "\n"), pc.match_substring(cells, "\r"))
+        _refuse(spans.to_numpy(zero_copy_only=False), rows, column, before, f"the id spans lines; {ADVICE.quotes}")
 
 
-def _refuse(wrong: np.ndarray, path: Path, column: str, before: int, why: str) -> None:
+def _refuse(wrong: np.ndarray, rows: Rows, column: str, before: int, why: str) -> None:
     if wrong.any():
-        raise DataError(f"{path}: row {before + int(wrong.argmax()) + 1}: column {column!r}: {why}")
+        raise DataError(f"{rows.where(before + int(wrong.argmax()))}, column {column!r}: {why}")
 
 
 def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor, list[str]]:
@@ -204,19 +217,17 @@ def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor,
     Raises:
         InputError: the file cannot be read, or no id is known.
     """
-    path = Path(given)
-    if path.suffix in (*ENDINGS, ".gz"):
-        rows = Rows(path)
-        column = rows.column(None, vocabulary.columns.history_item, ITEM, what="items")
-        found = [texts(table[column], path, column).to_pandas() for table in rows.batches([column], READ)]
-        named = pd.Index(pd.concat(found) if found else [], dtype="str")
+    path, of_training = Path(given), vocabulary.columns.history_item
+    rows = None
+    if given.lower().removesuffix(".gz").endswith((*SEPARATORS, *PARQUET)):
+        rows = Rows(path, vocabulary.history_form, (of_training, ITEM))
     elif os.path.isfile(given):  # Path.is_file raises where a list of ids is too long for a name
-        try:
-            named = pd.Index(path.read_text(encoding="utf-8").split("\n"), dtype="str").str.strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read as text in UTF-8 ({error})") from error
-    else:
-        named = pd.Index(given.split(","), dtype="str").str.strip()
+        rows = Rows(path, ONE_COLUMN, (ITEM,))
+    named = pd.Index(given.split(","), dtype="str").str.strip()
+    if rows is not None:
+        column = rows.column(None, of_training, ITEM, what="items")
+        found = [texts(table[column], given, column).to_pandas() for table in rows.batches([column], READ)]
+        named = pd.Index(pd.concat(found) if found else [], dtype="str")
     named = named[named != ""].unique()
     place = places(vocabulary.texts[ITEM], named.to_numpy(object))
     unknown = named[place < 0]

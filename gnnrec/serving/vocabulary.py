@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from gnnrec.data.config import NamedData, TableData
+from gnnrec.data.delimited import Format
+from gnnrec.data.textfile import MISSING
 from gnnrec.views import ITEM, USER, EdgeType, TrainingData
 
 SEPARATOR = "|"
@@ -49,6 +51,9 @@ class Vocabulary:
         min_value: smallest value of a positive interaction; None where all are.
         separators: name of a relation -> separator of several values in one cell.
         columns: names of columns in the files that training read.
+        users_form: how the file of users was written that training read.
+        history_form: how the file of interactions was written.
+        missing: cells that are taken for empty ones, unless training has the value.
     """
 
     ids: Mapping[str, pd.Index]
@@ -61,6 +66,9 @@ class Vocabulary:
     min_value: float | None = None
     separators: Mapping[str, str] = field(default_factory=dict)
     columns: Columns = Columns()
+    users_form: Format = Format()
+    history_form: Format = Format()
+    missing: tuple[str, ...] = MISSING
 
     @classmethod
     def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
@@ -88,6 +96,9 @@ class Vocabulary:
             min_value=None if data is None or data.positive is None else data.positive.min_value,
             separators={**_several(train), **_separators(data)},
             columns=_columns(data),
+            users_form=data.users.form if isinstance(data, TableData) and data.users is not None else Format(),
+            history_form=data.interactions.form if isinstance(data, TableData) else Format(),
+            missing=data.missing if isinstance(data, TableData) else MISSING,
         )
 
     @property

@@ -15,6 +15,7 @@ from every_model import GRAPH, NAMES, SPLIT, TRAIN, fitted, unseen, vocabulary
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gnnrec.data.delimited import Format
 from gnnrec.errors import ConfigError
 from gnnrec.models.baselines import Popularity
 from gnnrec.models.graphsage import GraphSAGE
@@ -119,7 +120,13 @@ def of_popularity(folder: Path, words: Vocabulary | None = None) -> Path:
 
 def test_a_vocabulary_comes_back_as_it_was(tmp_path: Path) -> None:
     words = replace(
-        vocabulary(), separators={"club": "; "}, columns=Columns("id", None, "item", "stars"), min_value=0.1 + 0.2
+        vocabulary(),
+        separators={"club": "; "},
+        columns=Columns("id", None, "item", "stars"),
+        min_value=0.1 + 0.2,
+        users_form=Format(separator=";", header=("id", "club")),
+        history_form=Format(encoding="latin-1", quotes=False),
+        missing=("?", "NA"),
     )
     found = load(of_popularity(tmp_path, words)).vocabulary
     for field in fields(words):

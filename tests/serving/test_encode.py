@@ -9,6 +9,8 @@ import pytest
 import torch
 from every_model import SPLIT, TRAIN, vocabulary
 
+from gnnrec.data.config import TableData
+from gnnrec.data.delimited import Format
 from gnnrec.serving.encode import Notes, Values, encode_frame, item_edges
 from gnnrec.serving.profile import encode
 from gnnrec.serving.vocabulary import Vocabulary, places
@@ -157,3 +159,45 @@ def test_places(ids: list[str], text: list[str], expected: list[int]) -> None:
 def test_separators_are_those_of_training_or_where_users_have_several_values() -> None:
     assert dict(vocabulary().separators) == {"friend": "|"}
     assert SPLIT.full is TRAIN
+
+
+def test_what_stands_for_a_missing_cell_in_training_does_so_in_new_users() -> None:
+    cells = {
+        "club": ["club 1", "NA", "n/a|club 0", "NULL"],
+        "age": ["nan", "33", "NaN", "None"],
+        "friend": ["NA", "null", "user 0", ""],
+    }
+    empty = {
+        "club": ["club 1", "", "club 0", ""],
+        "age": ["", "33", "", ""],
+        "friend": ["", "", "user 0", ""],
+    }
+    words = replace(vocabulary(), separators={"club": "|"})
+    notes = Notes(words)
+    found = encode_frame(words, pd.DataFrame(cells), None, notes)
+    assert_same(found, encode_frame(words, pd.DataFrame(empty)))
+    assert notes.texts() == []
+    others = Notes(replace(words, missing=("?",)))
+    encode_frame(replace(words, missing=("?",)), pd.DataFrame({"club": ["?", "NA"]}), None, others)
+    (note,) = others.texts()
+    assert note.startswith("club: 1 values ignored, each a value that training has not seen, for example 'NA'")
+
+
+def test_a_value_of_training_is_no_missing_one() -> None:
+    words = replace(vocabulary(), missing=("club 1",))
+    (edges,) = (encode_frame(words, pd.DataFrame({"club": ["club 1"]})).relations[edge] for edge in [CLUB])
+    assert len(edges) == 1
+
+
+def test_a_vocabulary_knows_how_the_files_of_training_were_written() -> None:
+    config = {
+        "source": "table",
+        "missing": ["?"],
+        "interactions": {"path": "r.csv", "user": "u", "item": "i", "separator": ";"},
+        "users": {"path": "u.dat", "id": "u", "encoding": "latin-1", "separator": "|", "header": ["u", "age"]},
+    }
+    words = Vocabulary.of(TRAIN, SPLIT.dataset.ids["user"], TableData.model_validate(config))
+    assert words.missing == ("?",)
+    assert words.history_form == Format(separator=";")
+    assert words.users_form == Format(separator="|", encoding="latin-1", header=("u", "age"))
+    assert "NA" in vocabulary().missing

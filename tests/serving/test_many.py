@@ -15,6 +15,7 @@ import torch
 from every_model import NAMES, fitted, vocabulary
 from test_encode import profile_of, random_users
 
+from gnnrec.data.delimited import Format
 from gnnrec.errors import DataError, InputError
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.explain import with_reasons
@@ -237,6 +238,10 @@ def test_only_and_exclude(tmp_path: Path) -> None:
         serve(artifact, None, everything)
     with pytest.raises(InputError, match="--only: x,y: none of 2 ids is an item of the data: 'x', 'y'"):
         read_items("x,y", words, "--only")
+    (tmp_path / "odd.txt").write_bytes("\r".join(["nothing", *candidates[:8]]).encode("utf-16"))
+    assert torch.equal(read_items(str(tmp_path / "odd.txt"), words, "--only")[0], only)
+    pd.DataFrame({"x": 1, "item": candidates[:8]}).to_csv(tmp_path / "ODD.CSV", index=False)
+    assert torch.equal(read_items(str(tmp_path / "ODD.CSV"), words, "--only")[0], only)
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
         read_items(str(tmp_path / "gone.csv"), words, "--only")
 
@@ -312,12 +317,13 @@ def refused(call: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "cannot be read (Empty CSV file)"),
-        (b"id,club\na,club 0\nb\n", "cannot be read ("),
+        (b"", "users.csv: the file is empty"),
+        (b"id,club\na,club 0\nb\n", "line 3: 1 cells, but the header has 2; mend the file"),
         (b"id,id\na,b\n", "two columns are called 'id'"),
-        (b"id,club\na,club 0\n,club 1\n", "row 2: column 'id': the cell is empty"),
-        (b"id,club\na,club 0\nb,club 1\n a ,club 1\n", "row 3: the user is in an earlier row already"),
-        (b"id,club\n\xff\xfe,club 0\n", "cannot be read ("),
+        (b"id,club\na,club 0\n,club 1\n", "line 3, column 'id': the cell is empty or stands"),
+        (b"id,club\na,club 0\nb,club 1\n a ,club 1\n", "line 4: the user is in an earlier row already"),
+        (b"id,club\n\xff\xfe,club 0\n", "cannot be read as text in UTF-8 (line 2: invalid start byte); write it"),
+        (b"id,club\nNA,club 0\n", "line 2, column 'id': the cell is empty or stands"),
     ],
 )
 def test_a_file_of_users_that_cannot_be_read(tmp_path: Path, content: bytes, said: str) -> None:
@@ -339,12 +345,12 @@ def test_other_files_that_cannot_be_read(tmp_path: Path) -> None:
         lambda: Newcomers(tmp_path / "users.xlsx", words)
     )
     (tmp_path / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
-    assert "cannot be read" in refused(lambda: Newcomers(tmp_path / "broken.parquet", words))
+    assert "not a Parquet file" in refused(lambda: Newcomers(tmp_path / "broken.parquet", words))
     (tmp_path / "one.csv").write_text("id\na\n")
     assert "no column for items" in refused(lambda: History(tmp_path / "one.csv", words))
     (tmp_path / "rated.csv").write_text("u,i,v\na,item 1,5\na,item 2,five\n")
     valued = replace(words, columns=Columns(history_value="v"))
-    assert "row 2: column 'v': is not a number" in refused(lambda: History(tmp_path / "rated.csv", valued))
+    assert "line 3, column 'v': is not a number" in refused(lambda: History(tmp_path / "rated.csv", valued))
     ready, people = served("Popularity"), newcomers(tmp_path, words)
     assert "--out: " in refused(lambda: recommend_file(ready, people, 3, tmp_path / "lists.json"))
     (tmp_path / "file").write_text("")
@@ -370,3 +376,18 @@ def test_lists_of_an_index_leave_out_what_each_user_knows(tmp_path: Path) -> Non
         one, other = best(exact, users, 6), best(indexed, users, 6)
         torch.testing.assert_close(one.score, other.score, rtol=1e-4, atol=1e-4)
         assert (one.item == other.item).float().mean() > 0.99
+
+
+def test_history_is_written_as_interactions_were_in_training(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("id\na\né\n")
+    (tmp_path / "clicks.csv").write_bytes("é;item 3\na;item 2\n".encode("latin-1"))
+    form = Format(separator=";", encoding="latin-1", header=("uid", "iid"))
+    words = replace(vocabulary(), history_form=form, columns=Columns("id", "uid", "iid"))
+    ((_, users),) = Newcomers(tmp_path / "users.csv", words, None, History(tmp_path / "clicks.csv", words)).batches(9)
+    assert (users.items.row.tolist(), users.items.node.tolist()) == ([0, 1], [2, 3])
+    (tmp_path / "clicks.csv").write_bytes(b'a;"item 2\nb";x\n')
+    with pytest.raises(DataError, match=r"line 1: 3 cells, but `header` names 2 columns"):
+        History(tmp_path / "clicks.csv", words)
+    (tmp_path / "users.csv").write_text('id,club\n"a\nb",club 1\nc,club 1\n')
+    with pytest.raises(DataError, match=r"line 2, column 'id': the id spans lines; close its quotation mark"):
+        Newcomers(tmp_path / "users.csv", words)
