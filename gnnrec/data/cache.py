@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gnnrec.data.dataset import Dataset, Interactions, Numeric
 from gnnrec.data.sources import cache_folder
+from gnnrec.runtime.files import is_left, partial_ending
 from gnnrec.views import Relation
 
 MIN_BYTES = 1_000_000
@@ -63,8 +64,8 @@ def cached(how: str, files: Sequence[Path], read: Callable[[], Dataset]) -> Data
     for warning in caught:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if not caught:
-        _store(folder, dataset)
         _sweep(folder.parent)
+        _store(folder, dataset)
     return dataset
 
 
@@ -73,7 +74,7 @@ def _sweep(folder: Path) -> None:
     for entry in folder.glob("*"):
         days = PARTIAL_DAYS if entry.name.startswith(PARTIAL) else UNUSED_DAYS
         try:
-            old = time.time() - entry.stat().st_mtime > 86_400 * days
+            old = is_left(entry.name) or time.time() - entry.stat().st_mtime > 86_400 * days
         except OSError:  # another process was faster
             continue
         if old:
@@ -94,7 +95,7 @@ def _store(folder: Path, dataset: Dataset) -> None:
     """Writes an entry whole or not at all; without permission or space, nothing is stored."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=PARTIAL))
+        partial = Path(tempfile.mkdtemp(partial_ending(), PARTIAL, folder.parent))
     except OSError:
         return
     try:

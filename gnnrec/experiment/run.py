@@ -23,7 +23,7 @@ from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data import load
 from gnnrec.data.config import TableData
-from gnnrec.errors import ConfigError, TrainingError
+from gnnrec.errors import ConfigError, InputError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.experiment.config import MODELS, NamedConfig
@@ -42,7 +42,7 @@ from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kshot import reveal_each
 from gnnrec.splits.parts import TEST, VALIDATION
 from gnnrec.splits.split import Split
-from gnnrec.training.tracking import Tracker
+from gnnrec.training.tracking import Tracker, remove_checkpoints
 from gnnrec.views import USER, TestSet, TrainingData
 
 UNFINISHED, LOCK = "unfinished.json", "lock"
@@ -71,6 +71,7 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
     placement = distributed.start(trainer.devices, place(trainer.device, trainer.precision))
     finished = distributed.from_first(lambda: _finished(config, folder, checksum))
     if finished is not None:
+        _tidy_after_kill(finished.folder)
         return finished
     if distributed.rank() > 0:
         folder, progress = None, False
@@ -126,8 +127,7 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
             tracker.write_history()
             with writing_to(folder):
                 write_result(folder, result, experiment.per_user)
-                tracker.remove_checkpoints()
-                (folder / UNFINISHED).unlink(missing_ok=True)
+                _tidy(folder)
     return Run(result, experiment.per_user, folder)
 
 
@@ -395,6 +395,19 @@ def _claimed(folder: Path) -> Iterator[None]:
             lock.write(f"{os.getpid()}\n".encode())  # a full disk is found out here, not after training
         yield
         (folder / LOCK).unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Deletes what a finished run needs no more."""
+    remove_checkpoints(folder)
+    (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _tidy_after_kill(folder: Path | None) -> None:
+    """The same for a run that was killed between its result and its end, which has left its lock."""
+    if folder is not None and distributed.rank() == 0 and (folder / LOCK).exists():
+        with contextlib.suppress(InputError, OSError), _claimed(folder):  # unless somebody is about to do so
+            _tidy(folder)
 
 
 def _mark(folder: Path, config: NamedConfig, checksum: str) -> None:

@@ -1,6 +1,8 @@
 """Atomic writes of files, and errors of the file system as one line."""
 
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +10,34 @@ from pathlib import Path
 from gnnrec.errors import InputError
 
 
+def partial_ending() -> str:
+    """What the name of a file or folder ends with that this process is writing: machine and process."""
+    return f".{socket.gethostname()}.{os.getpid()}.partial"
+
+
+def is_left(name: str) -> bool:
+    """Whether something with such a name was left by a process of this machine that is gone."""
+    found = re.search(rf"\.{re.escape(socket.gethostname())}\.(\d+)\.partial$", name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, and is another user's
+        pass
+    return False
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file atomically: after a crash, and to other processes, it is the old or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
+    """Replaces a file atomically: after a crash, and to other processes, it is the old or the whole new one.
+
+    What processes that were killed have left of the same file is deleted.
+    """
+    partial = path.with_name(f".{path.name}{partial_ending()}")  # several processes may write one file
+    for other in path.parent.iterdir():
+        if other.name.startswith(f".{path.name}.") and is_left(other.name):
+            other.unlink(missing_ok=True)
     try:
         with partial.open("wb") as file:
             file.write(content)

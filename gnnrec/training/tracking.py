@@ -149,15 +149,15 @@ class Tracker:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 replace_file(self.folder / "history.json", text.encode())
 
-    def remove_checkpoints(self) -> None:
-        """Deletes the checkpoints of a finished run, and what a kill has left of one."""
-        if self.folder is not None:
-            for path in (*self.folder.glob("checkpoint-*.pt*"), *self.folder.glob(".checkpoint-*.partial")):
-                path.unlink()
-
     def _path(self, stage: str) -> Path:
         name = (self.prefix + stage).replace("/", "-")
         return (self.folder or Path()) / f"checkpoint-{name}.pt"
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Deletes the checkpoints of a finished run, and what a kill has left of one."""
+    for path in (*folder.glob("checkpoint-*.pt*"), *folder.glob(".checkpoint-*.partial")):
+        path.unlink(missing_ok=True)
 
 
 def _start_wandb(settings: WandbConfig, folder: Path | None, config: dict[str, Any], name: str) -> Any:
