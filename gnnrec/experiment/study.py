@@ -1,9 +1,11 @@
 """An Optuna study that several workers share: which trial comes next, which was lost, what the budget leaves."""
 
+import contextlib
+import fcntl
 import itertools
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -56,6 +58,40 @@ class Proposal(NamedTuple):
     own: bool
 
 
+class JournalLock:
+    """The lock of a journal, which ends with the process that holds it; a process may take it again while it has it.
+
+    Optuna's own one outlives a kill: others wait for half a minute, and for ever where the journal's path is relative.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._depth = path, 0
+        self._file: Any = None
+
+    def acquire(self) -> bool:
+        """Waits for it."""
+        if self._depth == 0:
+            self._file = self._path.open("ab")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        """Lets go of it."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._file.close()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps it for a block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
 class Study:
     """A search for the options with the best value, within a budget, whoever does the work.
 
@@ -103,7 +139,7 @@ class Study:
         self._states = optuna.trial.TrialState
         self._sampler = optuna.samplers.TPESampler
         try:
-            opened = _storage(storage)
+            opened, self._lock = _storage(storage)
             self._study = self._open(optuna, opened)
         except Exception as error:  # whatever a database raises
             reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -136,8 +172,14 @@ class Study:
         return dict(self._study.user_attrs)
 
     def ask(self) -> Proposal | None:
-        """The next trial to make; None where the budget is spent."""
+        """The next trial to make; None where the budget is spent. Workers with a journal ask one after the other."""
+        with contextlib.nullcontext() if self._lock is None else self._lock.held():
+            return self._ask()
+
+    def _ask(self) -> Proposal | None:
         self._drop_lost()
+        if self._lock is not None and not any(_is_own(trial) for trial in self._trials(*self._states)):
+            self._put_own_first()  # a worker was killed before it could
         counted = self._counted()
         spent = sum(record.seconds for record in self.finished())
         if len(counted) >= self.budget.trials or spent >= 60 * self.budget.minutes:
@@ -189,8 +231,9 @@ class Study:
 
     def _drop_lost(self) -> None:
         """Closes the trials of dead workers."""
+        named_within = timedelta(minutes=1) if self._lock is None else timedelta(0)  # of the lines of `ask`
         for trial in self._trials(self._states.RUNNING):
-            if not _is_dead(trial.user_attrs.get(WORKER), trial.datetime_start):
+            if not _is_dead(trial.user_attrs.get(WORKER), trial.datetime_start, named_within):
                 continue
             if RECORD in trial.user_attrs:
                 self._close(trial.number, trial.user_attrs[RECORD]["value"])
@@ -228,16 +271,22 @@ def _is_finished(trial: Any) -> bool:
     return RECORD in trial.user_attrs and bool(trial.state.is_finished())
 
 
-def _storage(storage: str | Path) -> Any:
-    """A file becomes a journal, whose lines several processes add to; a URL is left to Optuna."""
+def _is_own(trial: Any) -> bool:
+    """Whether a trial with the config's own options is there: waiting, running or with a record, but not lost."""
+    return OWN in trial.user_attrs and (RECORD in trial.user_attrs or not trial.state.is_finished())
+
+
+def _storage(storage: str | Path) -> tuple[Any, JournalLock | None]:
+    """A file becomes a journal, whose lines several processes add to, with its lock; a URL is left to Optuna."""
     if "://" in str(storage):
-        return str(storage)
+        return str(storage), None
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     path = Path(storage)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
+    lock = JournalLock(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), lock
 
 
 def _worker() -> str:
@@ -253,10 +302,10 @@ def _began(process: int) -> str:
         return "-"
 
 
-def _is_dead(worker: str | None, asked: datetime | None) -> bool:
+def _is_dead(worker: str | None, asked: datetime | None, named_within: timedelta) -> bool:
     """Whether the process that took a trial is gone."""
     if worker is None:  # between two lines of `Study.ask`, or killed there
-        return asked is not None and datetime.now() - asked > timedelta(minutes=1)
+        return asked is not None and datetime.now() - asked > named_within
     machine, process, began = worker.rsplit(" ", 2)
     if machine != socket.gethostname() or began == "-":
         return False
