@@ -4,6 +4,7 @@
 # make bench  measures speed against competitors in the same run; writes experiments/results/bench_*.json
 # make paper  builds paper/main.pdf from the committed tables and figures
 # make fuzz   tries random files, configs and users for some ten minutes (FUZZ=50 times what make test tries)
+# make kills  kills runs, searches, reading and saving at 100 random moments; nothing may be lost (some ten minutes)
 # make docs   builds the documentation into build/docs, and runs its notebooks
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining
 tables quick: export MALLOC_MMAP_MAX_ = 0
 tables quick: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 
-.PHONY: demo test fuzz tables quick bench docs paper clean
+.PHONY: demo test fuzz kills tables quick bench docs paper clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -40,6 +41,10 @@ test: $(READY)
 FUZZ ?= 50
 fuzz: $(READY)
 	GNNREC_FUZZ=$(FUZZ) $(BIN)/pytest -n 2 tests/fuzz
+
+KILLS ?= 100
+kills: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/kills.py --kills $(KILLS) --seed $$RANDOM
 
 tables: $(READY)
 	$(BIN)/python -m experiments.reproduce
