@@ -4,7 +4,7 @@
 # make bench  measures speed against competitors in the same run; writes experiments/results/bench_*.json
 # make paper  builds paper/main.pdf from the committed tables and figures
 # make fuzz   tries random files, configs and users for some ten minutes (FUZZ=50 times what make test tries)
-# make kills  kills runs, searches, reading and saving at 100 random moments; nothing may be lost (some ten minutes)
+# make kills  kills runs, searches, reading and saving at 100 random moments; nothing may be lost (ten minutes or more)
 # make docs   builds the documentation into build/docs, and runs its notebooks
 # make test   sets everything up, checks style, types and import contracts, and runs all tests
 SHELL := /bin/bash

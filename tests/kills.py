@@ -162,7 +162,7 @@ class Trial:
 
     def round(self, moments: Sequence[float]) -> list[str]:
         """Kills it at each moment, a share of the time that it takes unbroken, and lets it go on to the end: faults."""
-        folder, faults = self._fresh("broken"), []
+        folder, faults, before = self._fresh("broken"), [], self.kills.total()
         for moment in moments:
             process = self._started(folder)
             process.join(moment * self.seconds)
@@ -177,7 +177,8 @@ class Trial:
         faults += [f"at the end: {name} is missing" for name in self.after.keys() - found.keys()]
         faults += [f"at the end: {name} was left" for name in found.keys() - self.after.keys()]
         faults += [f"at the end: {k} differs" for k in found.keys() & self.after.keys() if found[k] != self.after[k]]
-        self.rounds, self.equal = self.rounds + 1, self.equal + (not faults)
+        killed = self.kills.total() > before
+        self.rounds, self.equal = self.rounds + killed, self.equal + (killed and not faults)
         self.faults += faults
         return faults
 
@@ -230,7 +231,7 @@ def tried(scenario: Scenario, root: Path, kills: int, draw: random.Random) -> Tr
     trial = Trial(scenario, root)
     while (left := kills - trial.kills.total()) > 0:
         trial.round([draw.random() for _ in range(min(left, draw.choice((1, 1, 2, 3))))])
-        print(f"{scenario.name}: {kills - left} of {kills} kills, {len(trial.faults)} faults", flush=True)
+        print(f"{scenario.name}: {trial.kills.total()} of {kills} kills, {len(trial.faults)} faults", flush=True)
     return trial
 
 
