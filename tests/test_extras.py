@@ -18,7 +18,6 @@ from gnnrec.experiment.config import TuningConfig
 from gnnrec.experiment.study import Study
 from gnnrec.runtime import distributed
 from gnnrec.serving.topk import Index
-from gnnrec.training.pretrain import ogb_evaluator
 from gnnrec.training.tracking import Tracker, WandbConfig
 
 ROOT = Path(gnnrec.__file__).parents[1]
@@ -56,7 +55,6 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("implicit", lambda _: fit("BPR")),
     ("lightfm", lambda _: fit("LightFM")),
     ("irspack", lambda _: fit("IRSpack")),
-    ("ogb", lambda _: ogb_evaluator()),
     ("wandb", track),
     ("matplotlib", lambda _: importlib.import_module("gnnrec.experiment.plots")),
     ("optuna", study),

@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gnnrec.errors import ConfigError
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
@@ -239,14 +238,9 @@ def ogb_evaluator() -> Callable[[Tensor, Tensor], dict[str, float]]:
 
     Source: Hu et al., "Open Graph Benchmark", NeurIPS 2020; the evaluator of ogbl-citation2, which ranks each true edge
         among its own drawn ones.
-
-    Raises:
-        ConfigError: the package ogb is missing.
     """
-    try:
-        from ogb.linkproppred import Evaluator
-    except ModuleNotFoundError:
-        raise ConfigError("model.pretrain: the package ogb is missing; pip install 'gnnrec[ogb]'") from None
+    from ogb.linkproppred import Evaluator
+
     evaluator = Evaluator(name="ogbl-citation2")
 
     def evaluate(positive: Tensor, negative: Tensor) -> dict[str, float]:
