@@ -14,6 +14,8 @@ from gnnrec.audit.training import audit
 from gnnrec.data.dataset import Dataset, Interactions, Numeric
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
+from gnnrec.evaluation.evaluator import EvaluateConfig
+from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.splits import Temporal, make_split
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION
@@ -194,3 +196,20 @@ def test_what_cannot_be_cut_is_one_line() -> None:
     refused(Temporal(test_from=8, validation=0.34, support=5), "no interaction left to find; make support smaller")
     with pytest.raises(ValidationError):
         Temporal(test=1.5)
+
+
+@pytest.mark.parametrize("target", ["rest", "next"])
+def test_a_whole_run_on_new_users_finds_their_clubs_items(target: Any) -> None:
+    """Audited, chosen, fitted and measured; a club reveals what its members like, also when all of them come later."""
+    split = make_split(arriving(3), Temporal(test=0.3, validation=0.2, support=2, target=target), seed=3)
+    measured = EvaluateConfig(metrics=["ndcg"], at=[10], shots=(0, 1, 2))
+    options = {
+        "GraphSAGE": {"encoder": {"channels": 8}, "pretrain": {"epochs": 1}, "finetune": {"epochs": 8}, "choose_on": 0},
+        "SegmentPopularity": {},
+        "Popularity": {},
+    }
+    found = {
+        name: measured.objective(fit_and_evaluate(split, name, given, evaluate=measured).result.metrics)
+        for name, given in options.items()
+    }
+    assert min(found["GraphSAGE"], found["SegmentPopularity"]) > 1.15 * found["Popularity"], found
