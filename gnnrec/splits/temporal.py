@@ -1,9 +1,9 @@
 """A kind of split: everything before a moment trains, and what comes after it is asked for."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -41,7 +41,7 @@ class Temporal(SplitKind):
     """Who is asked: users who first appear after the moment, or those of training."""
     test: Share | None = None
     """Share of the interactions that come last; the first of them is the moment. Left out, 0.2, or `test_from`."""
-    test_from: int | str | None = None
+    test_from: Annotated[int, Field(ge=-(2**63), lt=2**63)] | str | None = None
     """The moment itself: a number in the data's unit of time, or a date such as 1998-04-01 where that is seconds."""
     validation: Share = 0.1
     """Share of the interactions before test's moment that come last: their first is validation's moment."""
@@ -158,8 +158,8 @@ def _moment(given: int | str) -> int:
     if isinstance(given, int):
         return given
     try:
-        date = pd.Timestamp(given)
-        return int((date.tz_localize("UTC") if date.tz is None else date).timestamp())
+        date = datetime.fromisoformat(given)
+        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
     except ValueError:
         raise ConfigError(
             f"split.test_from: {given!r} is neither a whole number nor a date such as 1998-04-01"
