@@ -17,6 +17,7 @@ COUNTS = {"learns": True, "draws": False}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("Popularity", {}, SAME_FOR_ALL),
+    ("RecentPopularity", {}, SAME_FOR_ALL),
     ("Random", {}, SAME_FOR_ALL),
     ("ItemMean", {}, SAME_FOR_ALL),
     ("Biases", {}, SAME_FOR_ALL),
