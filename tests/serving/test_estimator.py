@@ -172,10 +172,9 @@ def test_ids_come_back_as_they_went_in(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_is_saved_and_loaded_with_its_options(name: str, tmp_path: Path) -> None:
-    rated = {"value": "stars"}
     items = ITEMS.assign(kind=ITEMS["item_id"] % 3)
     rec = Recommender(name, seed=3, **OPTIONS.get(name, {}))
-    rec.fit(CLICKS, users=USERS, items=items, title="name", **rated)
+    rec.fit(CLICKS.assign(when=range(len(CLICKS))), users=USERS, items=items, title="name", value="stars", time="when")
     rec.save(tmp_path)
     loaded = gnnrec.load(tmp_path)
     history = pd.DataFrame({"user_id": ["x", "y", "z"], "item_id": [3, 4, 5], "stars": [5.0, 4.0, 5.0]})
