@@ -25,8 +25,8 @@ from experiments.benchmarks import medians, movielens, ratio, side_by_side, writ
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.options.resolve import build
 from gnnrec.serving.artifact import load, save
-from gnnrec.serving.lists import serve
-from gnnrec.serving.many import SCORES, USERS, recommend_file
+from gnnrec.serving.lists import SCORES, USERS, serve
+from gnnrec.serving.many import recommend_file
 from gnnrec.serving.newcomers import Newcomers
 from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.views import USER
