@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choose_on": 0,
     },
     "LightFM": {"epochs": 3},
+    "SASRec": {"channels": 8, "finetune": {"epochs": 2}},
     "IRSpack": {"factors": 8, "regularization": 0.3},
     "ALS": {"factors": 8, "cold": "attribute_map"},
     "BPR": {"factors": 8, "cold": "attribute_map"},

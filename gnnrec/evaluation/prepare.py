@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.metrics.metric_input import Kind, MetricInput
-from gnnrec.evaluation.ranking import first_rank, tie_key, top
+from gnnrec.evaluation.ranking import first_rank, top
 from gnnrec.recommender import Recommender
 from gnnrec.runtime import distributed
+from gnnrec.runtime.ties import tie_key
 from gnnrec.views import Edges, UserBatch
 
 

@@ -47,6 +47,10 @@ class AttachedEncoder:
         """[B, D] float32, the vectors of B users from what is known of them."""
         return self.encoder.attach(self._states, self._merge.users(users))
 
+    def merged(self, users: UserBatch) -> UserBatch:
+        """Users with their attribute columns merged as in training."""
+        return self._merge.users(users)
+
     def state_dict(self) -> dict[str, Any]:
         """What `from_state` needs besides the weights."""
         return {

@@ -21,6 +21,7 @@ from gnnrec.models.rating_points import Point, median_cuts, predicted_and_rated
 from gnnrec.models.rating_task import RatingTask
 from gnnrec.models.saving import load_model, save_model
 from gnnrec.models.selection import Fold
+from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import check_layer_options, resolve
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Uniform
@@ -69,6 +70,7 @@ class GraphSAGE:
         members: ensemble members: encoders that are trained from different weights in the final fit, and averaged.
         num_neighbors: edges drawn per target and relation in training (one number, or one per relation name); None
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
+        decoder: what scores items from the encoder's vectors of a user and of its recent items.
         pretrained: folder of a saved model of another run, whose weights to start from: layers by relation, the vectors
             of items and attribute values by their ids.
     """
@@ -97,6 +99,7 @@ class GraphSAGE:
         members: int = 1,
         num_neighbors: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
+        decoder: DecoderConfig = DecoderConfig(),  # noqa: B008
     ) -> None:
         try:
             self._layer_class = resolve(encoder.layer, gnnrec.nn.conv)
@@ -110,6 +113,13 @@ class GraphSAGE:
         for number in num_neighbors.values() if isinstance(num_neighbors, dict) else [num_neighbors]:
             if number is not None and number < 1:
                 raise ValueError(f"num_neighbors: must be at least 1, got {number}; leave it out to take all edges")
+        reads = decoder.make(encoder.channels).reads_history
+        if reads and (not isinstance(finetune, RankingConfig) or finetune.loss != "softmax"):
+            kind = finetune.objective if finetune.objective != "ranking" else finetune.loss
+            raise ValueError(
+                f"decoder: must be Dot with {kind}; {decoder.name} is trained by ranking with softmax alone"
+            )
+        self.decoder = decoder
         self.encoder = encoder.model_copy(update={"layer_options": options})
         self.pretrain = pretrain
         self.finetune = finetune
@@ -119,7 +129,7 @@ class GraphSAGE:
         self.pretrained = pretrained
         self.predicts_ratings = finetune.objective == "rating"
         self.log_scores = not self.predicts_ratings
-        self.trains_in_processes = not self.predicts_ratings
+        self.trains_in_processes = isinstance(finetune, RankingConfig) and not (reads or finetune.needs_times)
         self.tracker = Tracker()
         self.placement = CPU
         self.best_params: dict[str, Any] = {}
@@ -139,6 +149,7 @@ class GraphSAGE:
             "members": self.members,
             "num_neighbors": self.num_neighbors,
             "pretrained": None if self.pretrained is None else str(self.pretrained),
+            "decoder": self.decoder.model_dump(mode="json"),
         }
 
     @property
@@ -202,10 +213,11 @@ class GraphSAGE:
         return vectors.cpu()
 
     def item_vectors(self) -> Tensor | None:
-        """[I, Q] float32 whose inner products with `query` are the scores; None for ratings."""
+        """[I, Q] float32 whose inner products with `query` are the scores; None where they are not."""
         if self.predicts_ratings:
             return None
-        return torch.cat([task.item_vectors() for task in self._tasks], dim=1).cpu()
+        vectors = [task.item_vectors() for task in self._tasks]
+        return None if vectors[0] is None else torch.cat(vectors, dim=1).cpu()
 
     def query(self, users: UserBatch) -> Tensor:
         """[B, Q] float32, to be multiplied with `item_vectors`."""
@@ -218,8 +230,13 @@ class GraphSAGE:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave; nothing is drawn, and no training data is needed."""
-        kind: Any = RatingTask if self.predicts_ratings else RankingTask
-        self._tasks = [kind.from_state(self.finetune, self.encoder, self._layer_class, one) for one in state["tasks"]]
+
+        def task(one: dict[str, Any]) -> RankingTask | RatingTask:
+            if isinstance(self.finetune, RatingConfig):
+                return RatingTask.from_state(self.finetune, self.encoder, self._layer_class, one)
+            return RankingTask.from_state(self.finetune, self.encoder, self._layer_class, self.decoder, one)
+
+        self._tasks = [task(one) for one in state["tasks"]]
         self._point, self._residual_weight = state["point"], state["residual_weight"]
 
     def build(self, train: TrainingData, seed: int) -> HeteroData:
@@ -237,18 +254,15 @@ class GraphSAGE:
         return graph
 
     def _task(self, train: TrainingData, seed: int, weights_seed: int) -> Any:
-        kind: Any = RatingTask if self.predicts_ratings else RankingTask
-        pretrained = self.pretrain is not None
-        return kind(
-            train,
-            self.finetune,
-            self.encoder,
-            self._layer_class,
-            pretrained=pretrained,
-            seed=seed,
-            weights_seed=weights_seed,
-            device=self.placement.device,
-        )
+        how: Any = {
+            "pretrained": self.pretrain is not None,
+            "seed": seed,
+            "weights_seed": weights_seed,
+            "device": self.placement.device,
+        }
+        if isinstance(self.finetune, RatingConfig):
+            return RatingTask(train, self.finetune, self.encoder, self._layer_class, **how)
+        return RankingTask(train, self.finetune, self.encoder, self._layer_class, self.decoder, **how)
 
     def _check_num_neighbors(self, task: Any) -> None:
         """Raises ConfigError where a number is given for a relation that the graph does not have."""
@@ -348,7 +362,13 @@ class GraphSAGE:
 
     def _with(self, tasks: list[Any], finetune: RankingConfig | RatingConfig) -> "GraphSAGE":
         """A fitted model of some tasks."""
-        model = GraphSAGE(encoder=self.encoder, pretrain=self.pretrain, finetune=finetune, choose_on=self.choose_on)
+        model = GraphSAGE(
+            encoder=self.encoder,
+            pretrain=self.pretrain,
+            finetune=finetune,
+            choose_on=self.choose_on,
+            decoder=self.decoder,
+        )
         model._tasks, model._point, model.best_params = tasks, self._point, self.best_params
         model.placement = self.placement
         if isinstance(finetune, RatingConfig):

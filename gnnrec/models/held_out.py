@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from gnnrec.evaluation.metrics import ndcg
-from gnnrec.evaluation.ranking import tie_key, top
+from gnnrec.evaluation.ranking import top
 from gnnrec.runtime.devices import CPU
+from gnnrec.runtime.ties import tie_key
 from gnnrec.views import TestSet, UserBatch
 
 LENGTH = 10

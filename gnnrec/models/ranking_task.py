@@ -1,6 +1,7 @@
 """The ranking objective on one training graph: graph, encoder and item biases of one GraphSAGE model."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,20 +9,28 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from gnnrec.errors import ConfigError
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
+from gnnrec.graph.histories import Histories
 from gnnrec.graph.merge import AttributeMerge
+from gnnrec.graph.paths import Paths
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.models.attached import AttachedEncoder
 from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.selection import Fold
+from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
+from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
+
+PART = 1024
+"""Users whose histories are decoded at once."""
 
 
 class RankingTask:
@@ -32,6 +41,7 @@ class RankingTask:
         config: settings of the objective.
         encoder: shape of the encoder.
         layer_class: the class that `encoder.layer` names.
+        decoder: settings of the decoder.
         pretrained: whether the vectors of every node type are read, as link prediction does.
         seed: of the truncated SVD.
         weights_seed: of the initial weights.
@@ -52,6 +62,7 @@ class RankingTask:
         config: RankingConfig,
         encoder: EncoderConfig,
         layer_class: Callable[..., nn.Module],
+        decoder: DecoderConfig = DecoderConfig(),  # noqa: B008  (frozen)
         *,
         pretrained: bool,
         seed: int,
@@ -78,32 +89,69 @@ class RankingTask:
             starts = attribute_vectors(self.train, svd, encoder.channels)
             for node_type, start in {**starts, ITEM: start_vectors(svd, encoder.channels)}.items():
                 made.table(node_type).weight.data.copy_(start)
-        self.head = ItemRanker(made, self.train.popularity).to(device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seeds.integer(weights_seed, "decoder"))
+            decodes: Any = decoder.make(encoder.channels)
+        self.last = decoder.last
+        self.histories = _histories(train, config) if config.needs_times or decodes.reads_history else None
+        self.paths: Paths | None = None
+        self.paths_of_folds: PathsOfFolds | None = None
+        if getattr(decodes, "scores_pairs", False):
+            assert self.histories is not None
+            everybody = torch.ones(train.num_users, dtype=torch.bool)
+            self.paths = Paths.of(self.train, self.histories, everybody, config.half_life)
+            self.paths_of_folds = PathsOfFolds(self.train, self.histories, int(decodes.folds), config.half_life)
+            decodes.take_paths(len(self.paths.names))
+        popularity = self.train.popularity
+        if self.histories is not None and self.histories.weight is not None:
+            popularity = self.histories.weighted_counts(popularity)
+        self.head = ItemRanker(made, popularity, decodes).to(device)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
         self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
 
     def losses(self, shard: Shard, num_neighbors: NumNeighbors, generator: torch.Generator) -> Iterator[Tensor]:
-        """One epoch; see `ranking_losses`."""
-        return ranking_losses(self.head, shard, self.train, self.config, num_neighbors, generator)
+        """One epoch; see `ranking_losses` and `sequence_losses`."""
+        if self.head.decoder.reads_history:
+            assert self.histories is not None
+            return sequence_losses(
+                self.head, shard, self.histories, self.config, self.last, num_neighbors, generator, self.paths_of_folds
+            )
+        return ranking_losses(self.head, shard, self.train, self.config, num_neighbors, generator, self.histories)
 
     def precompute(self) -> None:
         """Computes all that scoring needs of the graph: after training, and whenever weights have changed."""
         self.head.eval()
         self._attached.precompute(self.block)
 
+    @torch.no_grad()
     def embed(self, users: UserBatch) -> Tensor:
-        """[B, D] float32, on the task's device, as all vectors and scores are."""
-        return self._attached.embed(users)
+        """[B, D] float32, on the task's device, as all vectors and scores are; what the decoder makes of histories."""
+        if not self.head.decoder.reads_history:
+            return self._attached.embed(users)
+        nothing = users.items.take(torch.empty(0, dtype=torch.int64))
+        vectors, items = self._attached.embed(replace(users, items=nothing)), self._attached.items
+        recent = Recent.of(users.items, len(users), self.last)
+        parts = torch.arange(len(users)).split(PART) or [torch.arange(0)]
+        return torch.cat([query(self.head.decoder, vectors[p], recent.take(p), items) for p in parts])
 
     @torch.no_grad()
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, logarithms of unnormalised probabilities."""
-        return self.head.score(self.embed(users), self._attached.items)
+        scores = self.head.score(self.embed(users), self._attached.items)
+        if self.paths is None:
+            return scores
+        recent = Recent.of(users.items, len(users), self.last)
+        place = torch.bincount(users.items.row, minlength=len(users))
+        reached = self.paths.reached(recent.item, recent.count, place, self._attached.merged(users))
+        added: Tensor = self.head.decoder.add_pairs(scores, reached, place.to(scores.device))
+        return added
 
     @torch.no_grad()
-    def item_vectors(self) -> Tensor:
-        """[I, D + 1] float32, the items' vectors, their bias in the last column."""
+    def item_vectors(self) -> Tensor | None:
+        """[I, D + 1] float32, the items' vectors, their bias in the last column; None where pairs are scored."""
+        if self.paths is not None:
+            return None
         return torch.cat([self._attached.items, (self.head.bias + self.head.no_interactions)[:, None]], dim=1)
 
     @torch.no_grad()
@@ -113,17 +161,26 @@ class RankingTask:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and precomputed vectors: all that `from_state` needs."""
-        return {"head": self.head.state_dict(), **self._attached.state_dict()}
+        return {"head": self.head.state_dict(), **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
     def from_state(
-        cls, config: RankingConfig, encoder: EncoderConfig, layer_class: Callable[..., nn.Module], state: dict[str, Any]
+        cls,
+        config: RankingConfig,
+        encoder: EncoderConfig,
+        layer_class: Callable[..., nn.Module],
+        decoder: DecoderConfig,
+        state: dict[str, Any],
     ) -> "RankingTask":
         """A task that scores as the saved one does; there is no graph to train on."""
         task = object.__new__(cls)
         task.config = config
         task._attached = AttachedEncoder.from_state(encoder, layer_class, state)
-        task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])))
+        task.last, task.paths, task.histories, task.paths_of_folds = decoder.last, state["paths"], None, None
+        decodes: Any = decoder.make(encoder.channels)
+        if task.paths is not None:
+            decodes.take_paths(len(task.paths.names))
+        task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes)
         task.head.load_state_dict(state["head"])
         task.head.eval()
         return task
@@ -142,3 +199,18 @@ class RankingTask:
             return {"ndcg@10": float(np.concatenate(values).mean())}
 
         return measured
+
+
+def _histories(train: TrainingData, config: RankingConfig) -> Histories:
+    """The training users' histories.
+
+    Raises:
+        ConfigError: an option needs times, and the data have none.
+    """
+    if config.needs_times and train.users.items.time is None:
+        option = "target: next" if config.target == "next" else "half_life"
+        raise ConfigError(
+            f"model.finetune.{option} needs the time of each interaction, and the data have none; name a column of "
+            "times in data.interactions.time, or leave it out"
+        )
+    return Histories.of(train.users.items, train.num_users, config.half_life)

@@ -41,7 +41,7 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return functional.softplus(negative - positive[:, None]).mean()
 
 
-def softmax(score: Tensor, row: Tensor, item: Tensor) -> Tensor:
+def softmax(score: Tensor, row: Tensor, item: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of each user's relevant items against all items; every relevant item weighs the same.
 
     Weighing users the same instead makes an item of a user with few items count more. But a list of K items gains as
@@ -56,6 +56,7 @@ def softmax(score: Tensor, row: Tensor, item: Tensor) -> Tensor:
         score: [B, I] scores; -inf for an item that cannot be chosen.
         row: [P] int64, row of each relevant pair.
         item: [P] int64, item of each relevant pair.
+        weight: [P] at least 0, what each pair counts; None where all count the same.
 
     Returns:
         A scalar: the mean over the pairs, 0 where there is none.
@@ -66,6 +67,8 @@ def softmax(score: Tensor, row: Tensor, item: Tensor) -> Tensor:
     """
     # log p = score - logsumexp, picked before the subtraction: no second [B, I] tensor
     log_probability = score[row, item] - score.logsumexp(dim=1)[row]
+    if weight is not None:
+        return -(weight * log_probability).sum() / weight.sum().clamp(min=1e-30)
     return -log_probability.sum() / max(len(row), 1)
 
 

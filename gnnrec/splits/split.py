@@ -38,7 +38,8 @@ class Split:
             and with `temporal`, where items that first appear after validation's or test's moment have LATER or
             UNUSED: their relations and numbers are not known before.
         rank_validation_items: whether items with interactions of validation users alone are ranked for test users.
-        reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions.
+        reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions. Of a split
+            by time, training users' histories are in this order, too.
         moments: the moments from which on interactions are validation's and test's, in the data's unit of time; None
             where the split is not one by time.
         next_item: whether held-out users are asked for the first of their targets alone, in `reveal_order`.
@@ -115,7 +116,8 @@ class Split:
         index = torch.isin(self.user_part, torch.tensor(user_parts)).nonzero().flatten()
         known = ~torch.isin(self.item_part, torch.tensor(no_item_parts))
         edges = torch.isin(self.edge_part, torch.tensor(edge_parts))
-        return training_data(self.dataset, index, edges, None if known.all() else known)
+        order = None if self.moments is None else self.reveal_order
+        return training_data(self.dataset, index, edges, None if known.all() else known, order)
 
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
@@ -133,8 +135,8 @@ class Split:
         row = _places(index, data.num_users)[data.interactions.user]
         ground_truth = _interactions(data, row).take(wanted & (row >= 0))
         items = users.items
-        if new and self.reveal_order is not None:
-            items = items.take(self.reveal_order[support].argsort(stable=True))
+        if self.reveal_order is not None and (new or self.moments is not None):
+            items = items.take(self.reveal_order[support & (row >= 0)].argsort(stable=True))
         if self.next_item and self.reveal_order is not None:
             order = self.reveal_order[wanted & (row >= 0)].argsort()
             order = order[ground_truth.row[order].argsort(stable=True)]
@@ -152,7 +154,13 @@ class Split:
         return train.candidates if self.rank_validation_items else self.train.candidates
 
 
-def training_data(data: Dataset, users: Tensor, interactions: Tensor, items: Tensor | None = None) -> TrainingData:
+def training_data(
+    data: Dataset,
+    users: Tensor,
+    interactions: Tensor,
+    items: Tensor | None = None,
+    order: Tensor | None = None,
+) -> TrainingData:
     """What a model is fitted on.
 
     Args:
@@ -160,6 +168,7 @@ def training_data(data: Dataset, users: Tensor, interactions: Tensor, items: Ten
         users: [U'] int64, the training users.
         interactions: [E] bool, those of them that may be learned from.
         items: [I] bool, those whose relations and numbers are known; None for all.
+        order: [E] float64, sort key of the interactions; None for the order in which they stand.
     """
     if items is not None:
         data = _of_items(data, items)
@@ -171,6 +180,9 @@ def training_data(data: Dataset, users: Tensor, interactions: Tensor, items: Ten
     }
     relations, ids = _binned(data, bounds)
     batch = _user_batch(data, relations, users, users, interactions)
+    if order is not None:
+        chosen = interactions & (_places(users, data.num_users)[data.interactions.user] >= 0)
+        batch = replace(batch, items=batch.items.take(order[chosen].argsort()))
     candidates = torch.zeros(data.num_items, dtype=torch.bool)
     candidates[batch.items.node] = True
     return TrainingData(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
+from gnnrec.runtime.ties import tie_key
 from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.parts import (
     LATER,
@@ -19,7 +20,6 @@ from gnnrec.splits.parts import (
     UNUSED,
     VALIDATION,
     VALIDATION_SUPPORT,
-    permutation,
 )
 from gnnrec.splits.split import Split
 
@@ -124,14 +124,14 @@ class Temporal(SplitKind):
 def in_time_order(dataset: Dataset) -> Tensor:
     """[E] float64, the place of each interaction among all, in the order of time.
 
-    Interactions of one moment are in an order of the items that is drawn once and for all: that of their ids or of a
-    file may say which are popular.
+    Interactions of one moment are in an order that is drawn once and for all, for each user anew: that of a file may
+    say which items are popular, and one that all users share could be learned.
 
     Raises:
         ConfigError: the interactions have no times.
     """
-    drawn = permutation(dataset.num_items, 0)[dataset.interactions.item.numpy()]
-    order = np.lexsort((dataset.interactions.user.numpy(), drawn, _times(dataset).numpy()))
+    own = dataset.interactions
+    order = np.lexsort((own.user.numpy(), tie_key(own.user, own.item, 0).numpy(), _times(dataset).numpy()))
     place = np.empty(len(order))
     place[order] = np.arange(len(order))
     return torch.from_numpy(place)

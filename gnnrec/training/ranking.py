@@ -1,18 +1,20 @@
 """The ranking objective: a loss on the order of items, on training users of whose history a part is hidden."""
 
+import copy
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from gnnrec.graph.adjacency import runs
 from gnnrec.graph.block import Block
+from gnnrec.graph.histories import Histories
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
-from gnnrec.nn.encoder import Encoder
+from gnnrec.nn.decoders.dot import Dot
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
@@ -52,6 +54,26 @@ class RankingConfig(LoopConfig):
     """Items are drawn in proportion to this power of their popularity."""
     freeze_attributes: bool = False
     """Whether the tables of attribute values keep their pretrained vectors."""
+    target: Literal["rest", "next"] = "rest"
+    """What is asked for: all that a user does not show, of which a random part is shown; or, by time, the item that
+    follows the first ones."""
+    half_life: float | None = Field(None, gt=0)
+    """The age at which what is asked for counts half, as a share of training's time; None counts all the same. Also the
+    item biases start from such counts."""
+    queries: int = Field(1024, ge=1)
+    """Most numbers of shown items, over all users of a step, of a decoder that reads histories; where there are more,
+    so many are drawn, each with a chance that falls with the number."""
+
+    @model_validator(mode="after")
+    def _whole_softmax(self) -> "RankingConfig":
+        if self.loss != "softmax" and (self.target == "next" or self.half_life is not None):
+            raise ValueError(f"loss must be softmax with target: next or with half_life, got {self.loss}")
+        return self
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether an option is set that the times of interactions are needed for."""
+        return self.target == "next" or self.half_life is not None
 
 
 class ItemRanker(nn.Module):
@@ -64,13 +86,15 @@ class ItemRanker(nn.Module):
     Shapes: [B, D] users and [I, D] items -> [B, I].
 
     Args:
-        encoder: the encoder.
-        popularity: [I] float32, `TrainingData.popularity`.
+        encoder: the encoder, or a table of item vectors.
+        popularity: [I] float32, `TrainingData.popularity`, or with a half-life what is left of it.
+        decoder: as `gnnrec.nn.decoder.Decoder`; None for `Dot`.
     """
 
-    def __init__(self, encoder: Encoder, popularity: Tensor) -> None:
+    def __init__(self, encoder: Any, popularity: Tensor, decoder: nn.Module | None = None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.decoder: Any = decoder if decoder is not None else Dot(encoder.config.channels, 1)
         # Finite: an item without interactions comes last.
         self.register_buffer("no_interactions", torch.where(popularity > 0, 0.0, -1e4))  # [I]
         share = (popularity + 0.1) / (
@@ -97,6 +121,7 @@ def ranking_losses(
     config: RankingConfig,
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
+    histories: Histories | None = None,
 ) -> Iterator[Tensor]:
     """One epoch: the loss of each batch of users, or of several processes this one's summand of it.
 
@@ -112,12 +137,15 @@ def ranking_losses(
         config: settings.
         num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         generator: source of the draws.
+        histories: of the training users, where times are needed.
     """
     device = ranker.bias.device
+    by_time = None if histories is None else _ByTime(histories, shard.block, part.num_users)
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
     if shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
         shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
+        by_time = None if by_time is None else by_time.of_users(some)
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
@@ -127,8 +155,14 @@ def ranking_losses(
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
         shown = _shown(count, config.history_dropout, generator)
-        hidden = _order(row, generator) >= shown[row]
+        if by_time is None or config.target == "rest":
+            order = _order(row, generator)
+        else:
+            order = by_time.place[by_time.pointer[batch[row]] + place]
+        hidden = order >= shown[row]
+        asked = order[hidden] == shown[row[hidden]] if config.target == "next" else None
         row, place = row[hidden], place[hidden]
+        weight = None if by_time is None else by_time.weight_of(batch[row], place)
         queries = len(row)
         if not queries:
             continue
@@ -146,10 +180,45 @@ def ranking_losses(
         if config.loss == "softmax":
             wanted = {USER: users, ITEM: torch.arange(part.num_items, device=device)}
             x = _vectors(ranker, block, wanted, num_neighbors, generator)
-            loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item)
+            if asked is not None:
+                row, item, weight = row[asked], item[asked], None if weight is None else weight[asked]
+                queries = len(row)
+            loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
         else:
             loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, num_neighbors, generator)
         yield loss * (len(row) / queries)  # the mean over all queries, as a sum over the processes
+
+
+class _ByTime:
+    """The places and weights of the interactions, in the order in which the graph has them.
+
+    Attributes:
+        pointer: [U] int64, position of each user's first one.
+        place: [E] int64, number of interactions of the same user before each one, by time.
+    """
+
+    def __init__(self, histories: Histories, block: Block, num_users: int) -> None:
+        by_user = block.adjacency[reverse(INTERACTS)]
+        device = by_user.edge_id.device
+        place = torch.empty_like(histories.place)
+        place[histories.edge] = histories.place
+        self.pointer = by_user.pointer
+        self.place = place.to(device)[by_user.edge_id]
+        self._weight: Tensor | None = None
+        if histories.weight is not None:
+            weight = torch.empty_like(histories.weight)
+            weight[histories.edge] = histories.weight
+            self._weight = weight.to(device)[by_user.edge_id]
+
+    def of_users(self, users: Tensor) -> "_ByTime":
+        """Of some users, [U'] int64, who are renumbered."""
+        part = copy.copy(self)
+        part.pointer = self.pointer[users]
+        return part
+
+    def weight_of(self, user: Tensor, place: Tensor) -> Tensor | None:
+        """[P] float32, of the place-th interaction of each user in the graph's order ([P] int64 each)."""
+        return None if self._weight is None else self._weight[self.pointer[user] + place]
 
 
 def _shown(count: Tensor, history_dropout: float, generator: torch.Generator) -> Tensor:

@@ -17,9 +17,10 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.metrics import METRICS
-from gnnrec.evaluation.ranking import first_rank, tie_key, top
+from gnnrec.evaluation.ranking import first_rank, top
 from gnnrec.evaluation.side_information import side_information
 from gnnrec.models.baselines.popularity import Popularity
+from gnnrec.runtime.ties import tie_key
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, Relation, TestSet, UserBatch
 

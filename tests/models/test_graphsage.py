@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import gnnrec.nn.decoders
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
@@ -15,6 +16,7 @@ from gnnrec.models.baselines import Biases, Popularity
 from gnnrec.models.graphsage import WITHOUT_CHOICE, GraphSAGE
 from gnnrec.models.saving import save_model
 from gnnrec.models.selection import Fold
+from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import build
 from gnnrec.splits import UnseenUsers, make_split
@@ -169,6 +171,19 @@ def test_it_keeps_the_contract_as_a_ranking(num_neighbors: int | None) -> None:
         "pretrain": {"epochs": 2},
         "finetune": {"epochs": 40, "batch_users": 64, "learning_rate": 0.02},
         "num_neighbors": num_neighbors,
+        "choose_on": 0,
+    }
+    assert_recommender(GraphSAGE, options, seed=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in gnnrec.nn.decoders.__all__ if name != "Dot"])
+def test_it_keeps_the_contract_with_each_decoder(name: str, loaded_in_this_process: None) -> None:
+    options = {
+        "encoder": {"channels": 16},
+        "pretrain": None,
+        "finetune": {"epochs": 25, "batch_users": 32, "learning_rate": 0.02, "half_life": 0.5},
+        "decoder": {"name": name, "last": 10},
         "choose_on": 0,
     }
     assert_recommender(GraphSAGE, options, seed=3)
@@ -331,6 +346,15 @@ def test_scores_are_inner_products_of_a_query_and_the_items() -> None:
     assert items is not None
     torch.testing.assert_close(model.query(users) @ items.t(), model.score(users), rtol=1e-5, atol=1e-4)
     assert rating_model().item_vectors() is None
+    split = make_split(synthetic(4), UnseenUsers(test=0.2, validation=0.2, support=3), 4)
+    for name in ("MLP", "PairWise"):
+        decoder = DecoderConfig(name=name)
+        model = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=RankingConfig(epochs=2), decoder=decoder)
+        model.fit(split.train, None, 0)
+        users, items = split.validation.users, model.item_vectors()
+        assert (items is None) == (name == "PairWise")
+        if items is not None:
+            torch.testing.assert_close(model.query(users) @ items.t(), model.score(users), rtol=1e-5, atol=1e-4)
 
 
 def test_ensemble_members_are_averaged_and_differ() -> None:
@@ -431,13 +455,13 @@ def test_every_held_out_user_counts_the_same_whichever_fold_it_is_in() -> None:
     assert best == pytest.approx(np.concatenate(values).mean(), abs=1e-6)
 
 
-@pytest.mark.parametrize("objective", ["ranking", "rating"])
-def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str) -> None:
+@pytest.mark.parametrize(("objective", "name"), [("ranking", "Dot"), ("ranking", "Transformer"), ("rating", "Dot")])
+def test_resume_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str, name: str) -> None:
     split = small_split()
 
     def fit(folder: Path | None) -> torch.Tensor:
         finetune = RankingConfig(epochs=4) if objective == "ranking" else RATING.model_copy(update={"epochs": 4})
-        model = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=finetune)
+        model = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=finetune, decoder=DecoderConfig(name=name))
         with Tracker(folder) as tracker:
             model.tracker = tracker
             model.fit(split.train, None, 0)

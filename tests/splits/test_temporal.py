@@ -16,6 +16,7 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.experiment.run import fit_and_evaluate
+from gnnrec.runtime.ties import tie_key
 from gnnrec.splits import Temporal, make_split
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION
@@ -89,11 +90,35 @@ def test_known_users_by_hand() -> None:
     assert split.validation.users.index.tolist() == [1]
 
 
-def test_events_of_one_moment_are_in_an_order_that_is_drawn_once() -> None:
-    """numpy's legacy generator with seed 0 permutes three items to 2, 1, 0: z comes before y."""
+def test_events_of_one_moment_are_in_an_order_that_is_drawn_for_each_user() -> None:
+    """The two events of d at 8 stand in the order of their keys, and so do they in every view."""
     split = make_split(small(), Temporal(test_from=8, validation=0.34, support=1), seed=3)
-    assert [EVENTS[e][1] for e, part in enumerate(parts(split)) if part == TEST_SUPPORT] == ["z"]
-    assert in_time_order(small()).tolist() == [0, 1, 8, 2, 4, 5, 3, 9, 7, 6]
+    y, z = tie_key(torch.tensor([3, 3]), torch.tensor([1, 2]), 0).tolist()
+    first, second = ("y", "z") if y < z else ("z", "y")
+    assert [EVENTS[e][1] for e, part in enumerate(parts(split)) if part == TEST_SUPPORT] == [first]
+    order = [EVENTS[e][:2] for e in in_time_order(small()).argsort()]
+    assert [one for one in order if one[0] == "d"] == [("d", first), ("d", second), ("d", "x")]
+    assert [EVENTS[e][2] for e in in_time_order(small()).argsort()] == sorted(time for _, _, time in EVENTS)
+
+
+def test_no_order_of_items_can_be_learned_from_events_of_one_moment() -> None:
+    """200 users choose the same 30 items at one time: each item is first about as often as any other."""
+    user, item = torch.arange(200).repeat_interleave(30), torch.arange(30).repeat(200)
+    ids = {USER: pd.Index(range(200)), ITEM: pd.Index(range(30))}
+    data = Dataset("moment", ids, Interactions(user, item, time=torch.full_like(user, 5)), (), ())
+    order = in_time_order(data)
+    first = order.view(200, 30).argmin(1)
+    assert torch.bincount(first, minlength=30).max() < 20  # 6.7 on average
+
+
+def test_training_histories_are_in_the_order_of_time() -> None:
+    data = arriving(5)
+    split = make_split(data, Temporal(support=2), 5)
+    place = dict(zip(_pairs_of(data), in_time_order(data).tolist(), strict=True))
+    for train in (split.train, split.full):
+        index = train.users.index.tolist()
+        order = [place[index[row], item] for row, item in _pairs(train.users.items)]
+        assert order == sorted(order)
 
 
 @pytest.mark.parametrize("users", ["new", "known"])

@@ -19,6 +19,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("Popularity", {}, SAME_FOR_ALL),
     ("RecentPopularity", {}, SAME_FOR_ALL),
     ("Random", {}, SAME_FOR_ALL),
+    ("MarkovChain", {"half_life": 0.5}, SAME_FOR_ALL),
+    ("SASRec", {"channels": 8, "finetune": {"epochs": 2}}, {"learns": False, "draws": True}),
     ("ItemMean", {}, SAME_FOR_ALL),
     ("Biases", {}, SAME_FOR_ALL),
     ("Biases", {"cold": "attributes"}, SAME_FOR_ALL),

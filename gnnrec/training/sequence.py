@@ -1,0 +1,212 @@
+"""The ranking objective of a decoder that reads histories: what follows each number of items, in one pass."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnrec.graph.adjacency import runs
+from gnnrec.graph.histories import Histories
+from gnnrec.graph.paths import Paths, Reached
+from gnnrec.graph.sampling import NumNeighbors
+from gnnrec.graph.sharding import Shard
+from gnnrec.nn import losses
+from gnnrec.nn.propagation import vectors
+from gnnrec.runtime import seeds
+from gnnrec.training.ranking import ItemRanker, RankingConfig
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, TrainingData, UserBatch, reverse
+
+
+def sequence_losses(
+    ranker: ItemRanker,
+    shard: Shard,
+    histories: Histories,
+    config: RankingConfig,
+    last: int,
+    num_neighbors: NumNeighbors,
+    generator: torch.Generator,
+    paths: "PathsOfFolds | None" = None,
+) -> Iterator[Tensor]:
+    """One epoch: the loss of each batch of users, all of whose interactions are hidden from the graph.
+
+    So a user's vector comes from its attributes and its edges to others alone, as that of a newcomer does, and items
+    have the vectors that they have without the users of the batch.
+
+    Args:
+        ranker: encoder, decoder and item biases.
+        shard: the whole graph, on the ranker's device.
+        histories: of the training users.
+        config: settings.
+        last: most items that the decoder reads.
+        num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
+        generator: source of the draws.
+        paths: of a decoder that scores pairs.
+    """
+    device = ranker.bias.device
+    block, count = shard.block, histories.count
+    numbered = torch.arange(len(count))
+    if num_neighbors is None and len(count) > config.graph_users:
+        numbered = torch.randperm(len(count), generator=generator)[: config.graph_users].sort().values
+        block = block.of_users(numbered.to(device))
+    by_user = block.adjacency[reverse(INTERACTS)]
+    active = count[numbered].nonzero().flatten()
+    order = active[torch.randperm(len(active), generator=generator)]
+    at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
+    for batch in order.split(max(config.batch_users, at_least)):
+        users = batch.to(device)
+        in_batch = torch.zeros(len(numbered), dtype=torch.bool, device=device)
+        in_batch[users] = True
+        kept = torch.empty(by_user.num_edges, dtype=torch.bool, device=device)
+        kept[by_user.edge_id] = ~in_batch[by_user.edge_index[1]]
+        visible = block.hide(INTERACTS, kept).without_messages_from(in_batch)
+        wanted = {USER: users, ITEM: torch.arange(len(ranker.bias), device=device)}
+        sampled = num_neighbors is not None
+        x = vectors(
+            ranker.encoder,
+            visible,
+            wanted,
+            num_neighbors=num_neighbors,
+            sampled=sampled,
+            generator=generator if sampled else None,
+        )
+        yield batch_loss(ranker, x[USER], x[ITEM], histories, numbered[batch], config, last, generator, paths)
+
+
+def batch_loss(
+    ranker: Any,
+    user: Tensor,
+    items: Tensor,
+    histories: Histories,
+    batch: Tensor,
+    config: RankingConfig,
+    last: int,
+    generator: torch.Generator,
+    paths: "PathsOfFolds | None" = None,
+) -> Tensor:
+    """Cross-entropy of what follows each number of items, against all items that the user has not chosen yet.
+
+    Of a history longer than `last`, the first items are read in half of the steps, else a part that begins at random.
+    The mean over the users' first items and that over what follows later count `history_dropout` and the rest.
+
+    Args:
+        ranker: with a `decoder` and `score`, as `ItemRanker`.
+        user: [B, D] float32, the vectors of the users.
+        items: [I, D] float32, the vectors of all items.
+        histories: of the training users.
+        batch: [B] int64, the users, each with an interaction.
+        config: settings.
+        last: most items that the decoder reads.
+        generator: source of the draws.
+        paths: of a decoder that scores pairs.
+
+    Returns:
+        A scalar.
+    """
+    device = user.device
+    count = histories.count[batch]
+    first = torch.rand(len(batch), generator=generator) < 0.5
+    drawn = (torch.rand(len(batch), generator=generator) * (count - last + 1)).long()
+    start = torch.where(first | (count <= last), 0, drawn.clamp(min=0))  # [B]
+    longest = int((count - start).clamp(max=last).max())
+    step = torch.arange(longest + 1)
+    place = start[:, None] + step  # [B, L + 1]
+    asked = (place < count[:, None]) & ((start[:, None] == 0) | (step > 0))
+    at = (histories.pointer[batch][:, None] + place).clamp(max=len(histories.item) - 1)
+    item = torch.where(place < count[:, None], histories.item[at], 0)
+    shown = item[:, :-1].to(device)
+    known = (place < count[:, None])[:, :-1].to(device)
+    found = ranker.decoder(user, items[shown] * known[..., None], place.clamp(max=last).to(device))  # [B, L + 1, D]
+    row, k = asked.nonzero().unbind(1)
+    later = (k > 0).nonzero().flatten()
+    if len(later) > config.queries:
+        chance = torch.rand(len(later), generator=generator, dtype=torch.float64)
+        later = later[(chance.log() * k[later]).topk(config.queries).indices.sort().values]  # falls as 1 / k
+    total = 0 * found.sum()
+    weights = 0.0
+    for chosen, weight in (((k == 0).nonzero().flatten(), config.history_dropout), (later, 1 - config.history_dropout)):
+        if len(chosen) and weight:
+            r, n = row[chosen], k[chosen]
+            score = ranker.score(found[r.to(device), n.to(device)], items)  # [P, I]
+            if paths is not None:
+                for part, reached in paths.reached(batch[r], item[r], n, place[r, n]):
+                    score[part.to(device)] = ranker.decoder.add_pairs(
+                        score[part.to(device)], reached, place[r, n][part].to(device)
+                    )
+            seen = (step[:-1] < n[:, None]).nonzero()
+            score[seen[:, 0].to(device), shown[r[seen[:, 0]].to(device), seen[:, 1].to(device)]] = -torch.inf
+            query, target, position = _targets(r, n, count, place, at, histories, config)
+            counts = None if histories.weight is None else histories.weight[position].to(device)
+            total = total + weight * losses.softmax(score, query.to(device), target.to(device), counts)
+            weights += weight
+    loss: Tensor = total / max(weights, 1e-12)
+    return loss
+
+
+class PathsOfFolds:
+    """Paths for each fold of the training users, counted without it, so that no user's own choices are on its paths.
+
+    Args:
+        train: the training users.
+        histories: theirs.
+        folds: how many.
+        half_life: of the weights of interactions.
+    """
+
+    def __init__(self, train: TrainingData, histories: Histories, folds: int, half_life: float | None) -> None:
+        self._users = train.users
+        self._fold = torch.arange(train.num_users) * folds // max(train.num_users, 1)
+        spread = torch.randperm(train.num_users, generator=seeds.generator(0, "paths"))
+        self._fold = self._fold[spread]
+        self._paths = [Paths.of(train, histories, self._fold != fold, half_life) for fold in range(folds)]
+
+    def reached(
+        self, user: Tensor, item: Tensor, count: Tensor, place: Tensor
+    ) -> Iterator[tuple[Tensor, list[Reached]]]:
+        """What the paths reach from P queries, fold by fold: [P'] int64, the queries of a fold, and theirs.
+
+        Args:
+            user: [P] int64, rows of the training users.
+            item: [P, L] int64, recent items in the order of time.
+            count: [P] int64, how many of them are shown.
+            place: [P] int64, the number of all items so far.
+        """
+        for fold, paths in enumerate(self._paths):
+            part = (self._fold[user] == fold).nonzero().flatten()
+            if len(part):
+                distinct, copy = user[part].unique(return_inverse=True)
+                one = self._users.take(distinct)
+                yield part, paths.reached(item[part], count[part], place[part], _repeated(one, copy))
+
+
+def _repeated(users: UserBatch, row: Tensor) -> UserBatch:
+    """Users with their relations, each as often as it stands in `row` ([P] int64); without interactions."""
+    order = row.argsort(stable=True)  # copies of the first user, then of the second ...
+    count = torch.bincount(row, minlength=len(users))
+
+    def copies(edges: Edges) -> Edges:
+        each, number = runs((count.cumsum(0) - count)[edges.row], count[edges.row])
+        return replace(edges.take(each), row=order[number])
+
+    nothing = users.items.take(torch.empty(0, dtype=torch.int64))
+    return UserBatch(users.index[row], nothing, {t: copies(edges) for t, edges in users.relations.items()})
+
+
+def _targets(
+    row: Tensor,
+    step: Tensor,
+    count: Tensor,
+    place: Tensor,
+    at: Tensor,
+    histories: Histories,
+    config: RankingConfig,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """[T] int64 each: which of P queries is asked for an item, the item, and its position in the histories."""
+    first = at[row, step]
+    query = torch.arange(len(row))
+    if config.target == "rest":
+        left = (count[row] - place[row, step]).clamp(min=0)
+        query = query.repeat_interleave(left)
+        first = torch.arange(len(query)) - (left.cumsum(0) - left)[query] + first[query]
+    return query, histories.item[first], first

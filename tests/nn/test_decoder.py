@@ -1,0 +1,66 @@
+"""Recent items as a decoder's input, and the decoders by hand."""
+
+import pytest
+import torch
+
+from gnnrec.graph.paths import PLACES, Reached
+from gnnrec.nn.decoder import DecoderConfig, Recent, query
+from gnnrec.nn.decoders import Dot, Linear, PairWise
+from gnnrec.views import Edges
+
+
+def test_recent_items_by_hand() -> None:
+    """User 0 has three items, of which two are read, user 1 none, user 2 one."""
+    edges = Edges(torch.tensor([2, 0, 0, 0]), torch.tensor([3, 5, 6, 4]), time=torch.tensor([1, 30, 10, 20]))
+    recent = Recent.of(edges, 3, 2)
+    assert recent.item.tolist() == [[4, 5], [0, 0], [3, 0]]
+    assert recent.count.tolist() == [2, 0, 1]
+    assert recent.place.tolist() == [[1, 2, 2], [0, 1, 2], [0, 1, 2]]
+    assert recent.take(torch.tensor([2])).item.tolist() == [[3, 0]]
+    empty = Recent.of(edges.take(torch.tensor([], dtype=torch.int64)), 2, 5)
+    assert (empty.item.shape, empty.place.tolist()) == ((2, 0), [[0], [0]])
+
+
+def test_the_query_is_the_one_after_the_last_item() -> None:
+    """A decoder that adds the vectors up, with the number of items so far in place of a bias."""
+
+    class Sum(torch.nn.Module):
+        def forward(self, user, items, place):
+            return user[:, None] + torch.nn.functional.pad(items, (0, 0, 1, 0)).cumsum(1) + 100 * place[..., None]
+
+    edges = Edges(torch.tensor([0, 0, 2]), torch.tensor([1, 2, 1]))
+    items = torch.tensor([[9.0], [1.0], [2.0]])
+    found = query(Sum(), torch.tensor([[10.0], [20.0], [30.0]]), Recent.of(edges, 3, 4), items)
+    assert found.flatten().tolist() == [213, 20, 131]
+
+
+def test_dot_is_the_users_vector() -> None:
+    user = torch.randn(3, 4)
+    assert torch.equal(Dot(4, 5)(user, torch.randn(3, 2, 4), torch.zeros(3, 3).long()), user[:, None].expand(3, 3, 4))
+
+
+def test_linear_by_hand() -> None:
+    """Two items are read: the last one counts 10, the one before 100; the third item has come off."""
+    linear = Linear(1, 5, memory=2)
+    with torch.no_grad():
+        linear.of_items.weight.copy_(torch.tensor([[[100.0, 10.0]]]))
+        linear.of_place.weight.copy_(torch.arange(6.0)[:, None] / 10)
+    found = linear(torch.tensor([[7.0]]), torch.tensor([[[1.0], [2.0], [3.0]]]), torch.arange(4)[None])
+    assert found.flatten().tolist() == pytest.approx([7, 17.1, 7 + 20 + 100 + 0.2, 7 + 30 + 200 + 0.3])
+
+
+def test_pairs_by_hand() -> None:
+    """One path reaches item 1 from both queries; the weights of places 0 and 6 differ."""
+    decoder = PairWise(2, 5)
+    decoder.take_paths(1)
+    with torch.no_grad():
+        decoder.weight.copy_(torch.arange(len(PLACES))[:, None] + 1.0)
+        decoder.log_smoothing.zero_()
+    reached = [Reached(torch.tensor([0, 1]), torch.tensor([1, 1]), torch.tensor([torch.e - 1, torch.e**2 - 1]))]
+    found = decoder.add_pairs(torch.zeros(2, 3), reached, torch.tensor([0, 6]))
+    assert found.flatten().tolist() == pytest.approx([0, 1, 0, 0, 5 * 2, 0], rel=1e-5)
+
+
+def test_settings_are_checked() -> None:
+    assert DecoderConfig(name="Transformer", options={"heads": 4}).make(8).layers.layers[0].self_attn.num_heads == 4
+    assert isinstance(DecoderConfig().make(3), Dot)
