@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gnnrec.cli.console import AsJson
-from gnnrec.cli.newcomers import HistoryFile, Model, UserColumn, progress, report
+from gnnrec.cli.newcomers import At, HistoryFile, Model, UserColumn, progress, report
 
 
 def embed(
@@ -17,6 +17,7 @@ def embed(
     to: Annotated[Path, typer.Option("--out", help="File of vectors, .parquet or .csv.")],
     history: HistoryFile = None,
     user_column: UserColumn = None,
+    at: At = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes the vectors of a file of new users."""
@@ -26,7 +27,7 @@ def embed(
 
     artifact = load(model)
     embedder(artifact)  # said before any file is read
-    known = None if history is None else History(history, artifact.vocabulary, user_column)
+    known = None if history is None else History(history, artifact.vocabulary, user_column, at)
     newcomers = Newcomers(users, artifact.vocabulary, user_column, known)
     with progress(newcomers.count, "embed") as advance:
         written = embed_file(artifact, newcomers, to, advance)

@@ -21,6 +21,11 @@ UserColumn = Annotated[
     typer.Option(help="Column of user ids; left out, that of training, or else the first."),
 ]
 
+At = Annotated[
+    str | None,
+    typer.Option(help="The moment of the request, a number or a date; left out, now. What is known is of before it."),
+]
+
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[int], object]]:

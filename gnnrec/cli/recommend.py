@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from gnnrec.cli.console import AsJson, err, line, out
-from gnnrec.cli.newcomers import HistoryFile, Model, UserColumn, UsersFile, progress, report
+from gnnrec.cli.newcomers import At, HistoryFile, Model, UserColumn, UsersFile, progress, report
 from gnnrec.errors import InputError
 
 Items = Annotated[str | None, typer.Option(metavar="FILE|IDS", help="Items that are in no list: ids, or a file.")]
@@ -30,6 +30,7 @@ def recommend(
     ] = None,
     number: Annotated[int, typer.Option("-k", min=1, help="Length of the list.")] = 10,
     why: Annotated[bool, typer.Option("--explain", help="Tell what of the user is behind each item.")] = False,
+    at: At = None,
     as_json: AsJson = False,
 ) -> None:
     """Recommends items to a user who stands in no file, or to a file of users."""
@@ -41,7 +42,7 @@ def recommend(
     from gnnrec.serving.profile import parse
 
     if users is None:
-        _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to})
+        _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to, "--at": at})
         profile = parse("{}" if user is None else user)
     else:
         of_one = {"--user": user, "--items": items or None}
@@ -50,7 +51,7 @@ def recommend(
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
     served = _served(load(model), only, exclude)
     if users is not None and to is not None:
-        known = None if history is None else History(history, served.vocabulary, user_column)
+        known = None if history is None else History(history, served.vocabulary, user_column, at)
         newcomers = Newcomers(users, served.vocabulary, user_column, known)
         with progress(newcomers.count, "recommend") as advance:
             written = recommend_file(served, newcomers, number, to, advance, why=why)

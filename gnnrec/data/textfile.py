@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from gnnrec.data.columns import positions
 from gnnrec.data.delimited import CLOSE, Format
 from gnnrec.data.files import Opener, open_file
+from gnnrec.data.times import are_numbers, dates, numbers
 from gnnrec.errors import DataError
 
 MISSING = ("#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "\\N", "n/a", "nan", "null")
@@ -158,15 +159,16 @@ class TextFile:
         Whether a column holds numbers or dates is what most of its cells are. What is cut off is kept in a further
         column, `<role>.fraction` (float64, of a second or of one), so that two times within a second keep their order.
         """
-        number = pd.to_numeric(self.frame[role].to_numpy(object), errors="coerce")
-        if 2 * np.isfinite(number).sum() >= (self.frame[role] != "").sum():
+        if are_numbers(self.frame[role]):
+            number = pd.to_numeric(self.frame[role].to_numpy(object), errors="coerce")
             self.require(np.isfinite(number), role, "{cell} is not a number")
-            whole, fraction, inside = _whole_and_fraction(self.frame[role])
+            whole, fraction, inside = numbers(self.frame[role])
             self.require(inside, role, "{cell} is out of range")
         else:
-            whole, fraction, dates = _seconds(self.frame[role])
-            self.require(dates, role, "{cell} is neither a number nor a date such as 2024-03-01 or 2024-03-01 17:30:00")
-            inside = dates
+            whole, fraction, inside = dates(self.frame[role])
+            self.require(
+                inside, role, "{cell} is neither a number nor a date such as 2024-03-01 or 2024-03-01 17:30:00"
+            )
         self.frame = self.frame.assign(**{role: whole[inside], f"{role}.fraction": fraction[inside]})
 
     def line(self, row: int) -> int:
@@ -208,32 +210,3 @@ def _cells(values: pa.Array, missing: pa.Array) -> "pd.Series":
     cells: pd.Series = pd.Series(text.to_numpy(zero_copy_only=False), dtype="str")
     shorter: pd.Series = cells.str.removesuffix(".0")
     return shorter if bool(cells.str.fullmatch(r"(?:-?\d+(?:\.0)?)?").all()) else cells
-
-
-def _whole_and_fraction(cells: "pd.Series") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[R] int64 and [R] float64 of numbers in text, each digit kept where there is no exponent; [R] whether it fits."""
-    parts = cells.str.extract(r"^([+-]?\d*)(?:\.(\d*))?$")
-    number = pd.to_numeric(cells.to_numpy(object)).astype(float)
-    plain = parts[0].notna().to_numpy(bool) & ~parts[0].isin(["", "+", "-"]).to_numpy(bool)
-    inside = np.abs(number) < 2.0**63
-    whole = np.trunc(np.where(inside, number, 0)).astype(np.int64)
-    exact = plain & inside
-    whole[exact] = pd.to_numeric(parts[0][exact].to_numpy(object)).astype(np.int64)
-    fraction = np.where(inside, number, 0) - np.trunc(np.where(inside, number, 0))
-    digits = pd.to_numeric("0." + parts[1].fillna("").where(parts[1].fillna("") != "", "0")).to_numpy(float)
-    sign = np.where(cells.str.startswith("-"), -1.0, 1.0)
-    return whole, np.where(exact, sign * digits, fraction), inside
-
-
-def _seconds(cells: "pd.Series") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[R] int64 seconds since 1970 and [R] float64 of a second, of dates in text; [R] whether it is a date.
-
-    Parts of seconds are taken off first: with nanoseconds, pandas reaches from 1677 to 2262 alone.
-    """
-    part = cells.str.extract(r":\d\d[.,](\d+)")[0].fillna("")
-    plain = cells.str.replace(r"(:\d\d)[.,]\d+", r"\1", n=1, regex=True)
-    date = pd.to_datetime(plain, errors="coerce", utc=True, format="ISO8601").dt.as_unit("s")
-    ok = date.notna().to_numpy(bool)
-    whole = np.zeros(len(cells), dtype=np.int64)
-    whole[ok] = date[ok].astype(np.int64).to_numpy()
-    return whole, pd.to_numeric("0." + part.where(part != "", "0")).to_numpy(float), ok

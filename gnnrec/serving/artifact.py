@@ -87,6 +87,8 @@ class _Words(_Strict):
     users_form: Format = Format()
     history_form: Format = Format()
     missing: tuple[str, ...] = MISSING
+    repeated: Literal["first", "last"] = "last"
+    last_time: int | None = None
 
 
 class _Header(_Strict):
@@ -279,6 +281,8 @@ def _words(vocabulary: Vocabulary) -> _Words:
         users_form=vocabulary.users_form,
         history_form=vocabulary.history_form,
         missing=vocabulary.missing,
+        repeated=vocabulary.repeated,
+        last_time=vocabulary.last_time,
     )
 
 
@@ -328,6 +332,8 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
         users_form=words.users_form,
         history_form=words.history_form,
         missing=words.missing,
+        repeated=words.repeated,
+        last_time=words.last_time,
     )
 
 

@@ -96,7 +96,7 @@ def _number(text: str) -> float:
 
 
 def item_edges(vocabulary: Vocabulary, values: Values) -> tuple[Edges, np.ndarray]:
-    """The known items, sorted by user and item; of several values of one item the last one counts.
+    """The known items, user after user, in the order given; of several values of one item one counts.
 
     Args:
         vocabulary: of the model.
@@ -111,20 +111,35 @@ def item_edges(vocabulary: Vocabulary, values: Values) -> tuple[Edges, np.ndarra
 
 
 def known_items(
-    vocabulary: Vocabulary, row: np.ndarray, item: np.ndarray, value: np.ndarray | None
+    vocabulary: Vocabulary,
+    row: np.ndarray,
+    item: np.ndarray,
+    value: np.ndarray | None,
+    time: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Edges, np.ndarray]:
-    """As `item_edges`, from positions of items ([V] int64, -1 for one that is unknown)."""
-    kept = item >= 0
-    key = (row * vocabulary.num_items + item)[kept]
-    distinct, last = np.unique(key[::-1], return_index=True)
-    chosen = torch.from_numpy(distinct)
+    """As `item_edges`, from positions of items, in the order of time where there are times.
+
+    Args:
+        vocabulary: of the model; it says whether the first or the last of several values of one item counts.
+        row: [V] int64, users.
+        item: [V] int64, -1 for one that is unknown.
+        value: [V] values; None where there are none.
+        time: [V] int64 and [V] float64, times and fractions; None for the order in which the values stand.
+    """
+    known = np.flatnonzero(item >= 0)
+    by_time = () if time is None else (time[1][known], time[0][known])
+    known = known[np.lexsort((np.arange(len(known)), *by_time, row[known]))]
+    key = row[known] * vocabulary.num_items + item[known]
+    first = vocabulary.repeated == "first"
+    _, place = np.unique(key if first else key[::-1], return_index=True)
+    chosen = known[np.sort(place if first else len(key) - 1 - place)]
     weight = None
     if vocabulary.mean_value is not None:
-        weight = torch.full((len(distinct),), vocabulary.mean_value, dtype=torch.float32)
+        weight = torch.full((len(chosen),), vocabulary.mean_value, dtype=torch.float32)
         if value is not None:
-            weight = torch.from_numpy(value[kept][::-1][last].astype(np.float32))
-    edges = Edges(chosen // vocabulary.num_items, chosen % vocabulary.num_items, weight)
-    return edges, np.where(kept, KEPT, UNSEEN)
+            weight = torch.from_numpy(value[chosen].astype(np.float32))
+    edges = Edges(torch.from_numpy(row[chosen]), torch.from_numpy(item[chosen]), weight)
+    return edges, np.where(item >= 0, KEPT, UNSEEN)
 
 
 def batch(number: int, items: Edges, relations: Mapping[EdgeType, Edges]) -> UserBatch:

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,7 @@ class Recommender:
         history: Frame | None = None,
         exclude: Collection[Any] | None = None,
         only: Collection[Any] | None = None,
+        at: int | str | datetime | None = None,
     ) -> Frame:
         """The best items for new users, those of their history left out.
 
@@ -197,6 +199,8 @@ class Recommender:
             history: known interactions of these users, with the columns of the interactions that were fitted on.
             exclude: ids of items that are in no list.
             only: ids of items that lists are chosen from.
+            at: the moment of the request, a number in the data's unit of time or a date; None for now. An interaction
+                of after it is refused.
 
         Returns:
             A frame of the users' kind: user, item, rank (from 1), score, and title where items have one. Ids have the
@@ -215,7 +219,7 @@ class Recommender:
             raise InputError(f"recommend: {name} cannot score users without known items; give history=")
         none = np.empty(0, np.int64)
         row, item, rank, score = [none], [none], [none], [np.empty(0, np.float32)]
-        for start, batch in self._batches(frame, ids, history):
+        for start, batch in self._batches(frame, ids, history, at):
             lists = best(served, batch, k)
             listed = lists.score > -torch.inf
             if not fitted.model.supports_cold_users:
@@ -236,7 +240,13 @@ class Recommender:
             columns["title"] = np.array(vocabulary.titles, dtype=object)[chosen]
         return like(users, pd.DataFrame(columns))
 
-    def embed(self, users: Frame | Mapping[str, Any], *, history: Frame | None = None) -> Frame:
+    def embed(
+        self,
+        users: Frame | Mapping[str, Any],
+        *,
+        history: Frame | None = None,
+        at: int | str | datetime | None = None,
+    ) -> Frame:
         """The vectors of new users: a frame with a column of ids and a column for each dimension, a row for each user.
 
         Raises:
@@ -245,16 +255,22 @@ class Recommender:
         model: Any = self._fitted().model
         if not hasattr(model, "embed"):
             raise InputError(f"embed: {type(model).__name__} has no vectors of users; GraphSAGE has")
-        return self._of_each(users, history, model.embed, lambda width: [f"v{d}" for d in range(width)])
+        return self._of_each(users, history, at, model.embed, lambda width: [f"v{d}" for d in range(width)])
 
-    def score(self, users: Frame | Mapping[str, Any], *, history: Frame | None = None) -> Frame:
+    def score(
+        self,
+        users: Frame | Mapping[str, Any],
+        *,
+        history: Frame | None = None,
+        at: int | str | datetime | None = None,
+    ) -> Frame:
         """The scores of all items: a frame with a column of ids and one for each item, a row for each user.
 
         Raises:
             InputError: the model is not fitted.
         """
         fitted = self._fitted()
-        return self._of_each(users, history, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
+        return self._of_each(users, history, at, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
 
     def save(self, folder: Path | str) -> None:
         """Writes the fitted model, see `gnnrec.serving.artifact.save`; `gnnrec recommend` reads the folder, too.
@@ -316,12 +332,14 @@ class Recommender:
             raise DataError(f"users: row {row}: column {column!r}: the id is missing, or stands in an earlier row")
         return frame.drop(columns=column).reset_index(drop=True), ids
 
-    def _batches(self, frame: pd.DataFrame, ids: pd.Index, history: Frame | None) -> Iterator[tuple[int, UserBatch]]:
+    def _batches(
+        self, frame: pd.DataFrame, ids: pd.Index, history: Frame | None, at: int | str | datetime | None
+    ) -> Iterator[tuple[int, UserBatch]]:
         """Some users at a time, each batch with the place of its first user."""
         vocabulary = self._fitted().vocabulary
         known = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
         if history is not None:
-            known = history_edges(as_pandas(history), vocabulary, self._column(USER), self._column(ITEM), ids)
+            known = history_edges(as_pandas(history), vocabulary, self._column(USER), self._column(ITEM), ids, at)
         notes = Notes(vocabulary)
         for start in range(0, len(frame), USERS_AT_ONCE):
             part = frame.iloc[start : start + USERS_AT_ONCE]
@@ -336,13 +354,14 @@ class Recommender:
         self,
         users: Frame | Mapping[str, Any],
         history: Frame | None,
+        at: int | str | datetime | None,
         compute: Callable[[UserBatch], torch.Tensor],
         names: Callable[[int], list[Any]],
     ) -> Frame:
         """A row for each user: its id, and what is computed of it."""
         frame, ids = self._users(users)
         with torch.no_grad():
-            found = [compute(batch).numpy() for _, batch in self._batches(frame, ids, history)]
+            found = [compute(batch).numpy() for _, batch in self._batches(frame, ids, history, at)]
         values = np.concatenate(found) if found else np.empty((0, 0), np.float32)
         made = pd.DataFrame(values, columns=names(values.shape[1]))
         made.insert(0, self._column(USER), ids)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -10,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from gnnrec.data.frames import as_array
+from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import ConfigError, DataError
 from gnnrec.serving.encode import known_items
+from gnnrec.serving.moment import FUTURE, in_the_future, latest
 from gnnrec.serving.rows import texts
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.views import ITEM, Edges
@@ -95,8 +98,10 @@ def id_texts(frame: str, column: "pd.Series") -> np.ndarray:
     return np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
 
 
-def history_edges(history: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str, ids: pd.Index) -> Edges:
-    """The known items of users, sorted by user; what cannot be used is warned of.
+def history_edges(
+    history: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str, ids: pd.Index, at: Any = None
+) -> Edges:
+    """The known items of users, user after user, in the order of time; what cannot be used is warned of.
 
     Args:
         history: one row for each user and item.
@@ -104,11 +109,14 @@ def history_edges(history: pd.DataFrame, vocabulary: Vocabulary, user: str, item
         user: column of ids of users.
         item: column of ids of items.
         ids: [B] of the users.
+        at: the moment of the request, see `gnnrec.serving.moment.latest`; a datetime, too.
 
     Raises:
-        DataError: there is no such column.
+        DataError: there is no such column, or a row is of after that moment.
+        ConfigError: the moment is neither a number nor a date.
     """
-    value = vocabulary.columns.history_value
+    limit = latest(vocabulary, at.isoformat() if isinstance(at, datetime) else at)
+    value, time = vocabulary.columns.history_value, vocabulary.columns.history_time
     for column in (user, item):
         if column not in history:
             raise DataError(f"history: there is no column {column!r}; there are {', '.join(map(str, history.columns))}")
@@ -124,10 +132,23 @@ def history_edges(history: pd.DataFrame, vocabulary: Vocabulary, user: str, item
             kept &= number >= vocabulary.min_value
         kept &= np.isfinite(number)
         number = number[kept]
+    when = None
+    if time is not None and time in history:
+        cells = pd.Series(id_texts("history", history[time]), dtype="str")
+        whole, fraction, fits = read_times(cells, are_numbers(cells))
+        for wrong, why in (
+            (~fits, NO_TIME),
+            (in_the_future(whole, limit), "{cell} " + FUTURE.format(limit=limit, at="at=")),
+        ):
+            if wrong.any():
+                place = int(wrong.argmax())
+                said = why.replace("{cell}", repr(cells[place]))
+                raise DataError(f"history: row {place + 1}, column {time!r}: {said}")
+        when = (whole[kept], fraction[kept])
     for ignored, why in ((row < 0, "user is not among the users"), (node < 0, "item the model does not know")):
         if ignored.any():
             warnings.warn(f"history: {int(ignored.sum()):,} rows ignored, whose {why}", stacklevel=5)
-    return known_items(vocabulary, row[kept].astype(np.int64), node[kept], number)[0]
+    return known_items(vocabulary, row[kept].astype(np.int64), node[kept], number, when)[0]
 
 
 def own_ids(known: pd.Index, columns: Sequence["pd.Series"]) -> pd.Index:

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from gnnrec.data.delimited import SEPARATORS, Format
 from gnnrec.data.files import PARQUET
+from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import DataError, InputError
 from gnnrec.serving.encode import Notes, encode_frame, known_items
+from gnnrec.serving.moment import FUTURE, in_the_future, latest
 from gnnrec.serving.rows import ADVICE, Rows, texts
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.views import ITEM, Edges, UserBatch
@@ -30,19 +32,30 @@ class History:
     """Known items of new users, from a file with one row for each user and item.
 
     Rows whose value is below that of a positive interaction in training are left out; of several rows of one user with
-    one item the last one counts. Ids of users and one number or two of each row are in memory, the file is not.
+    one item the last one counts, or the first where training said so. A user's items are in the order of time, where
+    the file has times, else in that of the rows. Ids of users and a few numbers of each row are in memory, the file is
+    not.
 
     Args:
         path: of the file.
         vocabulary: of the model. The columns are those that training read, where the file has them; else the first
             column has the users, the next the items, and there are no values.
         user_column: name of the column of users, where the file has it.
+        at: the moment of the request, see `gnnrec.serving.moment.latest`.
 
     Raises:
-        DataError: the file or a row cannot be read; the message names it.
+        DataError: the file or a row cannot be read, or a row is of after that moment; the message names it.
+        ConfigError: the moment is neither a number nor a date.
     """
 
-    def __init__(self, path: Path, vocabulary: Vocabulary, user_column: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        vocabulary: Vocabulary,
+        user_column: str | None = None,
+        at: int | str | None = None,
+    ) -> None:
+        limit = latest(vocabulary, at)
         names, missing = vocabulary.columns, vocabulary.missing
         rows = Rows(path, vocabulary.history_form, (user_column, names.history_user, names.user, names.history_item))
         user = rows.column(None, user_column, names.history_user, names.user, what="users")
@@ -51,9 +64,11 @@ class History:
         self._vocabulary = vocabulary
         self._unknown: dict[str, None] = {}
         self._num_unknown = self._num_low = 0
+        time = next((name for name in (names.history_time, "time") if name in rows.columns[1:]), None)
         users, items, values = [pa.array([], pa.string()).dictionary_encode()], [np.empty(0, np.int64)], [np.empty(0)]
-        row = 0
-        for table in rows.batches([user, item] if value is None else [user, item, value], READ):
+        whole, fraction = [np.empty(0, np.int64)], [np.empty(0)]
+        row, numeric = 0, None
+        for table in rows.batches([name for name in (user, item, value, time) if name is not None], READ):
             of_user, of_item = (texts(table[name], str(path), name, missing) for name in (user, item))
             for cells, name in ((of_user, user), (of_item, item)):
                 _refuse_no_id(cells, rows, name, row)
@@ -70,6 +85,14 @@ class History:
                     self._num_low += int((kept & (number < vocabulary.min_value)).sum())
                     kept &= number >= vocabulary.min_value
                 values.append(number[kept])
+            if time is not None:
+                cells = texts(table[time], str(path), time).to_pandas()
+                numeric = are_numbers(cells) if numeric is None else numeric
+                when, part, fits = read_times(cells, numeric)
+                _refuse(~fits, rows, time, row, NO_TIME.replace("{cell}", "the cell"))
+                _refuse(in_the_future(when, limit), rows, time, row, FUTURE.format(limit=limit, at="--at"))
+                whole.append(when[kept])
+                fraction.append(part[kept])
             users.append(of_user.filter(pa.array(kept)).dictionary_encode())
             items.append(place[code][kept])
             row += table.num_rows
@@ -81,6 +104,7 @@ class History:
         self._start = np.cumsum(self._length) - self._length
         self._item = np.concatenate(items)[order]
         self._value = None if value is None else np.concatenate(values)[order]
+        self._time = None if time is None else (np.concatenate(whole)[order], np.concatenate(fraction)[order])
         self._found = np.zeros(len(self._users), dtype=bool)
 
     def of(self, ids: pd.Index) -> Edges:
@@ -96,7 +120,8 @@ class History:
         before = np.cumsum(length) - length
         place = np.arange(len(row)) + np.repeat(first - before, length)
         value = None if self._value is None else self._value[place]
-        return known_items(self._vocabulary, row, self._item[place], value)[0]
+        time = None if self._time is None else (self._time[0][place], self._time[1][place])
+        return known_items(self._vocabulary, row, self._item[place], value, time)[0]
 
     def notes(self) -> list[str]:
         """What was ignored, once all users have been asked about."""

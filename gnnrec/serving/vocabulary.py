@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,14 @@ class Columns:
         history_user: ids of users in the file of interactions.
         history_item: ids of items there.
         history_value: values there.
+        history_time: times there.
     """
 
     user: str | None = None
     history_user: str | None = None
     history_item: str | None = None
     history_value: str | None = None
+    history_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Vocabulary:
         users_form: how the file of users was written that training read.
         history_form: how the file of interactions was written.
         missing: cells that are taken for empty ones, unless training has the value.
+        repeated: which of several known interactions of one user with one item counts, `first` or `last`.
+        last_time: time of the last training interaction; None where training has no times.
     """
 
     ids: Mapping[str, pd.Index]
@@ -69,6 +74,8 @@ class Vocabulary:
     users_form: Format = Format()
     history_form: Format = Format()
     missing: tuple[str, ...] = MISSING
+    repeated: Literal["first", "last"] = "last"
+    last_time: int | None = None
 
     @classmethod
     def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
@@ -99,6 +106,8 @@ class Vocabulary:
             users_form=data.users.form if isinstance(data, TableData) and data.users is not None else Format(),
             history_form=data.interactions.form if isinstance(data, TableData) else Format(),
             missing=data.missing if isinstance(data, TableData) else MISSING,
+            repeated="first" if isinstance(data, TableData) and data.interactions.repeated == "first" else "last",
+            last_time=None if train.users.items.time is None else int(train.users.items.time.max()),
         )
 
     @property
@@ -180,4 +189,4 @@ def _columns(data: NamedData | TableData | None) -> Columns:
     if not isinstance(data, TableData):
         return Columns()
     own = data.interactions
-    return Columns(None if data.users is None else data.users.id, own.user, own.item, own.value)
+    return Columns(None if data.users is None else data.users.id, own.user, own.item, own.value, own.time)

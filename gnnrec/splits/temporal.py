@@ -1,6 +1,5 @@
 """A kind of split: everything before a moment trains, and what comes after it is asked for."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.times import moment
 from gnnrec.errors import ConfigError
 from gnnrec.runtime.ties import tie_key
 from gnnrec.splits.kind import SplitKind
@@ -99,7 +99,7 @@ class Temporal(SplitKind):
         if self.test_from is None:
             test = int(ordered[int((1 - (self.test or 0.2)) * len(ordered))])
         else:
-            test = _moment(self.test_from)
+            test = moment(self.test_from, "split.test_from")
         earlier = ordered[ordered < test]
         if not len(earlier) or len(earlier) == len(ordered):
             raise ConfigError(
@@ -151,16 +151,3 @@ def _first_seen(node: Tensor, time: Tensor, count: int) -> Tensor:
     """[N] int64, the time of each node's first interaction; the largest number for one that has none."""
     found = torch.full((count,), torch.iinfo(torch.int64).max)
     return found.scatter_reduce(0, node, time, "amin")
-
-
-def _moment(given: int | str) -> int:
-    """Seconds since 1970 of a date (UTC if it names no zone); a number as it is."""
-    if isinstance(given, int):
-        return given
-    try:
-        date = datetime.fromisoformat(given)
-        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
-    except ValueError:
-        raise ConfigError(
-            f"split.test_from: {given!r} is neither a whole number nor a date such as 1998-04-01"
-        ) from None

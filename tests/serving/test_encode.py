@@ -141,6 +141,10 @@ def test_of_several_values_of_one_item_the_last_one_counts() -> None:
     assert edges.weight is not None
     assert edges.weight.tolist() == [2, 5, 4]
     assert fate.tolist() == [0, 0, 0, 2, 0]
+    first, _ = item_edges(replace(words, repeated="first"), Values(np.zeros(3, np.int64), text[:3], np.arange(3.0)))
+    assert first.node.tolist() == [4, 2]
+    assert first.weight is not None
+    assert first.weight.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A recommender on data frames: the models underneath, ids of any type, many users, other libraries' frames."""
 
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,27 @@ def test_known_items_move_vectors_and_leave_lists(fitted: Recommender) -> None:
     assert not before.iloc[2].equals(after.iloc[2])
     lists = fitted.recommend(NEW, k=30, history=history)
     assert set(range(30)) - set(lists.loc[lists["user_id"] == "z", "item_id"]) == {1, 4}
+
+
+def test_the_order_of_time_counts_and_the_future_is_refused(tmp_path: Path) -> None:
+    clicks = CLICKS.assign(when=np.arange(len(CLICKS)) * 60 + 1_600_000_000)
+    options: dict[str, Any] = {**SMALL, "decoder": {"name": "Linear"}, "pretrain": None}
+    fitted = Recommender("GraphSAGE", seed=3, **options).fit(clicks, users=USERS, time="when")
+    history = pd.DataFrame({"user_id": ["z", "z"], "item_id": [1, 4], "when": [1_700_000_000, 1_600_000_000]})
+    forward = fitted.score(NEW, history=history)
+    backward = fitted.score(NEW, history=history.assign(when=history["when"].to_numpy()[::-1]))
+    assert not np.allclose(forward.iloc[2, 1:].to_numpy(float), backward.iloc[2, 1:].to_numpy(float))
+    turned = history.iloc[::-1].reset_index(drop=True)  # the times say the order, not the rows
+    assert fitted.score(NEW, history=turned).equals(forward)
+    fitted.save(tmp_path / "model")
+    assert gnnrec.load(tmp_path / "model").score(NEW, history=history).equals(forward)
+    dated = history.assign(when=pd.to_datetime(history["when"], unit="s"))
+    assert fitted.score(NEW, history=dated).equals(forward)
+    for at in (1_650_000_000, "2022-05-01", datetime(2022, 5, 1)):
+        with pytest.raises(DataError, match="history: row 1, column 'when': '1700000000' is in the future: after 165"):
+            fitted.recommend(NEW, history=history, at=at)
+    with pytest.raises(DataError, match=r"row 2, column 'when': .* is in the future"):
+        fitted.embed(NEW, history=history.assign(when=[1, 10**11]))
 
 
 def test_items_can_be_excluded_and_chosen(fitted: Recommender) -> None:

@@ -16,7 +16,7 @@ from every_model import NAMES, fitted, vocabulary
 from test_encode import profile_of, random_users
 
 from gnnrec.data.delimited import Format
-from gnnrec.errors import DataError, InputError
+from gnnrec.errors import ConfigError, DataError, InputError
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.explain import with_reasons
 from gnnrec.serving.lists import Served, best, recommend_to, serve
@@ -113,14 +113,58 @@ def test_reasons_in_csv_are_json(tmp_path: Path) -> None:
 def test_history_is_matched_by_user_wherever_its_rows_stand(tmp_path: Path) -> None:
     _, items = written(tmp_path, 200)
     words = vocabulary()
+    clicks = pd.read_csv(tmp_path / "clicks.csv")
     place = 0
     for _, users in newcomers(tmp_path, words).batches(37):
         for row in range(len(users)):
             known = users.items.node[users.items.row == row].tolist()
-            mine = {int(item.split()[1]) for item in items[place]}
-            assert known == sorted(node for node in mine if node < words.num_items)
+            mine = [int(item.split()[1]) for item in clicks.loc[clicks["who"] == f"new {place}", "what"]]
+            last = [node for at, node in enumerate(mine) if node not in mine[at + 1 :]]  # in the order of the rows
+            assert known == [node for node in last if node < words.num_items]
+            assert set(mine) == {int(item.split()[1]) for item in items[place]}
             place += 1
     assert place == 200
+
+
+def in_time(folder: Path, text: str, words: Vocabulary, at: Any = None) -> list[int]:
+    """The known items of user `a`."""
+    (folder / "users.csv").write_text("id\na\n")
+    (folder / "clicks.csv").write_text(text)
+    history = History(folder / "clicks.csv", words, None, at)
+    ((_, users),) = Newcomers(folder / "users.csv", words, None, history).batches(9)
+    return users.items.node.tolist()
+
+
+def test_known_items_are_in_the_order_of_time(tmp_path: Path) -> None:
+    words = replace(vocabulary(), columns=Columns(history_time="when"))
+    rows = "a,item 7,30\na,item 3,10.5\na,item 9,10.25\na,item 3,20\nb,item 1,0\n"
+    assert in_time(tmp_path, "who,what,when\n" + rows, words) == [9, 3, 7]  # item 3 at 20, its last time
+    assert in_time(tmp_path, "who,what,when\n" + rows, replace(words, repeated="first")) == [9, 3, 7]
+    assert in_time(tmp_path, "who,what,when\na,item 2,1\na,item 1,2\na,item 2,3\n", words) == [1, 2]
+    first = replace(words, repeated="first")
+    assert in_time(tmp_path, "who,what,when\na,item 2,1\na,item 1,2\na,item 2,3\n", first) == [2, 1]
+    dates = "a,item 7,2024-03-01 17:30:00\na,item 3,2024-03-01\n"
+    assert in_time(tmp_path, "who,what,time\n" + dates, vocabulary()) == [3, 7]  # a column called time, unnamed
+    assert in_time(tmp_path, "who,what,other\n" + dates, vocabulary()) == [7, 3]
+
+
+def test_an_event_of_the_future_is_one_line(tmp_path: Path) -> None:
+    words = replace(vocabulary(), columns=Columns(history_time="when"))
+    rows = "who,what,when\na,item 7,30\na,item 3,40\n"
+    assert in_time(tmp_path, rows, words, at=40) == [7, 3]
+    message = "line 3, column 'when': is in the future: after 39, the moment of the request; leave the row out, or name"
+    with pytest.raises(DataError, match=message):
+        in_time(tmp_path, rows, words, at="39")
+    far = "who,what,when\na,item 7,2024-03-01\na,item 3,2999-01-01\n"
+    seconds = replace(words, last_time=1_700_000_000)
+    with pytest.raises(DataError, match="line 3, column 'when': is in the future"):
+        in_time(tmp_path, far, seconds)
+    assert in_time(tmp_path, far, seconds, at="2999-01-01") == [7, 3]
+    assert in_time(tmp_path, far, replace(words, last_time=10**15)) == [7, 3]  # no seconds: nobody knows what now is
+    with pytest.raises(DataError, match="line 3, column 'when': the cell is neither a number nor a date such as"):
+        in_time(tmp_path, "who,what,when\na,item 7,30\na,item 3,soon\n", words)
+    with pytest.raises(ConfigError, match="--at: 'tomorrow' is neither a whole number nor a date"):
+        in_time(tmp_path, rows, words, at="tomorrow")
 
 
 def test_low_values_are_no_history_and_the_last_value_counts(tmp_path: Path) -> None:
