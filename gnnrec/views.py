@@ -123,6 +123,21 @@ class UserBatch:
 
         return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
 
+    def copies(self, rows: Tensor) -> "UserBatch":
+        """Users with their relations, each as often as it stands in `rows` ([P] int64), without interactions."""
+        order = rows.argsort(stable=True)  # copies of the first user, then of the second ...
+        count = torch.bincount(rows, minlength=len(self))
+        start = count.cumsum(0) - count
+
+        def copied(edges: Edges) -> Edges:
+            each = count[edges.row]
+            edge = torch.arange(len(edges)).repeat_interleave(each)
+            number = torch.arange(len(edge)) - (each.cumsum(0) - each)[edge] + start[edges.row][edge]
+            return replace(edges.take(edge), row=order[number])
+
+        nothing = self.items.take(torch.empty(0, dtype=torch.int64))
+        return UserBatch(self.index[rows], nothing, {t: copied(edges) for t, edges in self.relations.items()})
+
     def history(self, num_items: int) -> Tensor:
         """[B, I] bool, the items of each user. Dense: for a batch, never for all users at once."""
         mask = torch.zeros(len(self), num_items, dtype=torch.bool)

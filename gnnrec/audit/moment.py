@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from gnnrec.data.dataset import Dataset
 from gnnrec.errors import AuditError
 from gnnrec.splits.parts import TEST, VALIDATION
 from gnnrec.splits.split import Split
@@ -24,9 +25,22 @@ def audit_moment(split: Split, train: TrainingData, final: bool) -> None:
     Raises:
         AuditError: which of them are not, and an example.
     """
-    data, moment = split.dataset, _moment(split, final)
+    audit_before(split.dataset, train, _moment(split, final))
+
+
+def audit_before(data: Dataset, train: TrainingData, moment: int) -> None:
+    """The same for any training data and any moment.
+
+    Args:
+        data: the raw data.
+        train: the training data.
+        moment: the first time that is not known of.
+
+    Raises:
+        AuditError: as `audit_moment`.
+    """
     index, items = train.users.index.numpy(), train.users.items
-    time = _times(split, index[items.row.numpy()], items.node.numpy())
+    time = _times(data, index[items.row.numpy()], items.node.numpy())
     late = np.flatnonzero(time >= moment)
     if len(late):
         one = int(late[0])
@@ -37,12 +51,12 @@ def audit_moment(split: Split, train: TrainingData, final: bool) -> None:
         )
     if items.time is not None and not np.array_equal(items.time.numpy(), time):
         raise AuditError("audit: training has times of interactions that are not those of the data")
-    first = _first(split, USER)[index]
+    first = _first(data, USER)[index]
     late = np.flatnonzero((first >= moment) & (first < NEVER))
     if len(late):
         user = data.ids[USER][index[late[0]]]
         raise AuditError(f"audit: {len(late)} training users first appear after the moment {moment}, e.g. {user}")
-    known = known_items(split, final)
+    known = _first(data, ITEM) < moment
     ends = [(t[1], t[2], edges.node) for t, edges in train.users.relations.items()]
     for relation in train.relations:
         ends += [(relation.name, relation.source, relation.edge_index[0])]
@@ -74,7 +88,7 @@ def audit_order(split: Split, held_out: TestSet, part: int) -> None:
 
     def times(edges: Edges) -> tuple[Indices, Indices]:
         row = edges.row.numpy()
-        return row, _times(split, index[row], edges.node.numpy())
+        return row, _times(data, index[row], edges.node.numpy())
 
     row, time = times(held_out.ground_truth)
     wrong = np.flatnonzero((time < start) | (time >= end))
@@ -84,10 +98,25 @@ def audit_order(split: Split, held_out: TestSet, part: int) -> None:
             f"audit: {len(wrong)} interactions of the ground truth are before the moment {start} or after the next "
             f"one, e.g. of user {user} at {time[wrong[0]]}"
         )
-    asked = np.full(len(index), NEVER)
-    np.minimum.at(asked, row, time)
-    row, time = times(held_out.users.items)
-    wrong = np.flatnonzero(time > asked[row])
+    audit_shown(data, index, held_out)
+
+
+def audit_shown(data: Dataset, index: Indices, asked: TestSet) -> None:
+    """Checks that nothing that is shown of a user is later than what is asked for.
+
+    Args:
+        data: the raw data.
+        index: [B] int64, the users.
+        asked: B queries of them.
+
+    Raises:
+        AuditError: an interaction that is later.
+    """
+    row, items = asked.ground_truth.row.numpy(), asked.ground_truth.node.numpy()
+    first = np.full(len(index), NEVER)
+    np.minimum.at(first, row, _times(data, index[row], items))
+    row, items = asked.users.items.row.numpy(), asked.users.items.node.numpy()
+    wrong = np.flatnonzero(_times(data, index[row], items) > first[row])
     if len(wrong):
         user = data.ids[USER][index[row[wrong[0]]]]
         raise AuditError(f"audit: {len(wrong)} interactions of the support come after the ground truth, e.g. of {user}")
@@ -95,7 +124,7 @@ def audit_order(split: Split, held_out: TestSet, part: int) -> None:
 
 def known_items(split: Split, final: bool) -> Mask:
     """[I] bool, the items with an interaction before the moment."""
-    known: Mask = _first(split, ITEM) < _moment(split, final)
+    known: Mask = _first(split.dataset, ITEM) < _moment(split, final)
     return known
 
 
@@ -104,18 +133,18 @@ def _moment(split: Split, final: bool) -> int:
     return split.moments[1 if final else 0]
 
 
-def _first(split: Split, node_type: str) -> Indices:
+def _first(data: Dataset, node_type: str) -> Indices:
     """[N] int64, the raw time of each node's first interaction."""
-    own = split.dataset.interactions
+    own = data.interactions
     assert own.time is not None
-    found = np.full(len(split.dataset.ids[node_type]), NEVER)
+    found = np.full(len(data.ids[node_type]), NEVER)
     np.minimum.at(found, (own.user if node_type == USER else own.item).numpy(), own.time.numpy())
     return found
 
 
-def _times(split: Split, user: Indices, item: Indices) -> Indices:
+def _times(data: Dataset, user: Indices, item: Indices) -> Indices:
     """[E] int64, the raw time of each pair of user and item, which the data have."""
-    own, num_items = split.dataset.interactions, split.dataset.num_items
+    own, num_items = data.interactions, data.num_items
     assert own.time is not None
     key = own.user.numpy() * num_items + own.item.numpy()
     order = np.argsort(key, kind="stable")

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from gnnrec.cli import compare, data, embed, layers, recommend, run, schema, tune
+from gnnrec.cli import compare, data, embed, layers, recommend, replay, run, schema, tune
 from gnnrec.cli.console import err, line
 from gnnrec.errors import InputError
 
@@ -25,6 +25,7 @@ data_app.command("describe")(data.describe_)
 app.command()(run.run)
 app.command()(tune.tune)
 app.command()(compare.compare)
+app.command()(replay.replay)
 app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(schema.schema)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
@@ -27,6 +27,7 @@ from gnnrec.splits.kind import SplitKind
 from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
+Policy = Literal["frozen", "inductive", "steps", "retrain"]
 DEEPEST = 50
 """Mappings and lists that a value of a config may lie within."""
 RESOLVER = re.compile(r"\$\{[^}]*:|\$\{\s*\$")
@@ -55,6 +56,23 @@ class TrainerConfig(BaseModel):
     """Device of weights, vectors and edges; `auto` takes a GPU where there is one."""
     precision: Precision = 32
     """Bits of the matrix products of training steps: 32, or `bf16` for bfloat16. Weights and scores keep 32."""
+
+
+class ReplayConfig(BaseModel):
+    """How what comes after the moment is replayed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    windows: int = Field(10, ge=1)
+    """Parts of the events after the moment, about equally many in each; a model may change between two of them."""
+    policies: tuple[Policy, ...] = Field(("frozen", "inductive", "steps", "retrain"), min_length=1)
+    """`frozen` knows what was known at the moment: of newcomers their attributes. `inductive` knows each event at once,
+    as an edge, and its weights stay. `steps` also takes in each window, and trains so many steps on it with a replay of
+    old events. `retrain` is fitted anew on all that is past."""
+    steps: int = Field(10, ge=0)
+    """Steps of training after each window, of the policy `steps`."""
+    retrain_every: int = Field(1, ge=1)
+    """Windows between two fits of the policy `retrain`."""
 
 
 class TuningConfig(BaseModel):
@@ -115,6 +133,8 @@ class RunConfig(BaseModel):
     """Where to report to."""
     tuning: TuningConfig = TuningConfig()
     """Budget of `gnnrec tune`."""
+    replay: ReplayConfig = ReplayConfig()
+    """What `gnnrec replay` does with what comes after the moment of a split by time."""
     serve: ServeConfig = ServeConfig()
     """How `gnnrec recommend` finds the best items."""
     expected: dict[str, Expected] = Field(default_factory=dict)

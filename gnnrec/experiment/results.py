@@ -16,7 +16,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.runtime.files import replace_file
 
 CONFIG, PER_USER, RESULT = "config.yaml", "per_user.parquet", "result.json"
-NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "base")
+NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "replay", "base")
 """Keys of a config that do not change what a run computes."""
 LATER: Mapping[tuple[str, ...], Any] = {
     ("trainer", "devices"): 1,

@@ -75,9 +75,9 @@ def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = Fal
         return finished
     if distributed.rank() > 0:
         folder, progress = None, False
-    with contextlib.ExitStack() as claimed:
+    with contextlib.ExitStack() as stack:
         if folder is not None:
-            claimed.enter_context(_claimed(folder))
+            stack.enter_context(claimed(folder))
             finished = _finished(config, folder, checksum)  # another process may have made it in the meantime
             if finished is not None:
                 return finished
@@ -362,7 +362,7 @@ def _own_files(options: Mapping[str, Any], folder: Path) -> Iterator[Path]:
         elif key == "pretrained" and value:
             path = folder / value
             yield from (file for file in (path / MODEL / STRUCTURE, path / STRUCTURE) if file.is_file())
-        elif key in ("class", "layer") and "." in str(value):
+        elif key in ("class", "layer", "name") and "." in str(value):  # `name` is that of a decoder
             yield from own_files(resolve(str(value), MODELS))
 
 
@@ -372,7 +372,7 @@ def same_data(split: Split, result: Result) -> bool:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> Iterator[None]:
     """Keeps the folder of a run to one process: a lock that ends with the process, however that ends.
 
     Raises:
@@ -406,7 +406,7 @@ def _tidy(folder: Path) -> None:
 def _tidy_after_kill(folder: Path | None) -> None:
     """The same for a run that was killed between its result and its end, which has left its lock."""
     if folder is not None and distributed.rank() == 0 and (folder / LOCK).exists():
-        with contextlib.suppress(InputError, OSError), _claimed(folder):  # unless somebody is about to do so
+        with contextlib.suppress(InputError, OSError), claimed(folder):  # unless somebody is about to do so
             _tidy(folder)
 
 

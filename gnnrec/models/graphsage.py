@@ -28,7 +28,9 @@ from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, Unifo
 from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.splits.folds import selection_folds
-from gnnrec.training.loop import side_by_side, train
+from gnnrec.training.feedback import mixed_batches
+from gnnrec.training.loop import side_by_side
+from gnnrec.training.loop import train as run_stage
 from gnnrec.training.pretrain import PretrainConfig, pretrain
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import RatingConfig
@@ -200,6 +202,43 @@ class GraphSAGE:
             self.best_params["pretrain"] = self.pretrain.model_copy(update={"epochs": epochs["pretrain"]})
         return [self._with([task], finetune) for task in self._tasks]
 
+    def update(self, train: TrainingData, *, fresh: Tensor, steps: int = 0, seed: int = 0) -> None:
+        """Takes in new interactions, users and items without training anew.
+
+        The graph is built again and its vectors are computed with the weights that are there: an item that nobody had
+        chosen gets its vector from its attributes and its first users. Item biases move with popularity, and counts
+        along paths are counted again. With `steps`, the weights are then trained on batches of which half is drawn from
+        the users with new interactions and half from the others, so that nothing is forgotten.
+
+        Args:
+            train: all that may be learned from, old and new, of the same nodes and bins.
+            fresh: [U] bool, the users of `train` with new interactions.
+            steps: of training; 0 for none.
+            seed: source of the draws.
+
+        Raises:
+            ConfigError: the objective is not a ranking, or the model was loaded: what it was fitted on is not there.
+            TrainingError: a loss is not a number.
+        """
+        if not isinstance(self.finetune, RankingConfig) or not hasattr(self._tasks[0], "start_bias"):
+            raise ConfigError("update: needs a model of the ranking objective that was fitted in this process; fit it")
+        anywhere = self.encoder.model_copy(update={"init": "random"})  # all weights are taken over
+        updated = []
+        for number, old in enumerate(self._tasks):
+            task = self._task(train, seed, seed, anywhere)
+            task.take(old)
+            updated.append(task)
+            if steps:
+                count = torch.bincount(train.users.items.row, minlength=train.num_users)
+                draws = seeds.generator(seed, f"update {number}")
+                batches = list(mixed_batches(count, fresh, steps, self.finetune.batch_users, draws))
+                once = self.finetune.model_copy(update={"epochs": 1})
+                losses = functools.partial(task.losses, Shard.whole(task.block), self.num_neighbors, batches=batches)
+                with torch.random.fork_rng(), self.placement.deterministic():
+                    run_stage(task.head, losses, None, once, "update", seed, Tracker(), self.placement)
+            task.precompute()
+        self._tasks = updated
+
     def score(self, users: UserBatch) -> Tensor:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
         if self._point is None:
@@ -253,7 +292,8 @@ class GraphSAGE:
         graph: HeteroData = self._tasks[0].graph
         return graph
 
-    def _task(self, train: TrainingData, seed: int, weights_seed: int) -> Any:
+    def _task(self, train: TrainingData, seed: int, weights_seed: int, encoder: EncoderConfig | None = None) -> Any:
+        encoder = self.encoder if encoder is None else encoder
         how: Any = {
             "pretrained": self.pretrain is not None,
             "seed": seed,
@@ -261,8 +301,8 @@ class GraphSAGE:
             "device": self.placement.device,
         }
         if isinstance(self.finetune, RatingConfig):
-            return RatingTask(train, self.finetune, self.encoder, self._layer_class, **how)
-        return RankingTask(train, self.finetune, self.encoder, self._layer_class, self.decoder, **how)
+            return RatingTask(train, self.finetune, encoder, self._layer_class, **how)
+        return RankingTask(train, self.finetune, encoder, self._layer_class, self.decoder, **how)
 
     def _check_num_neighbors(self, task: Any) -> None:
         """Raises ConfigError where a number is given for a relation that the graph does not have."""
@@ -294,7 +334,7 @@ class GraphSAGE:
                 functools.partial(_losses, task, shard, self.num_neighbors)
                 for task, shard in zip(tasks, shards, strict=True)
             ]
-            epochs["finetune"] = train(
+            epochs["finetune"] = run_stage(
                 nn.ModuleList(task.head for task in tasks),
                 side_by_side(each),
                 None if folds is None else type(tasks[0]).measure(tasks, folds, seed),

@@ -1,6 +1,6 @@
 """The ranking objective on one training graph: graph, encoder and item biases of one GraphSAGE model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -106,18 +106,42 @@ class RankingTask:
         if self.histories is not None and self.histories.weight is not None:
             popularity = self.histories.weighted_counts(popularity)
         self.head = ItemRanker(made, popularity, decodes).to(device)
+        self.start_bias = self.head.bias.detach().clone()
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
         self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
 
-    def losses(self, shard: Shard, num_neighbors: NumNeighbors, generator: torch.Generator) -> Iterator[Tensor]:
+    def losses(
+        self,
+        shard: Shard,
+        num_neighbors: NumNeighbors,
+        generator: torch.Generator,
+        batches: Iterable[Tensor] | None = None,
+    ) -> Iterator[Tensor]:
         """One epoch; see `ranking_losses` and `sequence_losses`."""
         if self.head.decoder.reads_history:
             assert self.histories is not None
             return sequence_losses(
-                self.head, shard, self.histories, self.config, self.last, num_neighbors, generator, self.paths_of_folds
+                self.head,
+                shard,
+                self.histories,
+                self.config,
+                self.last,
+                num_neighbors,
+                generator,
+                self.paths_of_folds,
+                batches,
             )
-        return ranking_losses(self.head, shard, self.train, self.config, num_neighbors, generator, self.histories)
+        return ranking_losses(
+            self.head, shard, self.train, self.config, num_neighbors, generator, self.histories, batches
+        )
+
+    def take(self, old: "RankingTask") -> None:
+        """Takes the weights of a task on fewer interactions of the same nodes; the item biases move with popularity."""
+        at_first, before = self.head.bias.detach().clone(), old.head.bias.detach()
+        state = old.head.state_dict()
+        moved = before + (at_first - old.start_bias.to(before.device))
+        self.head.load_state_dict({**state, "bias": moved, "no_interactions": self.head.no_interactions})
 
     def precompute(self) -> None:
         """Computes all that scoring needs of the graph: after training, and whenever weights have changed."""

@@ -160,6 +160,7 @@ def training_data(
     interactions: Tensor,
     items: Tensor | None = None,
     order: Tensor | None = None,
+    bounds: Mapping[tuple[str, str], tuple[float, ...]] | None = None,
 ) -> TrainingData:
     """What a model is fitted on.
 
@@ -169,10 +170,11 @@ def training_data(
         interactions: [E] bool, those of them that may be learned from.
         items: [I] bool, those whose relations and numbers are known; None for all.
         order: [E] float64, sort key of the interactions; None for the order in which they stand.
+        bounds: of the bins of numeric attributes, as `TrainingData` has them; None fits them on these users.
     """
     if items is not None:
         data = _of_items(data, items)
-    bounds = {
+    bounds = bounds or {
         (a.node_type, a.name): a.bounds
         if a.bounds is not None
         else fit_bounds((a.number[torch.isin(a.node, users)] if a.node_type == USER else a.number).numpy(), a.bins or 1)
@@ -193,6 +195,21 @@ def training_data(
         candidates=candidates,
         titles=data.titles,
     )
+
+
+def users_of(data: Dataset, train: TrainingData, index: Tensor) -> UserBatch:
+    """Users with their edges to what training knows, and without interactions.
+
+    Args:
+        data: the data set.
+        train: what a model was fitted on.
+        index: [B] int64, the users.
+    """
+    relations, _ = _binned(data, train.bounds)
+    nothing = torch.zeros(len(data.interactions), dtype=torch.bool)
+    users = _user_batch(data, relations, index, train.users.index, nothing)
+    seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
+    return replace(users, relations=seen)
 
 
 def _of_items(data: Dataset, known: Tensor) -> Dataset:

@@ -1,7 +1,7 @@
 """The ranking objective: a loss on the order of items, on training users of whose history a part is hidden."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -122,6 +122,7 @@ def ranking_losses(
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
     histories: Histories | None = None,
+    batches: Iterable[Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """One epoch: the loss of each batch of users, or of several processes this one's summand of it.
 
@@ -138,20 +139,23 @@ def ranking_losses(
         num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         generator: source of the draws.
         histories: of the training users, where times are needed.
+        batches: [B] int64 each, the users of each step; None for all users in a random order. With one process alone.
     """
     device = ranker.bias.device
     by_time = None if histories is None else _ByTime(histories, shard.block, part.num_users)
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
-    if shard.alone and num_neighbors is None and part.num_users > config.graph_users:
+    if batches is None and shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
         shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
         by_time = None if by_time is None else by_time.of_users(some)
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
     sampler = NegativeSampler(part.popularity, config.negative_power)
-    order = active[torch.randperm(len(active), generator=generator).to(device)]
-    at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
-    for batch in order.split(max(config.batch_users, at_least)):
+    if batches is None:
+        order = active[torch.randperm(len(active), generator=generator).to(device)]
+        at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
+        batches = order.split(max(config.batch_users, at_least))
+    for batch in (users.to(device) for users in batches):
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
         shown = _shown(count, config.history_dropout, generator)

@@ -1,13 +1,11 @@
 """The ranking objective of a decoder that reads histories: what follows each number of items, in one pass."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gnnrec.graph.adjacency import runs
 from gnnrec.graph.histories import Histories
 from gnnrec.graph.paths import Paths, Reached
 from gnnrec.graph.sampling import NumNeighbors
@@ -16,7 +14,7 @@ from gnnrec.nn import losses
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import seeds
 from gnnrec.training.ranking import ItemRanker, RankingConfig
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, TrainingData, UserBatch, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
 
 
 def sequence_losses(
@@ -28,6 +26,7 @@ def sequence_losses(
     num_neighbors: NumNeighbors,
     generator: torch.Generator,
     paths: "PathsOfFolds | None" = None,
+    batches: Iterable[Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """One epoch: the loss of each batch of users, all of whose interactions are hidden from the graph.
 
@@ -43,18 +42,21 @@ def sequence_losses(
         num_neighbors: edges drawn per target and relation in each step; None propagates over the whole graph.
         generator: source of the draws.
         paths: of a decoder that scores pairs.
+        batches: [B] int64 each, the users of each step; None for all users in a random order.
     """
     device = ranker.bias.device
     block, count = shard.block, histories.count
     numbered = torch.arange(len(count))
-    if num_neighbors is None and len(count) > config.graph_users:
+    if batches is None and num_neighbors is None and len(count) > config.graph_users:
         numbered = torch.randperm(len(count), generator=generator)[: config.graph_users].sort().values
         block = block.of_users(numbered.to(device))
     by_user = block.adjacency[reverse(INTERACTS)]
     active = count[numbered].nonzero().flatten()
-    order = active[torch.randperm(len(active), generator=generator)]
-    at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
-    for batch in order.split(max(config.batch_users, at_least)):
+    if batches is None:
+        order = active[torch.randperm(len(active), generator=generator)]
+        at_least = 0 if num_neighbors is not None else -(-len(order) // config.most_steps)
+        batches = order.split(max(config.batch_users, at_least))
+    for batch in batches:
         users = batch.to(device)
         in_batch = torch.zeros(len(numbered), dtype=torch.bool, device=device)
         in_batch[users] = True
@@ -176,21 +178,8 @@ class PathsOfFolds:
             part = (self._fold[user] == fold).nonzero().flatten()
             if len(part):
                 distinct, copy = user[part].unique(return_inverse=True)
-                one = self._users.take(distinct)
-                yield part, paths.reached(item[part], count[part], place[part], _repeated(one, copy))
-
-
-def _repeated(users: UserBatch, row: Tensor) -> UserBatch:
-    """Users with their relations, each as often as it stands in `row` ([P] int64); without interactions."""
-    order = row.argsort(stable=True)  # copies of the first user, then of the second ...
-    count = torch.bincount(row, minlength=len(users))
-
-    def copies(edges: Edges) -> Edges:
-        each, number = runs((count.cumsum(0) - count)[edges.row], count[edges.row])
-        return replace(edges.take(each), row=order[number])
-
-    nothing = users.items.take(torch.empty(0, dtype=torch.int64))
-    return UserBatch(users.index[row], nothing, {t: copies(edges) for t, edges in users.relations.items()})
+                users = self._users.take(distinct).copies(copy)
+                yield part, paths.reached(item[part], count[part], place[part], users)
 
 
 def _targets(
