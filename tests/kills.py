@@ -44,6 +44,7 @@ MODELS = {
     "small": SMALL,
     "blend": f"{{class: Blend, components: {{linear: {{class: AttributeLinear}}, graphsage: {SMALL}}}}}",
 }
+REPLAYED = "split: {kind: temporal, test: 0.4}\nreplay: {windows: 3, steps: 2}\n"
 VARIES = {"seconds", "peak_rss_mb", "time", "number", "best"}
 """Keys of JSON that differ from run to run: times, memory, numbers of trials, among which a lost one leaves a gap."""
 LEFT_OUT = {"studies.journal"}
@@ -76,6 +77,7 @@ SCENARIOS = (
     Scenario("tune", ("tune", "../inputs/linear.yaml", "--trials", "8")),
     Scenario("data describe: reading, caching", ("data", "describe", "../inputs/large/popularity.yaml")),
     Scenario("run: reading, caching", ("run", "../inputs/large/popularity.yaml")),
+    Scenario("replay", ("replay", "../inputs/replayed.yaml")),
     Scenario("recommend", ("recommend", "../inputs/new", "--users", "../inputs/new.csv", "--out", "lists.parquet")),
     Scenario("embed", ("embed", "../inputs/new", "--users", "../inputs/new.csv", "--out", "vectors.csv")),
     Scenario("save over an older model", save_over, before="old"),
@@ -89,6 +91,8 @@ def write_configs(folder: Path, users: int, items: int) -> Path:
     for name, model in MODELS.items():
         head = shop.read_text().split("model:")[0]
         (folder / f"{name}.yaml").write_text(f"{head}model: {model}\nevaluate: {{metrics: [ndcg], at: [5]}}\n")
+    head = shop.read_text().split("\nsplit:")[0] + "\n"
+    (folder / "replayed.yaml").write_text(f"{head}{REPLAYED}model: {SMALL}\nevaluate: {{metrics: [ndcg], at: [5]}}\n")
     return shop
 
 

@@ -24,6 +24,7 @@ from gnnrec.training.tracking import Tracker
 
 RUN = Scenario("run", ("run", "../inputs/small.yaml"))
 TUNE = Scenario("tune", ("tune", "../inputs/linear.yaml", "--trials", "3"))
+REPLAY = Scenario("replay", ("replay", "../inputs/replayed.yaml"))
 PATIENCE = 100.0
 """Times as long as unbroken, until a process that kills itself counts as hanging."""
 READ = Scenario("read", ("data", "describe", "../inputs/popularity.yaml"))
@@ -72,6 +73,9 @@ def test_random_kills_change_nothing(root: Path) -> None:
         (RUN, "os.fsync"),  # the first file is written and not yet in its place
         (RUN, "gnnrec.experiment.run._tidy"),  # the result is there, and so are checkpoints, marks and the lock
         (READ, "os.rename"),  # the data cache has all files of an entry, not yet under its name
+        (REPLAY, "gnnrec.splits.temporal.in_time_order"),  # nothing is there yet
+        (REPLAY, "gnnrec.models.graphsage.GraphSAGE.update"),  # a window was asked for, and is not heard
+        (REPLAY, "gnnrec.experiment.replay.remove_checkpoints"),  # all is there, and checkpoints
         (TUNE, "os.fsync"),  # in the journal, whose lock is held
         (TUNE, "gnnrec.experiment.study.Study._put_own_first"),  # the search is there, its first options are not
         (TUNE, "optuna.trial.Trial.set_user_attr"),  # a trial was taken, and not yet by anybody

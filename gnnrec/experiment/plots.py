@@ -1,5 +1,6 @@
 """Figures from plain numbers: curves and bars with intervals, learning curves, the paths of one recommendation."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import networkx as nx
 import numpy as np
 
 from gnnrec.errors import ConfigError
+from gnnrec.runtime.files import replace_file
 
 try:
     import matplotlib
@@ -141,9 +143,12 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
+    drawn = {pdf: io.BytesIO(), png: io.BytesIO()}
     with matplotlib.rc_context({"pdf.fonttype": 42}):  # fonts that journals accept
-        figure.savefig(pdf, metadata={"CreationDate": None})
-    figure.savefig(png, dpi=160, metadata={"Software": None})
+        figure.savefig(drawn[pdf], format="pdf", metadata={"CreationDate": None})
+    figure.savefig(drawn[png], format="png", dpi=160, metadata={"Software": None})
+    for path, content in drawn.items():
+        replace_file(path, content.getvalue())
     return [pdf, png]
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gnnrec.audit.moment import audit_before, audit_shown
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.experiment.config import NamedConfig, Policy, ReplayConfig
+from gnnrec.experiment.config import NamedConfig, Policy
 from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.run import audited_fit, choosing_users, claimed, load_split
 from gnnrec.graph.histories import Histories
@@ -26,7 +26,7 @@ from gnnrec.runtime.devices import Placement, place
 from gnnrec.runtime.files import replace_file, writing_to
 from gnnrec.splits.split import Split, training_data, users_of
 from gnnrec.splits.temporal import in_time_order
-from gnnrec.training.tracking import Tracker
+from gnnrec.training.tracking import Tracker, remove_checkpoints
 from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch
 
 SEEN = ((0, 0, "first"), (1, 1, "second"), (2, 4, "3rd to 5th"), (5, 9, "6th to 10th"), (10, 10**9, "later"))
@@ -172,20 +172,22 @@ def replay(
         split = load_split(config)
         stream = Stream.of(split, config.config.replay.windows)
         _same(folder, identity + split.checksum)
-        with Tracker(folder, progress=progress, config=plain, name=config.name) as tracker:
-            tracker.identity = identity + split.checksum
-            model, train = _fitted(config, split, tracker, placement)
-        policies = sorted(config.config.replay.policies, key=lambda policy: policy == "steps")  # it changes the model
-        for policy in policies:
-            if policy != "steps" or hasattr(model, "update"):
+        policies = [p for p in config.config.replay.policies if p != "steps" or hasattr(config.model(), "update")]
+        windows = len(stream.ends) - 1
+        if any(_finished(folder, policy) < windows - 1 for policy in policies):
+            with Tracker(folder, progress=progress, config=plain, name=config.name) as tracker:
+                tracker.identity = identity + split.checksum
+                model, train = _fitted(config, split, tracker, placement)
+            for policy in sorted(policies, key=lambda one: one == "steps"):  # it changes the model
                 _replay(config, stream, policy, model, train, folder, placement, advance)
-        found = collect(folder, config.config.replay, len(stream.ends) - 1)
+        found = collect(folder, policies, windows)
         with writing_to(folder):
             content = io.BytesIO()
             found.events.to_parquet(content, index=False)
             replace_file(folder / "events.parquet", content.getvalue())
             told = {"config": plain, "seconds": found.seconds, "summary": found.summary, "data": split.checksum}
             replace_file(folder / "replay.json", (json.dumps(told, indent=1) + "\n").encode())
+            remove_checkpoints(folder)
     return found
 
 
@@ -305,19 +307,17 @@ def _write(folder: Path, policy: str, window: int, frame: pd.DataFrame, seconds:
         replace_file(path.with_suffix(".json"), json.dumps({"seconds": seconds, "events": len(frame)}).encode())
 
 
-def collect(folder: Path, settings: ReplayConfig, windows: int) -> Replayed:
-    """The windows of all policies that are finished, together."""
+def collect(folder: Path, policies: Sequence[str], windows: int) -> Replayed:
+    """The finished windows of some policies, together."""
     frames: list[pd.DataFrame] = []
     seconds: dict[str, dict[str, float]] = {}
-    for policy in settings.policies:
+    for policy in policies:
         paths = [_part(folder, policy, window) for window in range(windows)]
-        if all(path.with_suffix(".json").is_file() for path in paths):
-            frames += [pd.read_parquet(path) for path in paths]
-            told = [json.loads(path.with_suffix(".json").read_text()) for path in paths]
-            events = sum(one["events"] for one in told)
-            seconds[policy] = {
-                name: 1000 * sum(one["seconds"][name] for one in told) / events for name in ("score", "update")
-            }
+        frames += [pd.read_parquet(path) for path in paths]
+        told = [json.loads(path.with_suffix(".json").read_text()) for path in paths]
+        number = sum(one["events"] for one in told)
+        total = {name: sum(one["seconds"][name] for one in told) for name in ("score", "update")}
+        seconds[policy] = {name: 1000 * value / number for name, value in total.items()}
     events = pd.concat(frames, ignore_index=True)
     summary = {str(policy): _summary(part) for policy, part in events.groupby("policy", sort=False)}
     return Replayed(events, seconds, summary)
