@@ -1,7 +1,7 @@
 """Files about new users: the users, their known items, and items that lists are limited to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from gnnrec.data.delimited import SEPARATORS, Format
 from gnnrec.data.files import PARQUET
 from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import DataError, InputError
-from gnnrec.serving.encode import Notes, encode_frame, known_items
+from gnnrec.serving.encode import Notes, encode_frame
+from gnnrec.serving.known import Source, items_of
 from gnnrec.serving.moment import FUTURE, in_the_future, latest
 from gnnrec.serving.rows import ADVICE, Rows, texts
 from gnnrec.serving.vocabulary import Vocabulary, places
@@ -42,6 +43,7 @@ class History:
             column has the users, the next the items, and there are no values.
         user_column: name of the column of users, where the file has it.
         at: the moment of the request, see `gnnrec.serving.moment.latest`.
+        heard: what the model has heard of users before.
 
     Raises:
         DataError: the file or a row cannot be read, or a row is of after that moment; the message names it.
@@ -54,6 +56,7 @@ class History:
         vocabulary: Vocabulary,
         user_column: str | None = None,
         at: int | str | None = None,
+        heard: Sequence[Source] = (),
     ) -> None:
         limit = latest(vocabulary, at)
         names, missing = vocabulary.columns, vocabulary.missing
@@ -97,31 +100,18 @@ class History:
             items.append(place[code][kept])
             row += table.num_rows
         merged = pa.chunked_array(users).unify_dictionaries().combine_chunks()
-        owner = merged.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        order = np.argsort(owner, kind="stable")
-        self._users = pd.Index(merged.dictionary.to_pandas(), dtype="str")
-        self._length = np.bincount(owner, minlength=len(self._users))
-        self._start = np.cumsum(self._length) - self._length
-        self._item = np.concatenate(items)[order]
-        self._value = None if value is None else np.concatenate(values)[order]
-        self._time = None if time is None else (np.concatenate(whole)[order], np.concatenate(fraction)[order])
-        self._found = np.zeros(len(self._users), dtype=bool)
+        self._source = Source(
+            pd.Index(merged.dictionary.to_pandas(), dtype="str"),
+            merged.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            np.concatenate(items),
+            None if value is None else np.concatenate(values),
+            None if time is None else (np.concatenate(whole), np.concatenate(fraction)),
+        )
+        self._sources = [*heard, self._source]
 
     def of(self, ids: pd.Index) -> Edges:
         """The known items of B users, named by their ids as text."""
-        code = self._users.get_indexer(ids)
-        known = code >= 0
-        self._found[code[known]] = True
-        length = np.zeros(len(ids), dtype=np.int64)
-        length[known] = self._length[code[known]]
-        row = np.repeat(np.arange(len(ids)), length)
-        first = np.zeros(len(ids), dtype=np.int64)
-        first[known] = self._start[code[known]]
-        before = np.cumsum(length) - length
-        place = np.arange(len(row)) + np.repeat(first - before, length)
-        value = None if self._value is None else self._value[place]
-        time = None if self._time is None else (self._time[0][place], self._time[1][place])
-        return known_items(self._vocabulary, row, self._item[place], value, time)[0]
+        return items_of(self._vocabulary, self._sources, ids)
 
     def notes(self) -> list[str]:
         """What was ignored, once all users have been asked about."""
@@ -134,7 +124,7 @@ class History:
                 f"history: {self._num_low:,} rows ignored, whose value is below {self._vocabulary.min_value:g}, "
                 "the least of a positive interaction in training"
             )
-        strange = self._users[~self._found & (self._length > 0)]
+        strange = self._source.strangers()
         if len(strange):
             some = ", ".join(repr(user) for user in strange[:3])
             notes.append(f"history: {len(strange):,} users are not among the users, for example {some}")

@@ -1,0 +1,84 @@
+"""Known items of users who are named by their ids, from one source or several."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from gnnrec.serving.encode import known_items
+from gnnrec.serving.vocabulary import Vocabulary
+from gnnrec.views import Edges
+
+BEFORE_ALL = np.iinfo(np.int64).min
+"""Time of an interaction that has none, where others have one."""
+
+
+class Source:
+    """Interactions with items of the vocabulary, sorted by user.
+
+    Args:
+        users: [U] ids as text, each once.
+        owner: [R] int64, position of each interaction's user.
+        item: [R] int64, position of the item.
+        value: [R] float64, nan for none; None where there are none.
+        time: [R] int64 and [R] float64, times and fractions; None where there are none.
+    """
+
+    def __init__(
+        self,
+        users: pd.Index,
+        owner: np.ndarray,
+        item: np.ndarray,
+        value: np.ndarray | None = None,
+        time: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        order = np.argsort(owner, kind="stable")
+        self.users = users.astype(object)
+        self.length = np.bincount(owner, minlength=len(users))
+        self._start = np.cumsum(self.length) - self.length
+        self._item = item[order]
+        self._value = None if value is None else value[order]
+        self._time = None if time is None else (time[0][order], time[1][order])
+        self.found = np.zeros(len(users), dtype=bool)
+
+    def of(self, ids: pd.Index) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, ...] | None]:
+        """[R'] row of the id, item, value and time of the interactions of B users; remembers who was asked for."""
+        code = self.users.get_indexer(ids)
+        known = code >= 0
+        self.found[code[known]] = True
+        length, first = np.zeros((2, len(ids)), dtype=np.int64)
+        length[known], first[known] = self.length[code[known]], self._start[code[known]]
+        row = np.repeat(np.arange(len(ids)), length)
+        before = np.cumsum(length) - length
+        place = np.arange(len(row)) + np.repeat(first - before, length)
+        value = None if self._value is None else self._value[place]
+        time = None if self._time is None else (self._time[0][place], self._time[1][place])
+        return row, self._item[place], value, time
+
+    def strangers(self) -> pd.Index:
+        """The users with items who were not asked for."""
+        strange: pd.Index = self.users[~self.found & (self.length > 0)]
+        return strange
+
+
+def items_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -> Edges:
+    """The known items of B users from all sources, in the order of time.
+
+    Args:
+        vocabulary: of the model.
+        sources: later ones come after earlier ones where times do not say otherwise.
+        ids: [B] of the users, as text.
+    """
+    found = [source.of(pd.Index(ids, dtype=object)) for source in sources]
+    row, item = (np.concatenate([np.empty(0, np.int64), *(one[part] for one in found)]) for part in (0, 1))
+    value = time = None
+    if any(one[2] is not None for one in found):
+        values = [np.full(len(one[0]), np.nan) if one[2] is None else one[2] for one in found]
+        value = np.concatenate(values)
+        mean = np.nan if vocabulary.mean_value is None else vocabulary.mean_value
+        value = np.where(np.isnan(value), mean, value)
+    if any(one[3] is not None for one in found):
+        whole = [np.full(len(one[0]), BEFORE_ALL) if one[3] is None else one[3][0] for one in found]
+        part = [np.zeros(len(one[0])) if one[3] is None else one[3][1] for one in found]
+        time = np.concatenate(whole), np.concatenate(part)
+    return known_items(vocabulary, row, item, value, time)[0]
