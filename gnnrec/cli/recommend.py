@@ -38,7 +38,7 @@ def recommend(
     from gnnrec.serving.explain import with_reasons
     from gnnrec.serving.lists import recommend_to
     from gnnrec.serving.many import recommend_file
-    from gnnrec.serving.newcomers import History, Newcomers
+    from gnnrec.serving.newcomers import Heard, History, Newcomers
     from gnnrec.serving.profile import parse
 
     if users is None:
@@ -49,9 +49,15 @@ def recommend(
         _refuse("is for one user; leave it out with --users", of_one)
         if to is None:
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
-    served = _served(load(model), only, exclude)
+    artifact = load(model)
+    served = _served(artifact, only, exclude)
+    heard = artifact.feedback.sources(served.vocabulary)
     if users is not None and to is not None:
-        known = None if history is None else History(history, served.vocabulary, user_column, at)
+        known = (
+            Heard(served.vocabulary, heard)
+            if history is None
+            else History(history, served.vocabulary, user_column, at, heard)
+        )
         newcomers = Newcomers(users, served.vocabulary, user_column, known)
         with progress(newcomers.count, "recommend") as advance:
             written = recommend_file(served, newcomers, number, to, advance, why=why)

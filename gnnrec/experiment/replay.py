@@ -19,11 +19,11 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.config import NamedConfig, Policy
 from gnnrec.experiment.results import config_checksum
-from gnnrec.experiment.run import audited_fit, choosing_users, claimed, load_split
+from gnnrec.experiment.run import audited_fit, choosing_users, load_split
 from gnnrec.graph.histories import Histories
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import Placement, place
-from gnnrec.runtime.files import replace_file, writing_to
+from gnnrec.runtime.files import claimed, replace_file, writing_to
 from gnnrec.splits.split import Split, training_data, users_of
 from gnnrec.splits.temporal import in_time_order
 from gnnrec.training.tracking import Tracker, remove_checkpoints

@@ -1,10 +1,8 @@
 """One config -> one result: the whole experiment in one short function."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import resource
 import time
 import warnings
@@ -33,7 +31,7 @@ from gnnrec.options.own_code import own_files
 from gnnrec.options.resolve import build, changed_options, complete_options, resolve
 from gnnrec.runtime import distributed
 from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
-from gnnrec.runtime.files import replace_file, writing_to
+from gnnrec.runtime.files import LOCK, claimed, replace_file, writing_to
 from gnnrec.runtime.versions import versions
 from gnnrec.serving.artifact import MODEL, save
 from gnnrec.serving.vocabulary import Vocabulary
@@ -45,7 +43,7 @@ from gnnrec.splits.split import Split
 from gnnrec.training.tracking import Tracker, remove_checkpoints
 from gnnrec.views import USER, TestSet, TrainingData
 
-UNFINISHED, LOCK = "unfinished.json", "lock"
+UNFINISHED = "unfinished.json"
 
 
 def run(config: NamedConfig, folder: Path | None = None, *, progress: bool = False) -> Run:
@@ -369,32 +367,6 @@ def _own_files(options: Mapping[str, Any], folder: Path) -> Iterator[Path]:
 def same_data(split: Split, result: Result) -> bool:
     """Whether a finished run was made on these data and this split."""
     return split.checksum == result.checksums["split"] and split.dataset.checksum == result.checksums["data"]
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keeps the folder of a run to one process: a lock that ends with the process, however that ends.
-
-    Raises:
-        ConfigError: another process has it.
-    """
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("wb", buffering=0)
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / LOCK))  # not that of one who is leaving
-        except (BlockingIOError, FileNotFoundError):
-            mine = False
-        if not mine:
-            raise ConfigError(
-                f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
-            )
-        with writing_to(folder):
-            lock.write(f"{os.getpid()}\n".encode())  # a full disk is found out here, not after training
-        yield
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 def _tidy(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Atomic writes of files, and errors of the file system as one line."""
 
+import fcntl
 import os
 import re
 import socket
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gnnrec.errors import InputError
+from gnnrec.errors import ConfigError, InputError
+
+LOCK = "lock"
 
 
 def partial_ending() -> str:
@@ -68,3 +71,38 @@ def writing_to(folder: Path) -> Iterator[None]:
             f"{error.filename or folder}: cannot be written ({error.strerror or error}); mend that, or choose another "
             "--out, and run the same command again"
         ) from error
+
+
+@contextmanager
+def claimed(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keeps a folder to one process: a lock that ends with the process, however that ends.
+
+    Args:
+        folder: made if it is not there.
+        wait: whether to wait for another process that has it.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        with writing_to(folder):
+            lock = (folder / LOCK).open("wb", buffering=0)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / LOCK))  # not that of one who is leaving
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if mine:
+            break
+        lock.close()
+        if not wait:
+            raise ConfigError(
+                f"{folder}: another process is at work in this folder; wait for it, or choose another --out"
+            )
+    with lock:
+        with writing_to(folder):
+            lock.write(f"{os.getpid()}\n".encode())  # a full disk is found out here, not after training
+        yield
+        (folder / LOCK).unlink(missing_ok=True)

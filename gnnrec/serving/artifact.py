@@ -5,7 +5,7 @@ import inspect
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from gnnrec.recommender import Recommender
 from gnnrec.runtime.files import replace_file
 from gnnrec.runtime.versions import versions
 from gnnrec.serving.encode import batch
+from gnnrec.serving.feedback import Feedback, read_feedback
 from gnnrec.serving.vocabulary import Columns, Vocabulary
 from gnnrec.views import ITEM, USER, Edges, UserBatch
 
@@ -47,12 +48,14 @@ class Artifact:
         holds: of training users, `training interactions` where their histories are among the arrays, and `ids of
             training users` where a relation leads to them (friends); empty for weights alone.
         index_from: candidates from which on the best items come from an index.
+        feedback: what was heard of users since.
     """
 
     model: Recommender
     vocabulary: Vocabulary
     holds: tuple[str, ...] = ()
     index_from: int = INDEX_FROM
+    feedback: Feedback = field(default_factory=Feedback, compare=False)
 
 
 class _Strict(BaseModel):
@@ -182,7 +185,16 @@ def load(folder: Path | str) -> Artifact:
         raise ConfigError(f"{place / ARTIFACT}: cannot be read ({_reason(error)}); save the model again") from error
     model = load_model(place)
     _check(model, vocabulary, place)
-    return Artifact(model, vocabulary, tuple(header.holds), header.index_from)
+    return Artifact(model, vocabulary, tuple(header.holds), header.index_from, read_feedback(place))
+
+
+def place_of(folder: Path | str) -> Path:
+    """The folder of the model itself: of a run, the one below it.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _find(Path(folder))[0]
 
 
 def _find(folder: Path) -> tuple[Path, str | None]:

@@ -24,7 +24,18 @@ from gnnrec.runtime.devices import DeviceName, place
 from gnnrec.serving import artifact
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.encode import Notes, encode_frame
-from gnnrec.serving.frames import Attributes, Frame, as_pandas, described, history_edges, id_texts, like, own_ids
+from gnnrec.serving.feedback import FOLDER, unknown_items
+from gnnrec.serving.frames import (
+    Attributes,
+    Frame,
+    as_pandas,
+    described,
+    events_of,
+    id_texts,
+    known_edges,
+    like,
+    own_ids,
+)
 from gnnrec.serving.lists import best, serve
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.splits.split import training_data
@@ -214,7 +225,7 @@ class Recommender:
         frame, ids = self._users(users)
         masks = {name: self._mask(given, name) for name, given in (("only", only), ("exclude", exclude))}
         served = serve(fitted, masks["only"], masks["exclude"])
-        if not fitted.model.supports_cold_users and history is None:
+        if not fitted.model.supports_cold_users and history is None and not len(fitted.feedback):
             name = type(fitted.model).__name__
             raise InputError(f"recommend: {name} cannot score users without known items; give history=")
         none = np.empty(0, np.int64)
@@ -272,6 +283,36 @@ class Recommender:
         fitted = self._fitted()
         return self._of_each(users, history, at, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
 
+    def update(self, interactions: Frame, *, at: int | str | datetime | None = None) -> "Recommender":
+        """Hears interactions of users: from now on they are known of them, wherever the users are asked about.
+
+        Nothing is trained; every model that looks at known items looks at these. An interaction is known once, however
+        often it is told of: two are one if they have the same `event_id`, or, without such a column, the same user,
+        item, time and value. Items that the model does not know are kept, and count nothing.
+
+        Args:
+            interactions: as `history` of `recommend`; ids of users as they are in `users` there.
+            at: the moment of the call; None for now. An interaction of after it is refused.
+
+        Returns:
+            Itself.
+
+        Raises:
+            DataError: a row cannot be read, or is of after that moment; then nothing of the call is heard.
+        """
+        fitted = self._fitted()
+        events = self._events(interactions, "interactions", at)
+        fresh = fitted.feedback.add(events)
+        unknown = unknown_items(fresh, fitted.vocabulary)
+        if unknown:
+            some = ", ".join(map(repr, unknown[:3]))
+            warnings.warn(f"interactions: {len(unknown):,} items that the model does not know: {some}", stacklevel=2)
+        return self
+
+    def _events(self, frame: Frame, where: str, at: int | str | datetime | None) -> pd.DataFrame:
+        vocabulary = self._fitted().vocabulary
+        return events_of(as_pandas(frame), vocabulary, self._column(USER), self._column(ITEM), where, at)
+
     def save(self, folder: Path | str) -> None:
         """Writes the fitted model, see `gnnrec.serving.artifact.save`; `gnnrec recommend` reads the folder, too.
 
@@ -282,6 +323,8 @@ class Recommender:
         if len(set(map(type, words.ids[ITEM]))) > 1:
             words = replace(words, ids={**words.ids, ITEM: words.texts[ITEM]})
         artifact.save(fitted.model, folder, words, index_from=fitted.index_from)
+        if len(fitted.feedback) or (Path(folder) / FOLDER).is_dir():
+            fitted.feedback.write(Path(folder))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Recommender":
@@ -337,15 +380,14 @@ class Recommender:
     ) -> Iterator[tuple[int, UserBatch]]:
         """Some users at a time, each batch with the place of its first user."""
         vocabulary = self._fitted().vocabulary
-        known = Edges(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
-        if history is not None:
-            known = history_edges(as_pandas(history), vocabulary, self._column(USER), self._column(ITEM), ids, at)
+        told = None if history is None else self._events(history, "history", at)
+        known = known_edges(vocabulary, self._fitted().feedback.sources(vocabulary), told, ids)
         notes = Notes(vocabulary)
         for start in range(0, len(frame), USERS_AT_ONCE):
             part = frame.iloc[start : start + USERS_AT_ONCE]
             ends = torch.searchsorted(known.row, torch.tensor([start, start + len(part)]))
             some = known.take(torch.arange(*ends.tolist()))
-            items = None if history is None else Edges(some.row - start, some.node, some.weight)
+            items = Edges(some.row - start, some.node, some.weight)
             yield start, encode_frame(vocabulary, part.reset_index(drop=True), items, notes)
         for line in notes.texts():
             warnings.warn(line, stacklevel=4)

@@ -11,13 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from gnnrec.data.frames import as_array
-from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import ConfigError, DataError
-from gnnrec.serving.encode import known_items
-from gnnrec.serving.moment import FUTURE, in_the_future, latest
+from gnnrec.serving.feedback import EVENT, Feedback, read_events, unknown_items
+from gnnrec.serving.known import Source, items_of
 from gnnrec.serving.rows import texts
-from gnnrec.serving.vocabulary import Vocabulary, places
-from gnnrec.views import ITEM, Edges
+from gnnrec.serving.vocabulary import Vocabulary
+from gnnrec.views import Edges
 
 Frame: TypeAlias = Any
 """A data frame of pandas, or of any library that narwhals reads (polars, pyarrow ...)."""
@@ -98,57 +97,59 @@ def id_texts(frame: str, column: "pd.Series") -> np.ndarray:
     return np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
 
 
-def history_edges(
-    history: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str, ids: pd.Index, at: Any = None
+def events_of(frame: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str, where: str, at: Any) -> pd.DataFrame:
+    """Interactions as a model hears them, see `gnnrec.serving.feedback.read_events`.
+
+    Args:
+        frame: one row for each; columns of values, times and events may be missing.
+        vocabulary: of the model.
+        user: column of ids of users.
+        item: column of ids of items.
+        where: name of the frame, for messages.
+        at: the moment of the call; a datetime, too.
+
+    Raises:
+        DataError: there is no such column, or a row cannot be read.
+    """
+    for column in (user, item):
+        if column not in frame:
+            there = ", ".join(map(str, frame.columns))
+            raise DataError(f"{where}: there is no column {column!r}; there are {there}")
+    names = {"user": user, "item": item, "value": vocabulary.columns.history_value}
+    names |= {"time": vocabulary.columns.history_time, EVENT: EVENT}
+    columns = {
+        role: pd.Series(id_texts(where, frame[name]), dtype=object)
+        for role, name in names.items()
+        if name is not None and name in frame
+    }
+    told = at.isoformat() if isinstance(at, datetime) else at
+    return read_events(columns, vocabulary, lambda row: f"{where}: row {row + 1}", names, told, "at=")
+
+
+def known_edges(
+    vocabulary: Vocabulary, sources: Sequence[Source], history: pd.DataFrame | None, ids: pd.Index
 ) -> Edges:
     """The known items of users, user after user, in the order of time; what cannot be used is warned of.
 
     Args:
-        history: one row for each user and item.
-        vocabulary: of the model; values below its least positive one are left out.
-        user: column of ids of users.
-        item: column of ids of items.
+        vocabulary: of the model.
+        sources: what the model has heard.
+        history: as of `events_of`; None for none.
         ids: [B] of the users.
-        at: the moment of the request, see `gnnrec.serving.moment.latest`; a datetime, too.
-
-    Raises:
-        DataError: there is no such column, or a row is of after that moment.
-        ConfigError: the moment is neither a number nor a date.
     """
-    limit = latest(vocabulary, at.isoformat() if isinstance(at, datetime) else at)
-    value, time = vocabulary.columns.history_value, vocabulary.columns.history_time
-    for column in (user, item):
-        if column not in history:
-            raise DataError(f"history: there is no column {column!r}; there are {', '.join(map(str, history.columns))}")
-    place_of = pd.Index(id_texts("users", pd.Series(ids, name=user)))
-    row = place_of.get_indexer(pd.Index(id_texts("history", history[user])))
-    code, distinct = pd.factorize(id_texts("history", history[item]))
-    node = places(vocabulary.texts[ITEM], distinct)[code]
-    number = None
-    kept = (row >= 0) & (node >= 0)
-    if value is not None and value in history:
-        number = pd.to_numeric(history[value], errors="coerce").to_numpy(float)
-        if vocabulary.min_value is not None:
-            kept &= number >= vocabulary.min_value
-        kept &= np.isfinite(number)
-        number = number[kept]
-    when = None
-    if time is not None and time in history:
-        cells = pd.Series(id_texts("history", history[time]), dtype="str")
-        whole, fraction, fits = read_times(cells, are_numbers(cells))
-        for wrong, why in (
-            (~fits, NO_TIME),
-            (in_the_future(whole, limit), "{cell} " + FUTURE.format(limit=limit, at="at=")),
-        ):
-            if wrong.any():
-                place = int(wrong.argmax())
-                said = why.replace("{cell}", repr(cells[place]))
-                raise DataError(f"history: row {place + 1}, column {time!r}: {said}")
-        when = (whole[kept], fraction[kept])
-    for ignored, why in ((row < 0, "user is not among the users"), (node < 0, "item the model does not know")):
-        if ignored.any():
-            warnings.warn(f"history: {int(ignored.sum()):,} rows ignored, whose {why}", stacklevel=5)
-    return known_items(vocabulary, row[kept].astype(np.int64), node[kept], number, when)[0]
+    texts_of = pd.Index(id_texts("users", pd.Series(ids, name="user")), dtype=object)
+    told = []
+    if history is not None:
+        given = Feedback(history)
+        told = given.sources(vocabulary)
+        ignored = (
+            (int((~history["user"].isin(texts_of)).sum()), "user is not among the users"),
+            (int(history["item"].isin(unknown_items(history, vocabulary)).sum()), "item the model does not know"),
+        )
+        for count, why in ignored:
+            if count:
+                warnings.warn(f"history: {count:,} rows ignored, whose {why}", stacklevel=5)
+    return items_of(vocabulary, [*sources, *told], texts_of)
 
 
 def own_ids(known: pd.Index, columns: Sequence["pd.Series"]) -> pd.Index:

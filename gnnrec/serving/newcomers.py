@@ -29,7 +29,28 @@ READ = 65_536
 """Rows that are read at once where only a column or two are kept."""
 
 
-class History:
+class Heard:
+    """Known items of users, from what a model has heard of them.
+
+    Args:
+        vocabulary: of the model.
+        sources: of its feedback.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, sources: Sequence[Source]) -> None:
+        self._vocabulary = vocabulary
+        self._sources = sources
+
+    def of(self, ids: pd.Index) -> Edges:
+        """The known items of B users, named by their ids as text."""
+        return items_of(self._vocabulary, self._sources, ids)
+
+    def notes(self) -> list[str]:
+        """Nothing: users who are not asked for are no fault here."""
+        return []
+
+
+class History(Heard):
     """Known items of new users, from a file with one row for each user and item.
 
     Rows whose value is below that of a positive interaction in training are left out; of several rows of one user with
@@ -64,7 +85,6 @@ class History:
         user = rows.column(None, user_column, names.history_user, names.user, what="users")
         item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
         value = names.history_value if names.history_value in rows.columns else None
-        self._vocabulary = vocabulary
         self._unknown: dict[str, None] = {}
         self._num_unknown = self._num_low = 0
         time = next((name for name in (names.history_time, "time") if name in rows.columns[1:]), None)
@@ -107,11 +127,7 @@ class History:
             None if value is None else np.concatenate(values),
             None if time is None else (np.concatenate(whole), np.concatenate(fraction)),
         )
-        self._sources = [*heard, self._source]
-
-    def of(self, ids: pd.Index) -> Edges:
-        """The known items of B users, named by their ids as text."""
-        return items_of(self._vocabulary, self._sources, ids)
+        super().__init__(vocabulary, [*heard, self._source])
 
     def notes(self) -> list[str]:
         """What was ignored, once all users have been asked about."""
@@ -150,7 +166,7 @@ class Newcomers:
     """
 
     def __init__(
-        self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: History | None = None
+        self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: Heard | None = None
     ) -> None:
         known = {user_column, vocabulary.columns.user, *(name for edge in vocabulary.relations for name in edge[1:])}
         self._rows, self._vocabulary, self._history = Rows(path, vocabulary.users_form, known), vocabulary, history

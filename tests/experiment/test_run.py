@@ -19,7 +19,8 @@ from gnnrec.errors import AuditError, ConfigError, InputError
 from gnnrec.experiment import run as run_module
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import read_result
-from gnnrec.experiment.run import LOCK, UNFINISHED, _claimed, load_split, run
+from gnnrec.experiment.run import UNFINISHED, load_split, run
+from gnnrec.runtime.files import LOCK, claimed
 from gnnrec.serving.artifact import load
 from gnnrec.serving.lists import recommend_to, serve
 from gnnrec.training import tracking
@@ -203,7 +204,7 @@ def test_a_finished_run_of_files_that_have_changed_is_refused(tmp_path: Path) ->
 
 def test_a_folder_that_another_process_works_in_is_refused(tmp_path: Path) -> None:
     config, folder = popularity(tmp_path), tmp_path / "runs" / "popularity" / "0"
-    with _claimed(folder), pytest.raises(ConfigError, match="another process is at work in this folder"):
+    with claimed(folder), pytest.raises(ConfigError, match="another process is at work in this folder"):
         run(config, folder)
     assert run(config, folder).result == run(config, folder).result
     assert not (folder / LOCK).exists()
@@ -351,7 +352,7 @@ def test_a_lock_that_its_holder_is_about_to_remove_is_not_taken(tmp_path: Path) 
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Path, "open", open_and_lose)
-        with pytest.raises(ConfigError, match="another process is at work"), _claimed(folder):
+        with pytest.raises(ConfigError, match="another process is at work"), claimed(folder):
             pytest.fail("taken")
 
 

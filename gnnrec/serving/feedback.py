@@ -1,0 +1,196 @@
+"""What a model hears of users after it was fitted: kept beside it, known at the next request, without any training."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from gnnrec.data.times import NO_TIME, are_numbers, read_times
+from gnnrec.errors import ConfigError, DataError
+from gnnrec.runtime.files import replace_file, writing_to
+from gnnrec.serving.known import Source
+from gnnrec.serving.moment import FUTURE, in_the_future, latest
+from gnnrec.serving.vocabulary import Vocabulary, places
+from gnnrec.views import ITEM
+
+FOLDER = "feedback"
+EVENT = "event_id"
+"""Column that tells events apart."""
+COLUMNS = (EVENT, "user", "item", "value", "time", "fraction")
+NO_TIME_AT_ALL = np.iinfo(np.int64).min
+FILES, RECENT = 64, 1000
+"""Files of a folder, and rows, from which on what was heard is put together."""
+
+
+class Feedback:
+    """Events of users, each known once, however often it is told of.
+
+    Args:
+        frame: with `COLUMNS`: ids as text, value and fraction float64 (nan for none), time int64 (the least number for
+            none).
+    """
+
+    def __init__(self, frame: pd.DataFrame | None = None) -> None:
+        self._old = _empty() if frame is None else frame
+        self._new = _empty()
+        self._events = set(self._old[EVENT])
+        self._sources: list[Source | None] = [None, None]
+
+    def __len__(self) -> int:
+        return len(self._old) + len(self._new)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All events, in the order in which they were heard."""
+        return pd.concat([self._old, self._new], ignore_index=True) if len(self._new) else self._old
+
+    def add(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Hears events, as `read_events` gives them; those that were heard before change nothing.
+
+        Returns:
+            Those that are new.
+        """
+        fresh = events[~events[EVENT].isin(self._events) & ~events[EVENT].duplicated()]
+        self._events.update(fresh[EVENT])
+        self._new = pd.concat([self._new, fresh], ignore_index=True) if len(self._new) else fresh
+        self._sources[1] = None
+        if len(self._new) > RECENT:
+            self._old, self._new, self._sources = self.frame, _empty(), [None, None]
+        return fresh
+
+    def sources(self, vocabulary: Vocabulary) -> list[Source]:
+        """The events whose items a model knows, and whose values are those of a positive interaction."""
+        for place, frame in enumerate((self._old, self._new)):
+            if self._sources[place] is None:
+                self._sources[place] = _source(frame, vocabulary)
+        return [one for one in self._sources if one is not None]
+
+    def write(self, folder: Path, fresh: pd.DataFrame | None = None) -> None:
+        """Writes events beside a model, in a file of their own, whole or not at all.
+
+        Args:
+            folder: of the model.
+            fresh: what `add` returned; None for all, in the place of what is there.
+        """
+        place = folder / FOLDER
+        with writing_to(folder):
+            place.mkdir(parents=True, exist_ok=True)
+            there = sorted(place.glob("*.parquet"))
+            number = int(there[-1].stem) + 1 if there else 1
+            together = fresh is None or len(there) >= FILES
+            content = io.BytesIO()
+            (self.frame if fresh is None or together else fresh).to_parquet(content, index=False)
+            replace_file(place / f"{number:08d}.parquet", content.getvalue())
+            for old in there if together else ():
+                old.unlink(missing_ok=True)
+
+
+def read_feedback(folder: Path) -> Feedback:
+    """What was written beside a model; nothing where there is no such folder.
+
+    Raises:
+        ConfigError: a file is damaged.
+    """
+    frames = [_empty()]
+    for path in sorted((folder / FOLDER).glob("*.parquet")):
+        try:
+            frame = pd.read_parquet(path)
+            frames.append(frame[list(COLUMNS)].astype(frames[0].dtypes.to_dict()))
+        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}: cannot be read ({reason}); delete it and tell of its events again") from error
+    every = pd.concat(frames, ignore_index=True)
+    return Feedback(every[~every[EVENT].duplicated()].reset_index(drop=True))
+
+
+def read_events(
+    columns: Mapping[str, "pd.Series"],
+    vocabulary: Vocabulary,
+    where: Callable[[int], str],
+    called: Mapping[str, str | None],
+    at: int | str | None = None,
+    hint: str = "--at",
+) -> pd.DataFrame:
+    """Events as a model hears them, from columns of text.
+
+    Args:
+        columns: user and item; value, time and `event_id` where there are any. [R] text each.
+        vocabulary: of the model.
+        where: number of a row, from 0 -> what it is called in messages.
+        called: name of each column there.
+        at: the moment of the call, see `gnnrec.serving.moment.latest`.
+        hint: what names that moment.
+
+    Raises:
+        DataError: an id is missing, a value is no number, or a time is none, or is of after the moment.
+    """
+    limit = latest(vocabulary, at)
+
+    def refuse(wrong: np.ndarray, name: str, why: str) -> None:
+        if wrong.any():
+            row = int(wrong.argmax())
+            cell = repr(str(columns[name].iloc[row]))
+            raise DataError(f"{where(row)}, column {called.get(name)!r}: {why.replace('{cell}', cell)}")
+
+    size = len(columns["user"])
+    for name in ("user", "item", EVENT):
+        if name in columns:
+            refuse((columns[name] == "").to_numpy(), name, "the cell is empty; an id is needed")
+    found: dict[str, Any] = {"user": columns["user"], "item": columns["item"]}
+    found |= {"value": np.full(size, np.nan), "time": np.full(size, NO_TIME_AT_ALL), "fraction": np.zeros(size)}
+    if "value" in columns:
+        found["value"] = pd.to_numeric(columns["value"].to_numpy(object), errors="coerce").astype(float)
+        refuse(~np.isfinite(found["value"]), "value", "{cell} is not a number")
+    if "time" in columns:
+        whole, part, fits = read_times(columns["time"], are_numbers(columns["time"]))
+        refuse(~fits, "time", NO_TIME)
+        refuse(in_the_future(whole, limit), "time", "{cell} " + FUTURE.format(limit=limit, at=hint))
+        found["time"], found["fraction"] = whole, part
+    frame = pd.DataFrame({name: np.asarray(one) for name, one in found.items()})
+    frame.insert(0, EVENT, columns[EVENT].to_numpy(object) if EVENT in columns else _named(frame))
+    return frame.astype(_empty().dtypes.to_dict())
+
+
+def _named(frame: pd.DataFrame) -> np.ndarray:
+    """[R] a name for each event that has none: 128 bits of user, item, time and value."""
+    own = frame[["user", "item", "time", "fraction", "value"]]
+    halves = [
+        pd.util.hash_pandas_object(own, index=False, hash_key=key) for key in ("gnnrec feedback1", "gnnrec feedback2")
+    ]
+    first, second = (half.map("{:016x}".format) for half in halves)
+    return (first + second).to_numpy(object)
+
+
+def _empty() -> pd.DataFrame:
+    kinds = {EVENT: object, "user": object, "item": object, "value": float, "time": np.int64, "fraction": float}
+    return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in kinds.items()})
+
+
+def _source(frame: pd.DataFrame, vocabulary: Vocabulary) -> Source:
+    code, distinct = pd.factorize(frame["item"])
+    item = places(vocabulary.texts[ITEM], np.asarray(distinct, dtype=object))[code] if len(frame) else np.empty(0, int)
+    value, time = frame["value"].to_numpy(float), frame["time"].to_numpy(np.int64)
+    kept = item >= 0
+    if vocabulary.min_value is not None:
+        kept &= ~(value < vocabulary.min_value)
+    owner, users = pd.factorize(frame["user"][kept])
+    valued = vocabulary.mean_value is not None
+    timed = bool((time[kept] != NO_TIME_AT_ALL).any())
+    return Source(
+        pd.Index(users, dtype=object),
+        owner.astype(np.int64),
+        item[kept].astype(np.int64),
+        value[kept] if valued else None,
+        (time[kept], frame["fraction"].to_numpy(float)[kept]) if timed else None,
+    )
+
+
+def unknown_items(frame: pd.DataFrame, vocabulary: Vocabulary) -> Sequence[str]:
+    """The items of events that a model does not know, each once."""
+    distinct = pd.unique(frame["item"])
+    found = places(vocabulary.texts[ITEM], np.asarray(distinct, dtype=object)) if len(distinct) else np.empty(0, int)
+    return list(distinct[found < 0])
