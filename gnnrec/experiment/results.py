@@ -32,6 +32,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "cut_points"): "choose",
     ("evaluate", "group_by"): None,
     ("split", "encoding"): "utf-8",
+    ("split", "reveal"): "random",
+    ("split", "target"): "rest",
 }
 """Keys that came after results had been committed -> the value with which a run computes what it did before."""
 

@@ -38,10 +38,10 @@ class Split:
             and with `temporal`, where items that first appear after validation's or test's moment have LATER or
             UNUSED: their relations and numbers are not known before.
         rank_validation_items: whether items with interactions of validation users alone are ranked for test users.
-        reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions. Of a split
-            by time, training users' histories are in this order, too.
+        reveal_order: [E] float64, the sort key of a user's support; None for the order of the interactions.
         moments: the moments from which on interactions are validation's and test's, in the data's unit of time; None
             where the split is not one by time.
+        by_time: whether `reveal_order` is the order of time; then training users' histories are in it, too.
         next_item: whether held-out users are asked for the first of their targets alone, in `reveal_order`.
     """
 
@@ -52,6 +52,7 @@ class Split:
     rank_validation_items: bool = True
     reveal_order: Tensor | None = None
     moments: tuple[int, int] | None = None
+    by_time: bool = False
     next_item: bool = False
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
@@ -116,7 +117,7 @@ class Split:
         index = torch.isin(self.user_part, torch.tensor(user_parts)).nonzero().flatten()
         known = ~torch.isin(self.item_part, torch.tensor(no_item_parts))
         edges = torch.isin(self.edge_part, torch.tensor(edge_parts))
-        order = None if self.moments is None else self.reveal_order
+        order = self.reveal_order if self.by_time else None
         return training_data(self.dataset, index, edges, None if known.all() else known, order)
 
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
@@ -135,7 +136,7 @@ class Split:
         row = _places(index, data.num_users)[data.interactions.user]
         ground_truth = _interactions(data, row).take(wanted & (row >= 0))
         items = users.items
-        if self.reveal_order is not None and (new or self.moments is not None):
+        if self.reveal_order is not None and (new or self.by_time):
             items = items.take(self.reveal_order[support & (row >= 0)].argsort(stable=True))
         if self.next_item and self.reveal_order is not None:
             order = self.reveal_order[wanted & (row >= 0)].argsort()

@@ -89,6 +89,7 @@ class Temporal(SplitKind):
             item_part,
             reveal_order=order,
             moments=moments,
+            by_time=True,
             next_item=self.target == "next",
         )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from gnnrec.data.columns import positions
@@ -17,6 +17,7 @@ from gnnrec.runtime import seeds
 from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT, permutation
 from gnnrec.splits.split import Split
+from gnnrec.splits.temporal import in_time_order
 from gnnrec.views import USER
 
 NO_SEPARATOR = "\x1f"
@@ -40,8 +41,19 @@ class UnseenUsers(SplitKind):
     subset of a larger one."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that are its support."""
+    reveal: Literal["random", "time"] = "random"
+    """Which interactions are the support: drawn ones, or the first in time. Training still knows what others chose
+    later; `temporal` does not."""
+    target: Literal["rest", "next"] = "rest"
+    """What is asked for: all that is not support, or, with `reveal: time`, the one item that follows it."""
     seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
+
+    @model_validator(mode="after")
+    def _next_in_time(self) -> "UnseenUsers":
+        if self.target == "next" and self.reveal != "time":
+            raise ValueError("target: next needs reveal: time")
+        return self
 
     @property
     def support_size(self) -> int:
@@ -54,12 +66,22 @@ class UnseenUsers(SplitKind):
         test, rest = self._test_users(permutation(dataset.num_users, own_seed), seed)
         user_part = _user_part(dataset, test, _first(rest, self.validation, dataset.num_users))
         edge_part = user_part[dataset.interactions.user]
-        reveal_order = _mark_support(dataset, edge_part, self.support, own_seed)
+        in_time = self.reveal == "time"
+        order = in_time_order(dataset) if in_time else None
+        reveal_order = _mark_support(dataset, edge_part, self.support, own_seed, order)
         if self.train_share < 1:
             _leave_out(user_part, self.train_share, own_seed)
             edge_part[user_part[dataset.interactions.user] == UNUSED] = UNUSED
         item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
-        return Split(dataset, user_part, edge_part, item_part, reveal_order=reveal_order)
+        return Split(
+            dataset,
+            user_part,
+            edge_part,
+            item_part,
+            reveal_order=reveal_order,
+            by_time=in_time,
+            next_item=self.target == "next",
+        )
 
     def _test_users(self, order: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """The test users; and the others, of whom the first will validate."""
@@ -181,16 +203,26 @@ def _check_disjoint(dataset: Dataset, path: Path, validation: np.ndarray, test: 
         )
 
 
-def _mark_support(dataset: Dataset, edge_part: Tensor, support: int, seed: int) -> Tensor | None:
-    """Marks the first interactions of each user in one random order: the support of k is part of that of k + 1.
+def _mark_support(
+    dataset: Dataset, edge_part: Tensor, support: int, seed: int, key: Tensor | None = None
+) -> Tensor | None:
+    """Marks the first interactions of each user in one order: the support of k is part of that of k + 1.
+
+    Args:
+        dataset: the data set.
+        edge_part: [E] int64, written to in place.
+        support: interactions of each user.
+        seed: draws the order.
+        key: [E] float64, the order; None draws one.
 
     Returns:
-        [E] float64, the order; None where `support` is 0.
+        [E] float64, the order; None where one is drawn and `support` is 0.
     """
     if not support:
-        return None
+        return key
     held_out = (edge_part != TRAIN).nonzero().flatten()
-    key = torch.rand(len(edge_part), generator=seeds.generator(seed, "support"), dtype=torch.float64)
+    if key is None:
+        key = torch.rand(len(edge_part), generator=seeds.generator(seed, "support"), dtype=torch.float64)
     user = dataset.interactions.user[held_out]
     order = np.lexsort((key[held_out].numpy(), user.numpy()))
     sorted_user = user.numpy()[order]

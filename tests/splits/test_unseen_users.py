@@ -19,8 +19,43 @@ from gnnrec.errors import ConfigError, DataError
 from gnnrec.splits import FromFile, UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, VALIDATION
 
+SIX = synthetic(1, num_users=40)
+
 
 class TestUnseenUsers:
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_the_first_in_time_are_the_support_and_the_next_is_asked_for(self, seed):
+        data = synthetic(seed, num_users=40, choices=12)
+        config = UnseenUsers(test=0.25, validation=0.25, support=3, reveal="time", target="next")
+        split = make_split(data, config, seed)
+        split.open_test("a test")
+        raw = data.interactions
+        events = zip(raw.user.tolist(), raw.item.tolist(), raw.time.tolist(), strict=True)
+        when = {(user, item): time for user, item, time in events}
+        for held_out in (split.validation, split.test):
+            users = held_out.users
+            assert held_out.next_item
+            assert len(held_out.ground_truth) == len(users)
+            for row, user in enumerate(users.index.tolist()):
+                order = sorted((t, i) for (u, i), t in when.items() if u == user)
+                assert users.items.node[users.items.row == row].tolist() == [item for _, item in order[:3]]
+                assert held_out.ground_truth.node[held_out.ground_truth.row == row].tolist() == [order[3][1]]
+        own = split.train.users
+        places = [
+            when[own.index[row].item(), item.item()] for row, item in zip(own.items.row, own.items.node, strict=True)
+        ]
+        assert places == sorted(places)
+        drawn = make_split(data, UnseenUsers(test=0.25, validation=0.25, support=3), seed)
+        assert torch.equal(drawn.user_part, split.user_part)  # who is held out does not hang on it
+        assert not drawn.by_time
+
+    def test_the_next_item_needs_an_order_in_time(self):
+        with pytest.raises(ValueError, match="target: next needs reveal: time"):
+            UnseenUsers(test=0.2, target="next")
+        timeless = Dataset("t", SIX.ids, Interactions(SIX.interactions.user, SIX.interactions.item), (), ())
+        with pytest.raises(ConfigError, match="needs the time of each interaction"):
+            make_split(timeless, UnseenUsers(test=0.2, reveal="time"), 1)
+
     @FEW
     @given(SEEDS, st.sampled_from([0.2, 0.4]), st.sampled_from([0.15, 0.3]), st.integers(0, 4))
     def test_nothing_of_a_held_out_user_is_in_training(self, seed, test, validation, support):
