@@ -69,8 +69,10 @@ class ReplayConfig(BaseModel):
     """`frozen` knows what was known at the moment: of newcomers their attributes. `inductive` knows each event at once,
     as an edge, and its weights stay. `steps` also takes in each window, and trains so many steps on it with a replay of
     old events. `retrain` is fitted anew on all that is past."""
-    steps: int = Field(10, ge=0)
+    steps: int = Field(20, ge=0)
     """Steps of training after each window, of the policy `steps`."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Of these steps; left out, a tenth of the model's own."""
     retrain_every: int = Field(1, ge=1)
     """Windows between two fits of the policy `retrain`."""
 

@@ -228,7 +228,8 @@ def _replay(
             began = time.perf_counter()
             train = stream.training(end)
             fresh = stream.fresh(train, start, end)
-            model.update(train, fresh=fresh, steps=settings.steps, seed=seeds.integer(seed, f"window {window}"))
+            how = {"steps": settings.steps, "learning_rate": settings.learning_rate}
+            model.update(train, fresh=fresh, seed=seeds.integer(seed, f"window {window}"), **how)
             seconds = time.perf_counter() - began
         elif changes and (window + 1) % settings.retrain_every == 0 and window + 1 > last - settings.retrain_every:
             began = time.perf_counter()

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -57,6 +57,9 @@ class Paths:
         matrices: path -> [K, I] sparse, from its K sources.
         share: [I] float64, the items' shares of all interactions; above 0.
     """
+
+    keeps_interactions: ClassVar[bool] = True
+    """With friends, their histories are among the matrices."""
 
     matrices: Mapping[str, Matrix]
     share: np.ndarray

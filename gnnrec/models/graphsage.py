@@ -202,7 +202,15 @@ class GraphSAGE:
             self.best_params["pretrain"] = self.pretrain.model_copy(update={"epochs": epochs["pretrain"]})
         return [self._with([task], finetune) for task in self._tasks]
 
-    def update(self, train: TrainingData, *, fresh: Tensor, steps: int = 0, seed: int = 0) -> None:
+    def update(
+        self,
+        train: TrainingData,
+        *,
+        fresh: Tensor,
+        steps: int = 0,
+        seed: int = 0,
+        learning_rate: float | None = None,
+    ) -> None:
         """Takes in new interactions, users and items without training anew.
 
         The graph is built again and its vectors are computed with the weights that are there: an item that nobody had
@@ -215,6 +223,8 @@ class GraphSAGE:
             fresh: [U] bool, the users of `train` with new interactions.
             steps: of training; 0 for none.
             seed: source of the draws.
+            learning_rate: of these steps; None for a tenth of `finetune.learning_rate`: the first steps of an optimizer
+                that begins anew move every weight by as much.
 
         Raises:
             ConfigError: the objective is not a ranking, or the model was loaded: what it was fitted on is not there.
@@ -232,7 +242,8 @@ class GraphSAGE:
                 count = torch.bincount(train.users.items.row, minlength=train.num_users)
                 draws = seeds.generator(seed, f"update {number}")
                 batches = list(mixed_batches(count, fresh, steps, self.finetune.batch_users, draws))
-                once = self.finetune.model_copy(update={"epochs": 1})
+                rate = self.finetune.learning_rate / 10 if learning_rate is None else learning_rate
+                once = self.finetune.model_copy(update={"epochs": 1, "learning_rate": rate})
                 losses = functools.partial(task.losses, Shard.whole(task.block), self.num_neighbors, batches=batches)
                 with torch.random.fork_rng(), self.placement.deterministic():
                     run_stage(task.head, losses, None, once, "update", seed, Tracker(), self.placement)

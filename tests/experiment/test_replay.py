@@ -146,7 +146,7 @@ class Hears:
         self.told.append(("fit", len(train.users.items)))
         self._count = train.popularity
 
-    def update(self, train: TrainingData, *, fresh: Tensor, steps: int, seed: int) -> None:
+    def update(self, train: TrainingData, *, fresh: Tensor, steps: int, **rest: Any) -> None:
         assert int(fresh.sum()) > 0
         self.told.append((f"{steps} steps", len(train.users.items)))
         self._count = train.popularity
