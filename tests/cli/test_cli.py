@@ -245,7 +245,10 @@ def test_describe_takes_a_config(gnnrec: Any, tmp_path: Path) -> None:
         [],
         *(
             [name]
-            for name in ("run", "compare", "recommend", "embed", "data", "check-layer", "layers", "tune", "schema", "replay", "update")
+            for name in (
+                *("run", "replay", "compare", "tune", "recommend", "embed", "update"),
+                *("data", "check-layer", "layers", "schema"),
+            )
         ),
     ],
 )
