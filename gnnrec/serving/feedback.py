@@ -24,6 +24,8 @@ COLUMNS = (EVENT, "user", "item", "value", "time", "fraction")
 NO_TIME_AT_ALL = np.iinfo(np.int64).min
 FILES, RECENT = 64, 1000
 """Files of a folder, and rows, from which on what was heard is put together."""
+KINDS: dict[str, Any] = dict(zip(COLUMNS, (object, object, object, float, np.int64, float), strict=True))
+EMPTY = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in KINDS.items()})
 
 
 class Feedback:
@@ -35,9 +37,9 @@ class Feedback:
     """
 
     def __init__(self, frame: pd.DataFrame | None = None) -> None:
-        self._old = _empty() if frame is None else frame
-        self._new = _empty()
-        self._events = set(self._old[EVENT])
+        self._old = EMPTY if frame is None else frame
+        self._new = EMPTY
+        self._known = pd.Index(self._old[EVENT])  # keeps its table of hashes
         self._sources: list[Source | None] = [None, None]
 
     def __len__(self) -> int:
@@ -54,12 +56,14 @@ class Feedback:
         Returns:
             Those that are new.
         """
-        fresh = events[~events[EVENT].isin(self._events) & ~events[EVENT].duplicated()]
-        self._events.update(fresh[EVENT])
+        name = events[EVENT]
+        known = (self._known.get_indexer(name) >= 0) | (pd.Index(self._new[EVENT]).get_indexer(name) >= 0)
+        fresh: pd.DataFrame = events[~known & ~name.duplicated()]
         self._new = pd.concat([self._new, fresh], ignore_index=True) if len(self._new) else fresh
         self._sources[1] = None
         if len(self._new) > RECENT:
-            self._old, self._new, self._sources = self.frame, _empty(), [None, None]
+            self._old, self._new, self._sources = self.frame, EMPTY, [None, None]
+            self._known = pd.Index(self._old[EVENT])
         return fresh
 
     def sources(self, vocabulary: Vocabulary) -> list[Source]:
@@ -95,11 +99,11 @@ def read_feedback(folder: Path) -> Feedback:
     Raises:
         ConfigError: a file is damaged.
     """
-    frames = [_empty()]
+    frames = [EMPTY]
     for path in sorted((folder / FOLDER).glob("*.parquet")):
         try:
             frame = pd.read_parquet(path)
-            frames.append(frame[list(COLUMNS)].astype(frames[0].dtypes.to_dict()))
+            frames.append(frame[list(COLUMNS)].astype(KINDS))
         except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"{path}: cannot be read ({reason}); delete it and tell of its events again") from error
@@ -150,9 +154,9 @@ def read_events(
         refuse(~fits, "time", NO_TIME)
         refuse(in_the_future(whole, limit), "time", "{cell} " + FUTURE.format(limit=limit, at=hint))
         found["time"], found["fraction"] = whole, part
-    frame = pd.DataFrame({name: np.asarray(one) for name, one in found.items()})
+    frame = pd.DataFrame({name: np.asarray(one, dtype=KINDS[name]) for name, one in found.items()})
     frame.insert(0, EVENT, columns[EVENT].to_numpy(object) if EVENT in columns else _named(frame))
-    return frame.astype(_empty().dtypes.to_dict())
+    return frame
 
 
 def _named(frame: pd.DataFrame) -> np.ndarray:
@@ -163,11 +167,6 @@ def _named(frame: pd.DataFrame) -> np.ndarray:
     ]
     first, second = (half.map("{:016x}".format) for half in halves)
     return (first + second).to_numpy(object)
-
-
-def _empty() -> pd.DataFrame:
-    kinds = {EVENT: object, "user": object, "item": object, "value": float, "time": np.int64, "fraction": float}
-    return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in kinds.items()})
 
 
 def _source(frame: pd.DataFrame, vocabulary: Vocabulary) -> Source:
