@@ -156,8 +156,8 @@ class RankingTask:
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         vectors, items = self._attached.embed(replace(users, items=nothing)), self._attached.items
         recent = Recent.of(users.items, len(users), self.last)
-        parts = torch.arange(len(users)).split(PART) or [torch.arange(0)]
-        return torch.cat([query(self.head.decoder, vectors[p], recent.take(p), items) for p in parts])
+        parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
+        return torch.cat([query(self.head.decoder, own, recent.take(rows), items) for own, rows in parts])
 
     @torch.no_grad()
     def score(self, users: UserBatch) -> Tensor:
@@ -168,7 +168,7 @@ class RankingTask:
         recent = Recent.of(users.items, len(users), self.last)
         place = torch.bincount(users.items.row, minlength=len(users))
         reached = self.paths.reached(recent.item, recent.count, place, self._attached.merged(users))
-        added: Tensor = self.head.decoder.add_pairs(scores, reached, place.to(scores.device))
+        added: Tensor = self.head.decoder.add_pairs(scores, reached, place)
         return added
 
     @torch.no_grad()

@@ -59,12 +59,12 @@ class PairWise(nn.Module):
         Args:
             score: [P, I].
             reached: of each path.
-            place: [P] int64, the number of items so far.
+            place: [P] int64, the number of items so far, on the CPU.
 
         Returns:
             [P, I].
         """
-        bucket = torch.bucketize(place, torch.tensor(PLACES, device=place.device), right=True) - 1
+        bucket = (torch.bucketize(place, torch.tensor(PLACES), right=True) - 1).to(score.device)
         for path, one in enumerate(reached):
             row, item = one.row.to(score.device), one.item.to(score.device)
             value = torch.log1p(one.value.to(score.device) * torch.exp(-self.log_smoothing[path]))
