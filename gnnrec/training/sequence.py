@@ -133,9 +133,8 @@ def batch_loss(
             score = ranker.score(found[r.to(device), n.to(device)], items)  # [P, I]
             if paths is not None:
                 for part, reached in paths.reached(batch[r], item[r], n, place[r, n]):
-                    score[part.to(device)] = ranker.decoder.add_pairs(
-                        score[part.to(device)], reached, place[r, n][part].to(device)
-                    )
+                    own = part.to(device)
+                    score[own] = ranker.decoder.add_pairs(score[own], reached, place[r, n][part])
             seen = (step[:-1] < n[:, None]).nonzero()
             score[seen[:, 0].to(device), shown[r[seen[:, 0]].to(device), seen[:, 1].to(device)]] = -torch.inf
             query, target, position = _targets(r, n, count, place, at, histories, config)

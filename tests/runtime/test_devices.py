@@ -1,5 +1,6 @@
 """Devices: a model's tensors keep together, the numbers are those of the CPU, and a step moves nothing back."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,8 @@ def test_training_and_scores_are_those_of_the_cpu_and_no_step_moves_anything_bac
         scores, vectors = model.score(others.users), model.embed(others.users)
     assert type(scores) is Tensor
     assert type(vectors) is Tensor
-    same: Any = torch.allclose if case.endswith("Transformer") else torch.equal  # on a CPU attention is one operation
+    close = functools.partial(torch.allclose, atol=1e-3)
+    same: Any = close if case.endswith("Transformer") else torch.equal  # on a CPU attention is one operation
     assert same(scores, plain.score(others.users))
     assert same(vectors, plain.embed(others.users))
     assert plain.score(others.users).unique().numel() > 10
