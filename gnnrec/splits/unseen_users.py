@@ -45,7 +45,7 @@ class UnseenUsers(SplitKind):
     """Which interactions are the support: drawn ones, or the first in time. Training still knows what others chose
     later; `temporal` does not."""
     target: Literal["rest", "next"] = "rest"
-    """What is asked for: all that is not support, or, with `reveal: time`, the one item that follows it."""
+    """What is asked for: all that is not support, or the one item that follows it in the order of time."""
     seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
 
