@@ -34,7 +34,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.run import run
 from gnnrec.serving.artifact import ARTIFACT, RESULT
-from gnnrec.serving.hear import hear_file
+from gnnrec.serving.record import record_file
 from gnnrec.training import tracking
 
 QUICK = ("model.pretrain.epochs=2", "model.finetune.epochs=3", "model.choose_on=20", "model.encoder.channels=8")
@@ -69,11 +69,11 @@ def save_over() -> None:
         model.save("model")
 
 
-def hear() -> None:
-    """A model hears thirty files of interactions, none of them twice: what was acknowledged is not told again."""
+def record() -> None:
+    """Thirty files of interactions are recorded, none of them twice: what was acknowledged is not given again."""
     for number in range(30):
         if not Path(f"acknowledged-{number}").exists():
-            hear_file(Path("model"), Path(f"../inputs/heard/{number}.csv"))
+            record_file(Path("model"), Path(f"../inputs/recorded/{number}.csv"))
             Path(f"acknowledged-{number}").touch()
 
 
@@ -90,7 +90,7 @@ SCENARIOS = (
     Scenario("recommend", ("recommend", "../inputs/new", "--users", "../inputs/new.csv", "--out", "lists.parquet")),
     Scenario("embed", ("embed", "../inputs/new", "--users", "../inputs/new.csv", "--out", "vectors.csv")),
     Scenario("save over an older model", save_over, before="old"),
-    Scenario("update", hear, before="old"),
+    Scenario("update", record, before="old"),
 )
 
 
@@ -111,10 +111,10 @@ def make_inputs(folder: Path) -> None:
     shop = write_configs(folder, 100, 20)
     write_configs(folder / "large", 8_000, 300)
     shutil.copy(folder / "large" / "users.csv", folder / "new.csv")
-    (folder / "heard").mkdir()
+    (folder / "recorded").mkdir()
     for number in range(30):
         row = f"u-new{number % 7},sku/{number % 9},5,{number}"
-        (folder / "heard" / f"{number}.csv").write_text(f"user_id,item_id,rating,timestamp\n{row}\n")
+        (folder / "recorded" / f"{number}.csv").write_text(f"user_id,item_id,rating,timestamp\n{row}\n")
     for name, seed in (("old", 0), ("new", 1)):
         made = run(read_config(shop, [*QUICK, f"seed={seed}"]), folder / "runs" / "shop" / name)
         shutil.copytree(folder / "runs" / made.result.name / name / "model", folder / name)

@@ -74,7 +74,7 @@ def test_random_kills_change_nothing(root: Path) -> None:
         (RUN, "gnnrec.experiment.run._tidy"),  # the result is there, and so are checkpoints, marks and the lock
         (READ, "os.rename"),  # the data cache has all files of an entry, not yet under its name
         (REPLAY, "gnnrec.splits.temporal.in_time_order"),  # nothing is there yet
-        (REPLAY, "gnnrec.models.graphsage.GraphSAGE.update"),  # a window was asked for, and is not heard
+        (REPLAY, "gnnrec.models.graphsage.GraphSAGE.update"),  # a window was predicted, and not yet learned from
         (REPLAY, "gnnrec.experiment.replay.remove_checkpoints"),  # all is there, and checkpoints
         (TUNE, "os.fsync"),  # in the journal, whose lock is held
         (TUNE, "gnnrec.experiment.study.Study._put_own_first"),  # the search is there, its first options are not

@@ -23,14 +23,14 @@ def embed(
     """Writes the vectors of a file of new users."""
     from gnnrec.serving.artifact import load
     from gnnrec.serving.many import embed_file, embedder
-    from gnnrec.serving.newcomers import Heard, History, Newcomers
+    from gnnrec.serving.newcomers import History, Newcomers, RecordedItems
 
     artifact = load(model)
     embedder(artifact)  # said before any file is read
-    heard = artifact.feedback.sources(artifact.vocabulary)
-    known = Heard(artifact.vocabulary, heard)
+    recorded = artifact.feedback.sources(artifact.vocabulary)
+    known = RecordedItems(artifact.vocabulary, recorded)
     if history is not None:
-        known = History(history, artifact.vocabulary, user_column, at, heard)
+        known = History(history, artifact.vocabulary, user_column, at, recorded)
     newcomers = Newcomers(users, artifact.vocabulary, user_column, known)
     with progress(newcomers.count, "embed") as advance:
         written = embed_file(artifact, newcomers, to, advance)

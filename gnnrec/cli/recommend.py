@@ -38,7 +38,7 @@ def recommend(
     from gnnrec.serving.explain import with_reasons
     from gnnrec.serving.lists import recommend_to
     from gnnrec.serving.many import recommend_file
-    from gnnrec.serving.newcomers import Heard, History, Newcomers
+    from gnnrec.serving.newcomers import History, Newcomers, RecordedItems
     from gnnrec.serving.profile import parse
 
     if users is None:
@@ -51,12 +51,12 @@ def recommend(
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
     artifact = load(model)
     served = _served(artifact, only, exclude)
-    heard = artifact.feedback.sources(served.vocabulary)
+    recorded = artifact.feedback.sources(served.vocabulary)
     if users is not None and to is not None:
         known = (
-            Heard(served.vocabulary, heard)
+            RecordedItems(served.vocabulary, recorded)
             if history is None
-            else History(history, served.vocabulary, user_column, at, heard)
+            else History(history, served.vocabulary, user_column, at, recorded)
         )
         newcomers = Newcomers(users, served.vocabulary, user_column, known)
         with progress(newcomers.count, "recommend") as advance:

@@ -16,7 +16,7 @@ def replay(
     to: Annotated[Path, typer.Option("--out", help="Folder of the replays.")] = Path("replays"),
     as_json: AsJson = False,
 ) -> None:
-    """Replays what comes after a moment: each event is asked for, then heard; policies say how the model changes.
+    """Replays what comes after a moment: each event is predicted, then recorded; policies say how the model changes.
 
     A replay that was broken off goes on. OUT/<config>/<seed> gets events.parquet, replay.json, and pictures.
     """

@@ -22,14 +22,14 @@ def update(
     at: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lets a saved model hear what users have done: the next list of each of them knows it. Nothing is trained.
+    """Records new interactions beside a saved model: the next list of each user takes them in. Nothing is trained.
 
     Two rows are one interaction if they have the same `event_id`, or, where there is no such column, the same user,
     item, time and value: the same file may be given twice.
     """
-    from gnnrec.serving.hear import hear_file
+    from gnnrec.serving.record import record_file
 
-    rows, fresh, notes = hear_file(model, interactions, user_column, at)
+    rows, fresh, notes = record_file(model, interactions, user_column, at)
     for note in notes:
         line(f"warning: {note}")
     if as_json:

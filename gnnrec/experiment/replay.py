@@ -1,4 +1,4 @@
-"""Replay: what comes after a moment, event by event in the order of time, each asked for before it is heard."""
+"""Replay: what comes after a moment, event by event in the order of time, each predicted before it is recorded."""
 
 import io
 import json
@@ -151,7 +151,7 @@ class Replayed:
 def replay(
     config: NamedConfig, folder: Path, *, progress: bool = False, advance: Callable[[str], object] = lambda what: None
 ) -> Replayed:
-    """Fits on all before the moment, then asks for each event after it and lets the model hear it.
+    """Fits on all before the moment, then predicts each event after it and records it.
 
     Options are chosen once, on validation users before the moment. A window that is finished is not asked for again
     when the same call is repeated; a policy's changes are made again, in the same order and with the same numbers.
@@ -215,7 +215,7 @@ def _replay(
     placement: Placement,
     advance: Callable[[str], object],
 ) -> None:
-    """Asks for each event of each window, and lets the model hear it as the policy says."""
+    """Predicts each event of each window, and changes the model as the policy says."""
     asked, settings, seed = config.config.evaluate, config.config.replay, config.config.seed
     last, best_params = _finished(folder, policy), model.best_params
     for window in range(len(stream.ends) - 1):

@@ -48,7 +48,7 @@ class Artifact:
         holds: of training users, `training interactions` where their histories are among the arrays, and `ids of
             training users` where a relation leads to them (friends); empty for weights alone.
         index_from: candidates from which on the best items come from an index.
-        feedback: what was heard of users since.
+        feedback: interactions recorded since the fit.
     """
 
     model: Recommender

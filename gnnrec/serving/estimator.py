@@ -284,10 +284,10 @@ class Recommender:
         return self._of_each(users, history, at, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
 
     def update(self, interactions: Frame, *, at: int | str | datetime | None = None) -> "Recommender":
-        """Hears interactions of users: from now on they are known of them, wherever the users are asked about.
+        """Records interactions of users: from now on they are among the known items of these users.
 
         Nothing is trained; every model that looks at known items looks at these. An interaction is known once, however
-        often it is told of: two are one if they have the same `event_id`, or, without such a column, the same user,
+        often it is given: two are one if they have the same `event_id`, or, without such a column, the same user,
         item, time and value. Items that the model does not know are kept, and count nothing.
 
         Args:
@@ -298,7 +298,7 @@ class Recommender:
             Itself.
 
         Raises:
-            DataError: a row cannot be read, or is of after that moment; then nothing of the call is heard.
+            DataError: a row cannot be read, or is of after that moment; then nothing of the call is recorded.
         """
         fitted = self._fitted()
         events = self._events(interactions, "interactions", at)

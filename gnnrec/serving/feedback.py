@@ -1,4 +1,4 @@
-"""What a model hears of users after it was fitted: kept beside it, known at the next request, without any training."""
+"""Interactions of after the fit: kept beside a model and read at the next request, without any training."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +23,13 @@ EVENT = "event_id"
 COLUMNS = (EVENT, "user", "item", "value", "time", "fraction")
 NO_TIME_AT_ALL = np.iinfo(np.int64).min
 FILES, RECENT = 64, 1000
-"""Files of a folder, and rows, from which on what was heard is put together."""
+"""Files of a folder, and rows, from which on the recorded events are put together."""
 KINDS: dict[str, Any] = dict(zip(COLUMNS, (object, object, object, float, np.int64, float), strict=True))
 EMPTY = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in KINDS.items()})
 
 
 class Feedback:
-    """Events of users, each known once, however often it is told of.
+    """Events of users, each counted once, however often it is given.
 
     Args:
         frame: with `COLUMNS`: ids as text, value and fraction float64 (nan for none), time int64 (the least number for
@@ -47,11 +47,11 @@ class Feedback:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All events, in the order in which they were heard."""
+        """All events, in the order in which they were recorded."""
         return pd.concat([self._old, self._new], ignore_index=True) if len(self._new) else self._old
 
     def add(self, events: pd.DataFrame) -> pd.DataFrame:
-        """Hears events, as `read_events` gives them; those that were heard before change nothing.
+        """Records events, as `read_events` gives them; those that were recorded before change nothing.
 
         Returns:
             Those that are new.
@@ -119,7 +119,7 @@ def read_events(
     at: int | str | None = None,
     hint: str = "--at",
 ) -> pd.DataFrame:
-    """Events as a model hears them, from columns of text.
+    """Events as feedback has them, from columns of text.
 
     Args:
         columns: user and item; value, time and `event_id` where there are any. [R] text each.

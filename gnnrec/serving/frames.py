@@ -98,7 +98,7 @@ def id_texts(frame: str, column: "pd.Series") -> np.ndarray:
 
 
 def events_of(frame: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str, where: str, at: Any) -> pd.DataFrame:
-    """Interactions as a model hears them, see `gnnrec.serving.feedback.read_events`.
+    """Interactions as feedback has them, see `gnnrec.serving.feedback.read_events`.
 
     Args:
         frame: one row for each; columns of values, times and events may be missing.
@@ -133,7 +133,7 @@ def known_edges(
 
     Args:
         vocabulary: of the model.
-        sources: what the model has heard.
+        sources: recorded interactions.
         history: as of `events_of`; None for none.
         ids: [B] of the users.
     """

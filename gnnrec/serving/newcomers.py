@@ -29,8 +29,8 @@ READ = 65_536
 """Rows that are read at once where only a column or two are kept."""
 
 
-class Heard:
-    """Known items of users, from what a model has heard of them.
+class RecordedItems:
+    """Known items of users, from the interactions recorded beside a model.
 
     Args:
         vocabulary: of the model.
@@ -50,7 +50,7 @@ class Heard:
         return []
 
 
-class History(Heard):
+class History(RecordedItems):
     """Known items of new users, from a file with one row for each user and item.
 
     Rows whose value is below that of a positive interaction in training are left out; of several rows of one user with
@@ -64,7 +64,7 @@ class History(Heard):
             column has the users, the next the items, and there are no values.
         user_column: name of the column of users, where the file has it.
         at: the moment of the request, see `gnnrec.serving.moment.latest`.
-        heard: what the model has heard of users before.
+        recorded: interactions recorded beside the model.
 
     Raises:
         DataError: the file or a row cannot be read, or a row is of after that moment; the message names it.
@@ -77,7 +77,7 @@ class History(Heard):
         vocabulary: Vocabulary,
         user_column: str | None = None,
         at: int | str | None = None,
-        heard: Sequence[Source] = (),
+        recorded: Sequence[Source] = (),
     ) -> None:
         limit = latest(vocabulary, at)
         names, missing = vocabulary.columns, vocabulary.missing
@@ -127,7 +127,7 @@ class History(Heard):
             None if value is None else np.concatenate(values),
             None if time is None else (np.concatenate(whole), np.concatenate(fraction)),
         )
-        super().__init__(vocabulary, [*heard, self._source])
+        super().__init__(vocabulary, [*recorded, self._source])
 
     def notes(self) -> list[str]:
         """What was ignored, once all users have been asked about."""
@@ -166,7 +166,7 @@ class Newcomers:
     """
 
     def __init__(
-        self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: Heard | None = None
+        self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: RecordedItems | None = None
     ) -> None:
         known = {user_column, vocabulary.columns.user, *(name for edge in vocabulary.relations for name in edge[1:])}
         self._rows, self._vocabulary, self._history = Rows(path, vocabulary.users_form, known), vocabulary, history

@@ -1,4 +1,4 @@
-"""A replay asks for each event before it is heard: by hand, against loops, and broken off at any window."""
+"""A replay predicts each event before it is recorded: by hand, against loops, and broken off at any window."""
 
 import json
 import shutil

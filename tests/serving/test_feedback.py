@@ -1,4 +1,4 @@
-"""What a model hears after it was fitted: known at once, once, and never half-written."""
+"""Interactions recorded after the fit: read at once, counted once, and never half-written."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from gnnrec.serving import feedback as module
 from gnnrec.serving.artifact import load, save
 from gnnrec.serving.estimator import Recommender
 from gnnrec.serving.feedback import EVENT, FOLDER, Feedback, read_feedback
-from gnnrec.serving.hear import hear_file
 from gnnrec.serving.known import items_of
+from gnnrec.serving.record import record_file
 
 CLICKS = pd.DataFrame({"user_id": np.arange(240) % 60, "item_id": (np.arange(240) * 7 + np.arange(240) // 60) % 12})
 CLICKS["when"] = np.arange(240) + 1000
@@ -95,7 +95,7 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     again.update(of("new", [3, 5])).update(of("new", [8]))
     again.save(tmp_path / "model")
     assert len(read_feedback(tmp_path / "model")) == 3
-    shop().save(tmp_path / "model")  # another model in its place has heard nothing
+    shop().save(tmp_path / "model")  # another model in its place has no feedback
     assert len(read_feedback(tmp_path / "model")) == 0
 
 
@@ -123,13 +123,13 @@ def test_what_cannot_be_heard_is_one_line_and_nothing_is() -> None:
 def test_a_file_is_heard_and_lists_know_it(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     (tmp_path / "new.csv").write_text("u,i,time\na,item 3,20\nb,item 1,5\na,item 7,10\na,nowhere,11\n")
-    rows, fresh, notes = hear_file(folder, tmp_path / "new.csv")
+    rows, fresh, notes = record_file(folder, tmp_path / "new.csv")
     assert (rows, fresh) == (4, 4)
     assert notes == ["1 items are kept that the model does not know, for example 'nowhere'"]
     assert known(folder, "a") == [7, 3]
     assert known(folder, "b") == [1]
     assert known(folder, "c") == []
-    assert hear_file(folder, tmp_path / "new.csv")[:2] == (4, 0)
+    assert record_file(folder, tmp_path / "new.csv")[:2] == (4, 0)
     assert len(list((folder / FOLDER).glob("*.parquet"))) == 1
     for wrong, message in (
         ("u,i,time\na,item 3,later\n", "line 2, column 'time'"),
@@ -138,10 +138,10 @@ def test_a_file_is_heard_and_lists_know_it(tmp_path: Path) -> None:
     ):
         (tmp_path / "bad.csv").write_text(wrong)
         with pytest.raises(DataError, match=message):
-            hear_file(folder, tmp_path / "bad.csv", at=100 if "later" not in wrong else None)
+            record_file(folder, tmp_path / "bad.csv", at=100 if "later" not in wrong else None)
     assert known(folder, "a") == [7, 3]
     with pytest.raises(ConfigError, match="no such run folder"):
-        hear_file(tmp_path / "nothing", tmp_path / "new.csv")
+        record_file(tmp_path / "nothing", tmp_path / "new.csv")
 
 
 def test_many_files_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_many_files_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyP
         rows = [(f"u{random.integers(5)}", f"item {random.integers(30)}", number * 10 + k) for k in range(3)]
         every += rows
         (tmp_path / "new.csv").write_text("u,i,time\n" + "".join(f"{u},{i},{t}\n" for u, i, t in rows))
-        hear_file(folder, tmp_path / "new.csv")
+        record_file(folder, tmp_path / "new.csv")
         assert len(list((folder / FOLDER).glob("*.parquet"))) <= 6
         rec.add(read_feedback(folder).frame)
     heard = load(folder).feedback
@@ -171,7 +171,7 @@ def test_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     for number in range(8):
         (tmp_path / f"{number}.csv").write_text(f"u,i,time\nu{number},item {number},5\n")
     with ThreadPoolExecutor(4) as pool:  # a lock of a file is of its opening, not of the process
-        list(pool.map(lambda number: hear_file(folder, tmp_path / f"{number}.csv"), range(8)))
+        list(pool.map(lambda number: record_file(folder, tmp_path / f"{number}.csv"), range(8)))
     assert sorted(load(folder).feedback.frame["user"]) == [f"u{number}" for number in range(8)]
 
 

@@ -1,4 +1,4 @@
-"""Files of interactions that a saved model hears."""
+"""Files of new interactions, recorded beside a saved model."""
 
 from pathlib import Path
 
@@ -15,12 +15,13 @@ READ = 65_536
 """Rows that are read at once."""
 
 
-def hear_file(
+def record_file(
     folder: Path, path: Path, user_column: str | None = None, at: int | str | None = None
 ) -> tuple[int, int, list[str]]:
     """Writes the interactions of a file beside a saved model, which knows them from the next request on.
 
-    All of the file is heard or nothing; what was heard before changes nothing. Several processes wait for each other.
+    All of the file is recorded or nothing; what was recorded before changes nothing. Several processes wait for each
+    other.
 
     Args:
         folder: of a run, or of a saved model.
