@@ -52,7 +52,7 @@ tables: $(READY)
 quick: $(READY)
 	$(BIN)/python -m experiments.reproduce --quick --workers 2
 	rm -rf runs/quick-replay
-	$(BIN)/gnnrec replay docs/examples/hundredth_click.yaml model.finetune.epochs=2 replay.windows=2 --out runs/quick-replay
+	$(BIN)/gnnrec replay docs/examples/hundredth_click.yaml model.finetune.epochs=2 split.test=0.05 replay.windows=2 --out runs/quick-replay
 
 bench: $(READY)
 	for name in propagation training time_to_quality unseen_users serving growth processes; do $(BIN)/python -m experiments.bench_$$name || exit 1; done

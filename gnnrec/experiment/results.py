@@ -28,6 +28,10 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "finetune", "half_life"): None,
     ("model", "finetune", "queries"): 1024,
     ("model", "decoder"): {"name": "Dot", "options": {}, "last": 50},
+    ("model", "components", "*", "finetune", "target"): "rest",
+    ("model", "components", "*", "finetune", "half_life"): None,
+    ("model", "components", "*", "finetune", "queries"): 1024,
+    ("model", "components", "*", "decoder"): {"name": "Dot", "options": {}, "last": 50},
     ("model", "predict"): "mean",
     ("model", "cut_points"): "choose",
     ("evaluate", "group_by"): None,
@@ -35,7 +39,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("split", "reveal"): "random",
     ("split", "target"): "rest",
 }
-"""Keys that came after results had been committed -> the value with which a run computes what it did before."""
+"""Keys that came after results had been committed, `*` for any -> the value with which a run computes what it did."""
 
 
 class Result(BaseModel):
@@ -109,11 +113,12 @@ def _without(config: Mapping[str, Any], keys: tuple[str, ...], value: Any) -> di
     """The config without the key at the end of a path, where it has this value; a mapping left empty goes too."""
     first, *rest = keys
     kept = dict(config)
-    if rest and isinstance(kept.get(first), Mapping):
-        kept[first] = _without(kept[first], tuple(rest), value)
-        if not kept[first]:
-            del kept[first]
-    elif not rest and kept.get(first) == value:
+    if rest:
+        for key in kept.keys() if first == "*" else kept.keys() & {first}:
+            if isinstance(kept[key], Mapping):
+                kept[key] = _without(kept[key], tuple(rest), value)
+        kept = {key: one for key, one in kept.items() if one != {} or config[key] == {}}
+    elif first in kept and kept[first] == value:
         del kept[first]
     return kept
 

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.results import (
+    LATER,
     Result,
     config_checksum,
     find_runs,
@@ -72,6 +73,17 @@ def test_checksum_of_a_config():
     assert config_checksum(config) == config_checksum(same)
     others = [config | {"seed": 1}, config | {"model": {"class": "Popularity", "x": [2, 1]}}, {"seed": 0}]
     assert len({config_checksum(c) for c in (config, *others)}) == 4
+
+
+@pytest.mark.parametrize("keys", LATER, ids=".".join)
+def test_a_key_that_came_later_counts_only_where_it_changes_something(keys):
+    def holding(last):
+        for key in reversed(keys[:-1]):
+            last = {"any" if key == "*" else key: {"beside": 1} | last}
+        return {"seed": 3} | last
+
+    without, unchanged, other = (holding(last) for last in ({}, {keys[-1]: LATER[keys]}, {keys[-1]: "another"}))
+    assert config_checksum(without) == config_checksum(unchanged) != config_checksum(other)
 
 
 class Killed(BaseException):

@@ -16,6 +16,7 @@ from experiments.render import read_kept, reference_lines, render
 from experiments.reproduce import README
 from experiments.targets import render_targets
 from gnnrec.experiment.config import MODELINE, read_config
+from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.schema import schema_text
 
 KEPT = [(protocol, read_kept(protocol.results)) for protocol in PROTOCOLS if protocol.results.is_file()]
@@ -77,8 +78,11 @@ def test_reference_scores_are_met(protocol, kept):
 
 @pytest.mark.parametrize(("protocol", "kept"), KEPT, ids=NAMES)
 def test_every_cell_can_be_traced(protocol, kept):
+    now = {config.name: config for config in map(read_config, protocol.configs())}
     for run in kept["runs"]:
         assert {"config", "data", "split"} <= set(run["checksums"])
+        committed = now[run["name"]].with_seed(run["seed"]).config.model_dump(mode="json")
+        assert run["checksums"]["config"] == config_checksum(run["config"]) == config_checksum(committed), run["name"]
         assert run["versions"]
         assert run["config"]["seed"] == run["seed"]
     for column in kept["columns"].values():
