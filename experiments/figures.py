@@ -7,7 +7,6 @@ from typing import Any
 import networkx as nx
 
 from experiments.protocols import Protocol
-from experiments.render import is_before
 from gnnrec.experiment import plots
 
 Kept = Mapping[str, Mapping[str, Any]]
@@ -84,8 +83,6 @@ def pretraining(kept: Kept) -> dict[str, Any]:
     shares = {"hetrec-lastfm-1": 1.0, "hetrec-lastfm-10": 10.0, "hetrec-lastfm": 100.0}
     metric = "ndcg@10"
     lines: dict[str, dict[float, plots.Interval]] = {}
-    if len({is_before(kept[name]) for name in shares if name in kept}) > 1:
-        return {}  # single models stand in one table and blends of the same name in another
     for name, share in shares.items():
         intervals = kept.get(name, {}).get("columns", {}).get(metric, {}).get("intervals", {})
         for model in (*TRAINED, "attribute-linear", "popularity"):

@@ -14,8 +14,6 @@ LEVEL = 0.05
 NOT_MEASURED: Mapping[str, Any] = {"rows": {}}
 """A column that the protocol shows since after the results were kept."""
 BASELINE, BLEND = "best baseline", "best blend without a graph model"
-BEFORE = ("GraphRecommender", "GraphRatingRecommender")
-"""Classes of rows that were run before components were told apart: each was a blend with the closed forms."""
 PUBLISHED, SUSPECT = " †", " ‡"
 
 
@@ -154,11 +152,6 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
         f"Last column: difference to {_compared(protocol, main)}, 95 % interval, p after Holm's "
         "correction over the rows.",
     ]
-    if is_before(kept):
-        parts.append(
-            "The graphsage rows of this table are blends: the encoder mixed with closed forms (version 0.1), compared "
-            "here with single models. They are to be run again as single models and blends of their own."
-        )
     if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
         parts.append(f"{DASH}: the model cannot score an unseen user.")
     parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
@@ -178,11 +171,6 @@ def _compared(protocol: Protocol, main: Mapping[str, Any]) -> str:
     if protocol.reference:
         return protocol.reference
     return f"the {BASELINE}" + (f", of a blend to the {BLEND}" if "blend_floor" in main else "")
-
-
-def is_before(kept: Mapping[str, Any]) -> bool:
-    """Whether the graph rows of kept results were run as blends under the names of single models."""
-    return any(run["config"]["model"]["class"] in BEFORE for run in kept["runs"])
 
 
 def _openings(kept: Mapping[str, Any], runs: int) -> str:

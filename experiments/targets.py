@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.protocols import PROTOCOLS, Protocol, Target
-from experiments.render import LEVEL, NOT_MEASURED, is_before
+from experiments.render import LEVEL, NOT_MEASURED
 from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.tables import DASH
 from gnnrec.experiment.text_table import Table, latex_text
@@ -33,10 +33,9 @@ def render_targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]], folder: P
 
 
 def targets(kept: Sequence[tuple[Protocol, Mapping[str, Any]]]) -> Table:
-    """A row for each target of a protocol that has results with single models and blends told apart."""
-    there = [(protocol, content) for protocol, content in kept if not is_before(content)]
-    cells = [_row(target, protocol, content) for protocol, content in there for target in protocol.targets]
-    names = {protocol.name for protocol, _ in there}
+    """A row for each target of a protocol that has results."""
+    cells = [_row(target, protocol, content) for protocol, content in kept for target in protocol.targets]
+    names = {protocol.name for protocol, _ in kept}
     return Table(HEADER, cells, set(), _caption([p.name for p in PROTOCOLS if p.targets and p.name not in names]), [])
 
 

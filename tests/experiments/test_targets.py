@@ -83,13 +83,6 @@ def test_a_blend_is_compared_with_the_best_blend_without_a_graph_model():
     assert not {"als", "blend-without-graphsage"} & set(column["to_floor"])
 
 
-def test_results_in_which_blends_have_the_names_of_single_models_have_no_row():
-    kept = kept_of(0.04)
-    kept["runs"].append({"config": {"model": {"class": "GraphRecommender"}}})
-    table = targets([(replace(PROTOCOL, targets=(Target("ndcg@10", None, 0.1),)), kept)])
-    assert table.cells == []
-
-
 def test_a_row_that_is_worse_by_more_than_noise_does_not_lead():
     behind, ahead = ({"mean": mean, "p_value_holm": 0.001} for mean in (-0.02, 0.02))
     assert (_leads("k1/ndcg@10", ahead), _leads("k1/ndcg@10", behind)) == (True, False)
