@@ -1,12 +1,21 @@
 """The named data sets, one a file: reader, files with their checksums, terms, defaults. Each is listed once, here."""
 
 from gnnrec.data.catalogue import Source
-from gnnrec.data.datasets import complete_journey, heater_lastfm, hetrec_lastfm, ml_1m, ml_100k, renttherunway, ta_feng
+from gnnrec.data.datasets import (
+    ciao_dvd,
+    complete_journey,
+    heater_lastfm,
+    hetrec_lastfm,
+    ml_1m,
+    ml_100k,
+    renttherunway,
+    ta_feng,
+)
 from gnnrec.errors import ConfigError
 
 SOURCES: dict[str, Source] = {
     module.SOURCE.name: module.SOURCE
-    for module in (ml_100k, ml_1m, hetrec_lastfm, heater_lastfm, renttherunway, ta_feng, complete_journey)
+    for module in (ml_100k, ml_1m, hetrec_lastfm, heater_lastfm, renttherunway, ta_feng, complete_journey, ciao_dvd)
 }
 
 
