@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,17 +26,34 @@ START, NEXT, SOON, TOGETHER, RECENT = "place", "next", "soon", "together", "rece
 
 @dataclass(frozen=True)
 class Reached:
-    """What one path reaches from P queries.
+    """What one path reaches from P queries, from each of S different starts.
 
     Attributes:
-        row: [R] int64, the query.
+        row: [R] int64, the start.
         item: [R] int64.
         value: [R] float32, the number of training users on the way, divided by the item's share of all interactions.
+        start: [P] int64, the start of each query, where several queries share one and it reaches many items; None where
+            each query is a start of its own.
     """
 
     row: Tensor
     item: Tensor
     value: Tensor
+    start: Tensor | None = None
+
+    @staticmethod
+    def join(parts: "Sequence[tuple[Tensor, Reached]]", queries: int) -> "Reached":
+        """What several parts of P queries reach; each comes with its queries ([P'] int64)."""
+        item, value = (torch.cat([getattr(one, name) for _, one in parts]) for name in ("item", "value"))
+        if all(one.start is None for _, one in parts):
+            return Reached(torch.cat([part[one.row] for part, one in parts]), item, value)
+        rows, start, first = [], torch.empty(queries, dtype=torch.int64), 0
+        for part, one in parts:
+            own = torch.arange(len(part)) if one.start is None else one.start
+            rows.append(one.row + first)
+            start[part] = own + first
+            first += int(own.max()) + 1
+        return Reached(torch.cat(rows), item, value, start)
 
 
 @dataclass(frozen=True)
@@ -154,9 +171,20 @@ class Paths:
         return [self._lead(starts.get(name, Edges(nothing, nothing)), rows, name) for name in self.matrices]
 
     def _lead(self, start: Edges, rows: int, path: str) -> Reached:
-        matrix = self.matrices[path]
+        matrix, shared = self.matrices[path], None
+        if start.weight is None and path in self._wide and len(start.row.unique()) == len(start):
+            key = torch.full((rows,), -1)  # one source a query: those with the same one share what it reaches
+            key[start.row] = start.node
+            source, shared = key.unique(return_inverse=True)
+            known = (source >= 0).nonzero().flatten()
+            start, rows = Edges(known, source[known]), len(source)
         value = np.ones(len(start), np.float32) if start.weight is None else start.weight.numpy()
         first = sparse.csr_array((value, (start.row.numpy(), start.node.numpy())), shape=(rows, matrix.shape[0]))
         lead = sparse.coo_array(first @ matrix)
         row, item = (torch.from_numpy(index.astype(np.int64)) for index in lead.coords)
-        return Reached(row, item, torch.from_numpy((lead.data / self.share[item.numpy()]).astype(np.float32)))
+        return Reached(row, item, torch.from_numpy((lead.data / self.share[item.numpy()]).astype(np.float32)), shared)
+
+    @functools.cached_property
+    def _wide(self) -> set[str]:
+        """The paths that lead to more than a sixteenth of all items from a source, on average."""
+        return {name for name, m in self.matrices.items() if 16 * m.nnz > m.shape[0] * m.shape[1]}

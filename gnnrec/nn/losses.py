@@ -1,5 +1,8 @@
 """Losses: pure functions of scores."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -97,3 +100,52 @@ def sampled_softmax(
     true = positive - log_chance
     drawn = (negative - log_chance_negative).logsumexp(dim=1)  # before rows are repeated: [B], and no [P, K]
     return (torch.logaddexp(true, drawn if row is None else drawn[row]) - true).mean()
+
+
+def in_parts(
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor], rows: Tensor, items: Tensor, others: Sequence[Tensor], size: int
+) -> Tensor:
+    """A loss that is a sum over rows, a few at a time: each part's gradients are taken before the next is computed.
+
+    So no more than a part's scores of all items are held, and those stay in the processor's caches. Gradients are what
+    one pass would give, but for the order of their sums.
+
+    Args:
+        loss: of the positions of a part ([P'] int64, on the CPU), its rows ([P', D]) and the items, a scalar.
+        rows: [P, D], P at least 1.
+        items: [I, D].
+        others: what else the loss depends on and has gradients.
+        size: most rows of a part.
+
+    Returns:
+        A scalar.
+    """
+    total: Tensor = _InParts.apply(loss, size, rows, items, *others)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _InParts(torch.autograd.Function):
+    """The sum; its gradients are there once it is."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, loss: Callable[..., Tensor], size: int, rows: Tensor, items: Tensor, *others: Tensor
+    ) -> Tensor:
+        total, of_rows = rows.new_zeros(()), torch.zeros_like(rows)
+        sums: list[Tensor | None] = [None] * (1 + len(others))
+        for part in torch.arange(len(rows)).split(size):
+            own, shared = (one.detach().requires_grad_() for one in (rows[part], items))
+            with torch.enable_grad():
+                value = loss(part, own, shared)
+            first, *rest = torch.autograd.grad(value, (own, shared, *others), allow_unused=True)
+            total += value.detach()
+            of_rows[part] = first
+            for place, grad in enumerate(rest):
+                known = sums[place]
+                sums[place] = grad if known is None else known + grad
+        ctx.grads = (of_rows, *sums)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, *(None if grad is None else outer[0] * grad for grad in ctx.grads))

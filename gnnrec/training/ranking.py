@@ -61,8 +61,8 @@ class RankingConfig(LoopConfig):
     """The age at which what is asked for counts half, as a share of training's time; None counts all the same. Also the
     item biases start from such counts."""
     queries: int = Field(1024, ge=1)
-    """Most numbers of shown items, over all users of a step, of a decoder that reads histories; where there are more,
-    so many are drawn, each with a chance that falls with the number."""
+    """Most queries of a step with no item shown, and most with some, of a decoder that reads histories; where there are
+    more, so many are drawn, each with a chance that falls with the number of its items."""
 
     @model_validator(mode="after")
     def _whole_softmax(self) -> "RankingConfig":

@@ -1,6 +1,7 @@
 """The ranking objective of a decoder that reads histories: what follows each number of items, in one pass."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import seeds
 from gnnrec.training.ranking import ItemRanker, RankingConfig
 from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
+
+SCORES = 2**21
+"""Scores that are held at once, 8 MiB: what fits into a processor's caches; on a GPU, 32 times as many."""
 
 
 def sequence_losses(
@@ -121,28 +125,102 @@ def batch_loss(
     known = (place < count[:, None])[:, :-1].to(device)
     found = ranker.decoder(user, items[shown] * known[..., None], place.clamp(max=last).to(device))  # [B, L + 1, D]
     row, k = asked.nonzero().unbind(1)
-    later = (k > 0).nonzero().flatten()
-    if len(later) > config.queries:
-        chance = torch.rand(len(later), generator=generator, dtype=torch.float64)
-        later = later[(chance.log() * k[later]).topk(config.queries).indices.sort().values]  # falls as 1 / k
     total = 0 * found.sum()
     weights = 0.0
-    for chosen, weight in (((k == 0).nonzero().flatten(), config.history_dropout), (later, 1 - config.history_dropout)):
+    for chosen, weight in ((k == 0, config.history_dropout), (k > 0, 1 - config.history_dropout)):
+        chosen = chosen.nonzero().flatten()
+        if len(chosen) > config.queries:
+            chance = torch.rand(len(chosen), generator=generator, dtype=torch.float64)
+            order = chance.log() * k[chosen].clamp(min=1)  # the chance of a query falls as 1 / k
+            chosen = chosen[order.topk(config.queries).indices.sort().values]
         if len(chosen) and weight:
-            r, n = row[chosen], k[chosen]
-            score = ranker.score(found[r.to(device), n.to(device)], items)  # [P, I]
-            if paths is not None:
-                for part, reached in paths.reached(batch[r], item[r], n, place[r, n]):
-                    own = part.to(device)
-                    score[own] = ranker.decoder.add_pairs(score[own], reached, place[r, n][part])
-            seen = (step[:-1] < n[:, None]).nonzero()
-            score[seen[:, 0].to(device), shown[r[seen[:, 0]].to(device), seen[:, 1].to(device)]] = -torch.inf
-            query, target, position = _targets(r, n, count, place, at, histories, config)
-            counts = None if histories.weight is None else histories.weight[position].to(device)
-            total = total + weight * losses.softmax(score, query.to(device), target.to(device), counts)
+            asked_for = _Asked(row[chosen], k[chosen], batch, item, place, at, count)
+            total = total + weight * _cross_entropy(ranker, found, items, asked_for, histories, config, paths)
             weights += weight
     loss: Tensor = total / max(weights, 1e-12)
     return loss
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """P queries among what the B users of a batch were shown.
+
+    Attributes:
+        row: [P] int64, the user.
+        step: [P] int64, how many of its items are shown.
+        batch: [B] int64, the users among those of training.
+        item: [B, L + 1] int64, their items in the order of time.
+        place: [B, L + 1] int64, the number of all items before each.
+        at: [B, L + 1] int64, where each stands in the histories.
+        count: [B] int64, all items of each user.
+    """
+
+    row: Tensor
+    step: Tensor
+    batch: Tensor
+    item: Tensor
+    place: Tensor
+    at: Tensor
+    count: Tensor
+
+    def take(self, part: Tensor) -> "_Asked":
+        """Some of the queries."""
+        return replace(self, row=self.row[part], step=self.step[part])
+
+    @property
+    def number(self) -> Tensor:
+        """[P] int64, the number of all items so far."""
+        return self.place[self.row, self.step]
+
+    @property
+    def shown(self) -> tuple[Tensor, Tensor]:
+        """[S] int64 each: the query, and an item that it was shown."""
+        known = (torch.arange(self.item.shape[1] - 1) < self.step[:, None]).nonzero()
+        return known[:, 0], self.item[self.row[known[:, 0]], known[:, 1]]
+
+    def targets(self, target: str) -> tuple[Tensor, Tensor]:
+        """[T] int64 each: which query is asked for an item, and where that item stands in the histories."""
+        first = self.at[self.row, self.step]
+        query = torch.arange(len(self.row))
+        if target == "rest":
+            left = (self.count[self.row] - self.number).clamp(min=0)
+            query = query.repeat_interleave(left)
+            first = torch.arange(len(query)) - (left.cumsum(0) - left)[query] + first[query]
+        return query, first
+
+
+def _cross_entropy(
+    ranker: Any,
+    found: Tensor,
+    items: Tensor,
+    asked: _Asked,
+    histories: Histories,
+    config: RankingConfig,
+    paths: "PathsOfFolds | None",
+) -> Tensor:
+    """The mean over what is asked for, weighted by age; against all items that the query was not shown."""
+    device = items.device
+    query, position = asked.targets(config.target)
+    weight = torch.ones(len(query)) if histories.weight is None else histories.weight[position]
+    weight = (weight / weight.sum().clamp(min=1e-30)).to(device)
+
+    def of_part(part: Tensor, own: Tensor, all_items: Tensor) -> Tensor:
+        these = asked.take(part)
+        score = ranker.score(own, all_items)  # [P', I]
+        if paths is not None:
+            reached = paths.reached(these.batch[these.row], these.item[these.row], these.step, these.number)
+            score = ranker.decoder.add_pairs(score, reached, these.number)
+        row, shown = these.shown
+        score[row.to(device), shown.to(device)] = -torch.inf
+        inside = ((query >= part[0]) & (query <= part[-1])).nonzero().flatten()
+        counts = weight[inside.to(device)]
+        target = histories.item[position[inside]].to(device)
+        return losses.softmax(score, (query[inside] - part[0]).to(device), target, counts) * counts.sum()
+
+    rows = found[asked.row.to(device), asked.step.to(device)]
+    scores = SCORES if device.type == "cpu" else 32 * SCORES
+    others = [one for name, one in ranker.named_parameters() if not name.startswith("encoder.")]
+    return losses.in_parts(of_part, rows, items, others, max(scores // len(items), 1))
 
 
 class PathsOfFolds:
@@ -162,39 +240,23 @@ class PathsOfFolds:
         self._fold = self._fold[spread]
         self._paths = [Paths.of(train, histories, self._fold != fold, half_life) for fold in range(folds)]
 
-    def reached(
-        self, user: Tensor, item: Tensor, count: Tensor, place: Tensor
-    ) -> Iterator[tuple[Tensor, list[Reached]]]:
-        """What the paths reach from P queries, fold by fold: [P'] int64, the queries of a fold, and theirs.
+    def reached(self, user: Tensor, item: Tensor, count: Tensor, place: Tensor) -> list[Reached]:
+        """What the paths reach from P queries, each counted without the fold of its user.
 
         Args:
             user: [P] int64, rows of the training users.
             item: [P, L] int64, recent items in the order of time.
             count: [P] int64, how many of them are shown.
             place: [P] int64, the number of all items so far.
+
+        Returns:
+            One for each path.
         """
+        found: list[list[tuple[Tensor, Reached]]] = []
         for fold, paths in enumerate(self._paths):
             part = (self._fold[user] == fold).nonzero().flatten()
             if len(part):
                 distinct, copy = user[part].unique(return_inverse=True)
                 users = self._users.take(distinct).copies(copy)
-                yield part, paths.reached(item[part], count[part], place[part], users)
-
-
-def _targets(
-    row: Tensor,
-    step: Tensor,
-    count: Tensor,
-    place: Tensor,
-    at: Tensor,
-    histories: Histories,
-    config: RankingConfig,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """[T] int64 each: which of P queries is asked for an item, the item, and its position in the histories."""
-    first = at[row, step]
-    query = torch.arange(len(row))
-    if config.target == "rest":
-        left = (count[row] - place[row, step]).clamp(min=0)
-        query = query.repeat_interleave(left)
-        first = torch.arange(len(query)) - (left.cumsum(0) - left)[query] + first[query]
-    return query, histories.item[first], first
+                found.append([(part, one) for one in paths.reached(item[part], count[part], place[part], users)])
+        return [Reached.join(parts, len(user)) for parts in zip(*found, strict=True)]

@@ -37,9 +37,9 @@ def reached_of(paths: Paths, users: UserBatch, last: int = 50) -> dict[str, torc
     place = torch.bincount(users.items.row, minlength=len(users))
     found = {}
     for name, one in zip(paths.names, paths.reached(recent.item, recent.count, place, users), strict=True):
-        dense = torch.zeros(len(users), len(paths.share), dtype=torch.float64)
+        dense = torch.zeros(len(users), len(paths.share), dtype=torch.float64)  # as many starts as queries at most
         dense[one.row, one.item] = one.value.double() * torch.from_numpy(paths.share)[one.item]
-        found[name] = dense
+        found[name] = dense if one.start is None else dense[one.start]
     return found
 
 

@@ -61,6 +61,37 @@ def test_pairs_by_hand() -> None:
     assert found.flatten().tolist() == pytest.approx([0, 1, 0, 0, 5 * 2, 0], rel=1e-5)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_pairs_of_one_start_are_those_of_each_query(seed: int) -> None:
+    """Seven queries from three starts: what they reach stands once, or for each of them; gradients are the same."""
+    generator = torch.Generator().manual_seed(seed)
+    start, value = torch.tensor([2, 0, 1, 1, 0, 2, 2]), torch.rand(3, 5, generator=generator)
+    row, item = (value > 0.3).nonzero().t()
+    each, its = (value[start] > 0.3).nonzero().t()
+    once = [Reached(row, item, value[row, item], start)]
+    for_each = [Reached(each, its, value[start][each, its])]
+    halves = [
+        (torch.tensor([0, 2, 5]), torch.tensor([1, 0, 1])),
+        (torch.tensor([1, 3, 4, 6]), torch.tensor([0, 1, 0, 2])),
+    ]
+    parts = []
+    for (queries, own), kept in zip(halves, ([1, 2], [0, 1, 2]), strict=True):
+        first, second = (value[kept] > 0.3).nonzero().t()
+        parts.append((queries, Reached(first, second, value[kept][first, second], own)))
+    joined = [Reached.join(parts, 7)]
+    found, grads = [], []
+    for reached in (once, for_each, joined):
+        decoder = PairWise(2, 5)
+        decoder.take_paths(1)
+        score = decoder.add_pairs(torch.zeros(7, 5), reached, torch.tensor([0, 1, 2, 3, 4, 7, 20]))
+        (score * torch.arange(35.0).view(7, 5)).sum().backward()
+        found.append(score.detach())
+        grads.append([decoder.weight.grad, decoder.log_smoothing.grad])
+    for other in (1, 2):
+        torch.testing.assert_close(found[other], found[0])
+        torch.testing.assert_close(grads[other], grads[0])
+
+
 def test_settings_are_checked() -> None:
     assert DecoderConfig(name="Transformer", options={"heads": 4}).make(8).layers.layers[0].self_attn.num_heads == 4
     assert isinstance(DecoderConfig().make(3), Dot)

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from gnnrec.nn import losses
@@ -113,3 +114,31 @@ def test_sampled_softmax_corrects_for_how_often_an_item_is_drawn():
     chance = torch.tensor([0.5, 0.1]).log()
     loss = losses.sampled_softmax(torch.tensor([0.4]).log(), chance[None], torch.tensor([0.4]).log(), chance)
     assert loss.item() == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_in_parts_is_one_pass(size: int) -> None:
+    """A cross-entropy with a bias, twice: in parts, and at once; an unused parameter gets no gradient."""
+    generator = torch.Generator().manual_seed(5)
+    target = torch.randint(6, (10,), generator=generator)
+    values, grads = [], []
+    for whole in (False, True):
+        draw = torch.Generator().manual_seed(7)
+        rows, items, bias, unused = (
+            torch.randn(shape, generator=draw).requires_grad_() for shape in ((10, 4), (6, 4), (6,), (2,))
+        )
+
+        def loss(part: Tensor, own: Tensor, shared: Tensor, bias: Tensor = bias) -> Tensor:
+            score = (own @ shared.t() + bias).log_softmax(1)
+            return -score[torch.arange(len(part)), target[part]].sum()
+
+        if whole:
+            value = loss(torch.arange(10), rows, items)
+        else:
+            value = losses.in_parts(loss, rows, items, (bias, unused), size)
+        (3 * value).backward()
+        values.append(float(value.detach()))
+        assert unused.grad is None
+        grads.append([one.grad for one in (rows, items, bias)])
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    torch.testing.assert_close(grads[0], grads[1])

@@ -199,13 +199,12 @@ def test_nobodys_own_choices_are_on_the_paths_of_training(seed: int) -> None:
     train = TrainingData(users, {ITEM: pd.Index(range(22))}, (), {}, torch.ones(22) > 0)
     folds = PathsOfFolds(train, Histories.of(users.items, 20, 0.5), 4, 0.5)
     asked = torch.randperm(20, generator=torch.Generator().manual_seed(seed))
-    met = []
-    for part, reached in folds.reached(asked, torch.zeros(20, 1).long(), torch.ones(20).long(), torch.ones(20).long()):
-        met += part.tolist()
-        for one in reached:
-            assert not (one.item == asked[part][one.row] + 1).any()
-            assert len(one.item)
-    assert sorted(met) == list(range(20))
+    shown = torch.zeros(20, 1).long(), torch.ones(20).long(), torch.ones(20).long()
+    for one in folds.reached(asked, *shown):
+        start = torch.arange(20) if one.start is None else one.start
+        pairs = {*zip(one.row.tolist(), one.item.tolist(), strict=True)}
+        assert all((start[query], asked[query] + 1) not in pairs for query in range(20))
+        assert {row for row, _ in pairs} == set(start.tolist())
 
 
 def test_what_needs_times_says_so() -> None:

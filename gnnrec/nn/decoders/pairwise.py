@@ -54,7 +54,7 @@ class PairWise(nn.Module):
         self.log_smoothing = nn.Parameter(torch.full((paths,), 2.0))
 
     def add_pairs(self, score: Tensor, reached: Sequence[Reached], place: Tensor) -> Tensor:
-        """Adds what the paths say, in place.
+        """Adds what the paths give, in place.
 
         Args:
             score: [P, I].
@@ -62,12 +62,21 @@ class PairWise(nn.Module):
             place: [P] int64, the number of items so far, on the CPU.
 
         Returns:
-            [P, I].
+            [P, I], the same tensor.
         """
-        bucket = (torch.bucketize(place, torch.tensor(PLACES), right=True) - 1).to(score.device)
+        device, size = score.device, score.shape[1]
+        bucket = (torch.bucketize(place, torch.tensor(PLACES), right=True) - 1).to(device)
+        flat, added = [], []
         for path, one in enumerate(reached):
-            row, item = one.row.to(score.device), one.item.to(score.device)
-            value = torch.log1p(one.value.to(score.device) * torch.exp(-self.log_smoothing[path]))
-            flat = row * score.shape[1] + item
-            score = score.view(-1).index_add(0, flat, self.weight[bucket[row], path] * value).view(score.shape)
+            row, item, weight = one.row.to(device), one.item.to(device), self.weight[bucket, path]  # [P]
+            value = torch.log1p(one.value.to(device) * torch.exp(-self.log_smoothing[path]))
+            if one.start is None:
+                flat.append(row * size + item)
+                added.append(weight[row] * value)
+            else:
+                start = one.start.to(device)
+                table = value.new_zeros(int(start.max()) + 1, size).index_put((row, item), value)
+                score.addcmul_(weight[:, None], table[start])
+        if flat:
+            score.view(-1).index_add_(0, torch.cat(flat), torch.cat(added))
         return score
