@@ -19,6 +19,8 @@ PLACES = (0, 1, 2, 3, 5, 10, 20)
 """Each range of places begins here: a user's first item, the second, the third ..."""
 WINDOW = 5
 """Items that count as soon after one."""
+MANY = 100
+"""Items of a user that go together: pairs grow with the square of a long history."""
 SHORT = 0.2
 """Half-life of what is in fashion, as a share of the half-life of all counts."""
 START, NEXT, SOON, TOGETHER, RECENT = "place", "next", "soon", "together", "recent"
@@ -63,7 +65,7 @@ class Paths:
     - `place`: from the number of a user's items so far to what others chose at that place.
     - `next`: from the last item to what others chose right after it.
     - `soon`: from each item to what others chose at most `WINDOW` items after it.
-    - `together`: from each item to all that others chose who chose it.
+    - `together`: from each item to all that others chose who chose it, among the last `MANY` items of each.
     - `recent`: to what has been chosen of late.
     - one for each relation of users: from each value to what the users who have it chose; from each friend to what the
       friend chose.
@@ -73,6 +75,7 @@ class Paths:
     Attributes:
         matrices: path -> [K, I] sparse, from its K sources.
         share: [I] float64, the items' shares of all interactions; above 0.
+        friends: the paths over relations between users.
     """
 
     keeps_interactions: ClassVar[bool] = True
@@ -80,6 +83,7 @@ class Paths:
 
     matrices: Mapping[str, Matrix]
     share: np.ndarray
+    friends: tuple[str, ...] = ()
 
     @staticmethod
     def of(train: TrainingData, histories: Histories, users: Tensor, half_life: float | None) -> "Paths":
@@ -112,8 +116,10 @@ class Paths:
         degree = np.sqrt(np.maximum(np.bincount(item, minlength=size), 1))
         damped = sparse.diags_array((1 / degree).astype(np.float32))
         chosen = counts(of_user, item, weight, train.num_users)
-        ones = sparse.csr_array((np.ones(chosen.nnz, np.float32), chosen.indices, chosen.indptr), chosen.shape)
-        together = sparse.csr_array(damped @ (ones.T @ chosen))
+        late = np.flatnonzero(place >= count.numpy()[of_user] - MANY)
+        lately = counts(of_user[late], item[late], weight[late], train.num_users)
+        ones = sparse.csr_array((np.ones(lately.nnz, np.float32), lately.indices, lately.indptr), lately.shape)
+        together = sparse.csr_array(damped @ (ones.T @ lately))
         soon = functools.reduce(operator.add, [after(steps) for steps in range(1, WINDOW + 1)])
         found = {
             START: counts(np.digitize(place, PLACES) - 1, item, weight, len(PLACES)),
@@ -135,12 +141,18 @@ class Paths:
                 having: Any = sparse.coo_array((value, (edges.node.numpy(), edges.row.numpy())), shape=shape)
                 found[name] = sparse.csr_array(sparse.csr_array(having).astype(np.float32) @ chosen)
         popularity = np.bincount(item, weight, size) + 0.1
-        return Paths(found, popularity / popularity.sum())
+        friends = tuple(name for (_, name, target) in train.users.relations if target == USER)
+        return Paths(found, popularity / popularity.sum(), friends)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The paths."""
         return tuple(self.matrices)
+
+    @property
+    def mixed(self) -> tuple[bool, ...]:
+        """Of each path, whether it begins at one of several items or friends, any of which may be the reason."""
+        return tuple(name in (NEXT, SOON, TOGETHER, *self.friends) for name in self.matrices)
 
     def reached(self, item: Tensor, count: Tensor, place: Tensor, users: UserBatch) -> list[Reached]:
         """What each path reaches from P queries.
@@ -172,7 +184,7 @@ class Paths:
 
     def _lead(self, start: Edges, rows: int, path: str) -> Reached:
         matrix, shared = self.matrices[path], None
-        if start.weight is None and path in self._wide and len(start.row.unique()) == len(start):
+        if start.weight is None and self._is_wide(path) and len(start.row.unique()) == len(start):
             key = torch.full((rows,), -1)  # one source a query: those with the same one share what it reaches
             key[start.row] = start.node
             source, shared = key.unique(return_inverse=True)
@@ -184,7 +196,7 @@ class Paths:
         row, item = (torch.from_numpy(index.astype(np.int64)) for index in lead.coords)
         return Reached(row, item, torch.from_numpy((lead.data / self.share[item.numpy()]).astype(np.float32)), shared)
 
-    @functools.cached_property
-    def _wide(self) -> set[str]:
-        """The paths that lead to more than a sixteenth of all items from a source, on average."""
-        return {name for name, m in self.matrices.items() if 16 * m.nnz > m.shape[0] * m.shape[1]}
+    def _is_wide(self, path: str) -> bool:
+        """Whether a source leads to more than a sixteenth of all items, on average."""
+        matrix = self.matrices[path]
+        return bool(16 * matrix.nnz > matrix.shape[0] * matrix.shape[1])

@@ -86,7 +86,8 @@ class GraphSAGE:
         "pretrain.learning_rate": Log(1e-3, 0.02),
         "finetune.learning_rate": Log(1e-3, 0.02),
         "finetune.weight_decay": Log(1e-3, 1),
-        "finetune.history_dropout": Uniform(0.3, 1, when={"finetune.objective": "ranking"}),
+        "finetune.history_dropout": Uniform(0.1, 1, when={"finetune.objective": "ranking"}),
+        "finetune.half_life": Choice((None, 0.03, 0.1, 0.3, 1.0), when={"finetune.target": "next"}),
         "finetune.unobserved_weight": Log(0.03, 1.0, when={"finetune.objective": "rating"}),
         "finetune.item_shrinkage": Log(1, 30, when={"finetune.objective": "rating"}),
     }

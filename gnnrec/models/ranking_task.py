@@ -101,7 +101,7 @@ class RankingTask:
             everybody = torch.ones(train.num_users, dtype=torch.bool)
             self.paths = Paths.of(self.train, self.histories, everybody, config.half_life)
             self.paths_of_folds = PathsOfFolds(self.train, self.histories, int(decodes.folds), config.half_life)
-            decodes.take_paths(len(self.paths.names))
+            decodes.take_paths(self.paths.mixed, train.num_users)
         popularity = self.train.popularity
         if self.histories is not None and self.histories.weight is not None:
             popularity = self.histories.weighted_counts(popularity)
@@ -203,7 +203,7 @@ class RankingTask:
         task.last, task.paths, task.histories, task.paths_of_folds = decoder.last, state["paths"], None, None
         decodes: Any = decoder.make(encoder.channels)
         if task.paths is not None:
-            decodes.take_paths(len(task.paths.names))
+            decodes.take_paths(task.paths.mixed, 1)  # the number is among the weights
         task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes)
         task.head.load_state_dict(state["head"])
         task.head.eval()

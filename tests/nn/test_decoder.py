@@ -1,11 +1,14 @@
 """Recent items as a decoder's input, and the decoders by hand."""
 
+import math
+
 import pytest
 import torch
 
 from gnnrec.graph.paths import PLACES, Reached
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.decoders import Dot, Linear, PairWise
+from gnnrec.nn.decoders.pairwise import SPEED
 from gnnrec.views import Edges
 
 
@@ -50,19 +53,26 @@ def test_linear_by_hand() -> None:
 
 
 def test_pairs_by_hand() -> None:
-    """One path reaches item 1 from both queries; the weights of places 0 and 6 differ."""
+    """A condition and two reasons reach item 1 from both queries, whose places 0 and 6 have other weights."""
     decoder = PairWise(2, 5)
-    decoder.take_paths(1)
+    decoder.take_paths([False, True, True], 4)
+    assert [PLACES[0], PLACES[4]] == [0, 5]
     with torch.no_grad():
-        decoder.weight.copy_(torch.arange(len(PLACES))[:, None] + 1.0)
         decoder.log_smoothing.zero_()
-    reached = [Reached(torch.tensor([0, 1]), torch.tensor([1, 1]), torch.tensor([torch.e - 1, torch.e**2 - 1]))]
+        decoder.weight[0] = torch.tensor([3.0, 0.0, math.log(2)]) / SPEED
+        decoder.weight[4] = torch.tensor([1.0, math.log(4), 0.0]) / SPEED
+        decoder.whole[4] = 0.5 / SPEED
+    row, item = torch.tensor([0, 1]), torch.tensor([1, 1])
+    reached = [Reached(row, item, torch.tensor(values)) for values in ([1.0, 3.0], [2.0, 7.0], [3.0, 8.0])]
     found = decoder.add_pairs(torch.zeros(2, 3), reached, torch.tensor([0, 6]))
-    assert found.flatten().tolist() == pytest.approx([0, 1, 0, 0, 5 * 2, 0], rel=1e-5)
+    first = 3 * math.log(1 + 1) + 1 * math.log(1 + (2 + 2 * 3) / 4)
+    second = 1 * math.log(1 + 3) + 0.5 * math.log(1 + (4 * 7 + 8) / 4)
+    assert found.flatten().tolist() == pytest.approx([0, first, 0, 0, second, 0], rel=1e-5)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_pairs_of_one_start_are_those_of_each_query(seed: int) -> None:
+def test_pairs_of_one_start_are_those_of_each_query(seed: int, mixed: bool) -> None:
     """Seven queries from three starts: what they reach stands once, or for each of them; gradients are the same."""
     generator = torch.Generator().manual_seed(seed)
     start, value = torch.tensor([2, 0, 1, 1, 0, 2, 2]), torch.rand(3, 5, generator=generator)
@@ -82,7 +92,7 @@ def test_pairs_of_one_start_are_those_of_each_query(seed: int) -> None:
     found, grads = [], []
     for reached in (once, for_each, joined):
         decoder = PairWise(2, 5)
-        decoder.take_paths(1)
+        decoder.take_paths([mixed], 4)
         score = decoder.add_pairs(torch.zeros(7, 5), reached, torch.tensor([0, 1, 2, 3, 4, 7, 20]))
         (score * torch.arange(35.0).view(7, 5)).sum().backward()
         found.append(score.detach())

@@ -58,7 +58,7 @@ class SASRec:
         "dropout": Uniform(0, 0.6),
         "finetune.learning_rate": Log(1e-3, 0.02),
         "finetune.weight_decay": Log(1e-3, 1),
-        "finetune.history_dropout": Uniform(0.1, 0.6),
+        "finetune.history_dropout": Uniform(0.1, 1),
         "finetune.half_life": Choice((None, 0.03, 0.1, 0.3, 1.0)),
     }
 

