@@ -62,5 +62,6 @@ def _caption(allowed: set[str]) -> str:
         f"Searches of options on the validation users of the first seed, with the budget of every model: "
         f"{'; '.join(sorted(allowed))} of trials, each on one core, whichever ends first. A trial that has begun is "
         "finished. The first options are those chosen before by hand on validation users. Variants of the graph model "
-        "take its options; protocols that are not listed take those of the protocol on the same data."
+        "take its options; protocols that are not listed take those of the protocol on the same data, or theirs as "
+        "they come."
     )

@@ -76,10 +76,12 @@ def table_of_users(split: Split) -> None:
 
 
 def _held_out_edge(split: Split) -> tuple[int, int]:
-    """User and item of a held-out interaction that the first training user does not have."""
+    """User and item of a held-out interaction that the first training user does not have; of a held-out user if any."""
     raw = split.dataset.interactions
     own = split.train.users.items.node[split.train.users.items.row == 0]
-    other = (split.edge_part != TRAIN) & ~torch.isin(raw.item, own)
+    of_held_out = split.user_part[raw.user] != TRAIN  # by time, training users have interactions after the moment, too
+    held_out = of_held_out if of_held_out.any() else split.edge_part != TRAIN
+    other = held_out & ~torch.isin(raw.item, own)
     edge = int(other.nonzero()[0])
     return int(raw.user[edge]), int(raw.item[edge])
 

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.protocols import Protocol
 from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.evaluation.statistics import Difference, holm
-from gnnrec.experiment.paired import difference, has_values_per_user, mean_with_interval, summary
+from gnnrec.experiment.paired import change, difference, has_values_per_user, mean_with_interval, summary
 from gnnrec.experiment.results import Result, Run
 
 Rows = Mapping[str, list[Run]]
@@ -29,6 +29,11 @@ def is_blend(result: Result) -> bool:
 def is_control(result: Result) -> bool:
     """Whether attributes were shuffled: such a row is no competitor."""
     return bool(result.config.get("shuffle_attributes"))
+
+
+def _asks_for_next(result: Result) -> bool:
+    """Whether each number of shown items is asked for another item, so that its values are of other questions."""
+    return bool(result.config.get("split", {}).get("target") == "next")
 
 
 def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
@@ -78,6 +83,11 @@ def _column(rows: Rows, metric: str, protocol: Protocol) -> dict[str, Any]:
                 for name, group in paired.items()
             }
             column["to_floor"] = _differences(paired, of_kind, metric)
+        shots, _, plain = metric.rpartition("/")
+        none = f"k0/{plain}"
+        if shots not in ("", "k0") and none in protocol.columns:
+            same = {n: g for n, g in paired.items() if none in g[0].per_user and not _asks_for_next(g[0].result)}
+            column["gained"] = {name: _rounded(asdict(change(g, metric, none))) for name, g in same.items()}
         if protocol.plain in paired:
             column["to_plain"] = _differences(paired, dict.fromkeys(paired, protocol.plain), metric)
     elif protocol.main.partition("/")[2] == metric.partition("/")[2] != "":  # another number of shots: a curve

@@ -14,7 +14,7 @@ Kept = Mapping[str, Mapping[str, Any]]
 SHOTS = (
     *("blend", "graphsage", "blend-without-graphsage", "graphsage-default", "graphsage-no-encoder"),
     *("popularity", "segment-popularity"),
-    *("als", "bpr", "ease", "item-knn"),
+    *("als", "bpr", "ease", "item-knn", "sasrec", "markov-chain", "graphsage-linear"),
 )
 TRAINED = ("graphsage", "graphsage-no-pretraining")
 
@@ -23,8 +23,8 @@ def shots(kept: Kept) -> dict[str, Any]:
     """Quality by the number of first choices that a user shows."""
     found = {}
     for name in kept:
-        if name.endswith("-shots"):
-            columns = kept[name]["columns"]
+        columns = kept[name]["columns"]
+        if next(iter(columns), "").startswith("k0/"):
             lines: dict[str, dict[float, plots.Interval]] = {}
             for metric, column in columns.items():
                 for model in SHOTS:

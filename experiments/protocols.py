@@ -122,6 +122,12 @@ LISTS = ("ndcg@10", "recall@20", "precision@10", "coverage@10")
 LOCO_COLUMNS = ("precision@1", "precision@5", "precision@10", "precision@20", "recall@20", "map@100")
 LASTFM = ("precision@20", "precision@1", "precision@5", "precision@10", "recall@20", "map@100", "ndcg@10")
 SHOTS = tuple(f"k{k}/ndcg@10" for k in (0, 1, 2, 5, 10))
+SINGLES = (
+    *("popularity", "recent-popularity", "segment-popularity", "item-knn", "ease", "irspack", "markov-chain", "sasrec"),
+    *("als", "als-attribute-map", "bpr", "bpr-attribute-map"),
+)
+DECODERS = tuple(f"graphsage-{name}" for name in ("dot", "linear", "mlp", "transformer"))
+"""Beside `graphsage`, which has the decoder PairWise where the next item is asked for."""
 
 
 def _loco(name: str, *values: float) -> Published:
@@ -140,6 +146,19 @@ def _ablation(data: str, title: str, columns: tuple[str, ...]) -> Protocol:
     """Variants of the default graph model, each of which differs in one thing."""
     name = f"{data}-ablation"
     return Protocol(name, title, columns, compared="ndcg@10", plain="graphsage-default", reference="graphsage-default")
+
+
+def _next(data: str, title: str, seeds: tuple[int, ...] = (0,)) -> Protocol:
+    """What comes next after so many events; aimed at: a lead over the best of all single baselines at each number."""
+    return Protocol(
+        f"{data}-next",
+        f"{title}, next item",
+        SHOTS,
+        seeds,
+        compared="k1/ndcg@10",
+        targets=tuple(Target(metric, None, None, also=DECODERS) for metric in SHOTS[:4]),
+        rivals=SINGLES,
+    )
 
 
 LOCO_ROWS = (
@@ -351,6 +370,17 @@ PROTOCOLS = (
         LASTFM,
         compared="ndcg@10",
         options_from="hetrec-lastfm",
+    ),
+    _next("ml-100k", "MovieLens-100K", (0, 1, 2)),
+    _next("ta-feng", "Ta-Feng"),
+    _next("complete-journey", "The Complete Journey"),
+    Protocol(
+        "ml-100k-later",
+        "MovieLens-100K, all that newcomers still rate",
+        SHOTS,
+        (0, 1, 2),
+        compared="k5/ndcg@10",
+        options_from="ml-100k-next",
     ),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),

@@ -5,9 +5,11 @@ from typing import Any
 
 from gnnrec.experiment.config import NamedConfig
 
-SMALL = {"epochs": 1, "iterations": 1, "members": 1, "choose_on": 1, "channels": 16}
+SMALL = {"epochs": 1, "iterations": 1, "members": 1, "choose_on": 1, "channels": 16, "queries": 32}
 """Options of models that time hangs on, wherever they stand -> the most that a smoke run has."""
-SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05}
+SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null", "fold": "null"}
+EARLY = {"test": 0.7, "validation": 0.5}
+"""Of a split by time: what trains ends early."""
 
 
 def quick_overrides(config: NamedConfig) -> list[str]:
@@ -18,7 +20,7 @@ def quick_overrides(config: NamedConfig) -> list[str]:
         ['model.iterations=1', 'model.finetune.epochs=1']
     """
     split = config.config.split
-    few = {**SHARES, "folds": "null", "fold": "null"} if hasattr(split, "train_share") else {}
+    few = SHARES if hasattr(split, "train_share") else EARLY if split.kind == "temporal" else {}
     return [*_small(config.config.model, "model"), *(f"split.{key}={value}" for key, value in few.items())]
 
 

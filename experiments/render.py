@@ -14,6 +14,8 @@ LEVEL = 0.05
 NOT_MEASURED: Mapping[str, Any] = {"rows": {}}
 """A column that the protocol shows since after the results were kept."""
 BASELINE, BLEND = "best baseline", "best blend without a graph model"
+SINGLE = "graphsage"
+"""The row that the text is about."""
 PUBLISHED, SUSPECT = " †", " ‡"
 
 
@@ -155,6 +157,12 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
     if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
         parts.append(f"{DASH}: the model cannot score an unseen user.")
     parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
+    if d := main.get("gained", {}).get(SINGLE):
+        shown = protocol.main.partition("/")[0].removeprefix("k")
+        parts.append(
+            f"With {shown} items shown instead of none {SINGLE} gains {d['mean']:+.4f} ({d['low']:+.4f} to "
+            f"{d['high']:+.4f}), the items that are asked for being the same."
+        )
     for name, d in controls(protocol, kept).items():
         gap = f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})"
         verdict = "not noise: read the table with care" if name in suspects(protocol, kept) else "within noise"

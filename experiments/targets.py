@@ -105,5 +105,5 @@ def _caption(missing: list[str]) -> str:
         "target counts as met where the number is reached and the row leads with p below "
         f"{LEVEL}."
     )
-    again = f" Not run again since single models and blends are told apart: {', '.join(missing)}."
-    return text + (again if missing else "")
+    waiting = f" Not run yet: {', '.join(missing)}."
+    return text + (waiting if missing else "")

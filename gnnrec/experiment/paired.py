@@ -80,6 +80,13 @@ def mean_with_interval(group: list[Run], metric: str, seed: int = 0) -> Differen
     )
 
 
+def change(group: list[Run], metric: str, before: str, seed: int = 0) -> Difference:
+    """One metric of a row minus another, for the same users: with some items known and with none, for example."""
+    values, weight = _sums(group, metric)
+    earlier, _ = _sums(group, before)
+    return paired_bootstrap(values, earlier, weight, root=_has_root(metric), resamples=RESAMPLES, seed=seed)
+
+
 def summary(results: Sequence[Result], metric: str) -> dict[str, Any] | None:
     """Mean and standard deviation over seeds; None where a run has no number."""
     values = [result.metrics.get(metric) for result in results]

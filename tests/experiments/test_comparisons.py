@@ -87,3 +87,23 @@ def test_every_number_of_shots_gets_intervals():
     assert found["k1/ndcg@10"]["intervals"]["als"]["mean"] == pytest.approx(0.5)
     assert "to_floor" in found["k1/ndcg@10"]
     assert "to_floor" not in found["k0/ndcg@10"]
+    gained = found["k1/ndcg@10"]["gained"]["als"]  # .2, .1 and .4 of three users
+    assert gained["mean"] == pytest.approx(0.7 / 3, abs=1e-6)
+    assert 0.1 <= gained["low"] < gained["mean"] < gained["high"] <= 0.4
+    assert "gained" not in found["k0/ndcg@10"]
+
+
+def test_where_each_number_of_shots_has_another_question_nothing_is_gained():
+    protocol = Protocol("synthetic", "", ("k0/ndcg@10", "k1/ndcg@10"), compared="k1/ndcg@10")
+    runs = {}
+    for target in ("next", "rest"):
+        run = synthetic_run(target, 0, [0.1, 0.4, 0.3], metric="k0/ndcg@10")
+        run.per_user["k1/ndcg@10"] = [0.3, 0.5, 0.7]
+        result = run.result.model_copy(
+            update={
+                "metrics": {"k0/ndcg@10": 0.8 / 3, "k1/ndcg@10": 0.5},
+                "config": {**run.result.config, "split": {"kind": "temporal", "target": target}},
+            }
+        )
+        runs[target] = [type(run)(result, run.per_user)]
+    assert set(comparisons(runs, protocol)["k1/ndcg@10"]["gained"]) == {"rest"}

@@ -12,6 +12,7 @@ from experiments.comparisons import comparisons
 from experiments.numbers import numbers, numbers_tex
 from experiments.protocols import PROTOCOLS, ROOT
 from experiments.render import read_kept, render
+from experiments.replays import REPLAYS
 from gnnrec.experiment.results import Run
 
 PAPER = ROOT / "paper"
@@ -44,7 +45,7 @@ def test_findings_are_of_the_metric_that_models_are_compared_by():
 
 def test_every_table_and_figure_has_its_place():
     tables = set(re.findall(r"\\resultstable\{([^}]*)\}", BODY))
-    assert tables == {"budgets"} | {name for name in KNOWN if not name.startswith("hetrec-lastfm-1")}
+    assert tables == {"budgets", *REPLAYS} | {name for name in KNOWN if not name.startswith("hetrec-lastfm-1")}
     drawn = set(re.findall(r"\\drawing\{([^}]*)\}", BODY))
     assert {path.stem for path in (PAPER / "figures").glob("*.pdf")} <= drawn
 

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 from synthetic_table import write_shop
 from typer.testing import CliRunner
 
@@ -19,7 +21,8 @@ from gnnrec.data import load
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
-from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits import Temporal, UnseenUsers, make_split
+from gnnrec.splits.parts import TRAIN
 
 SHOP = Protocol("shop", "A synthetic shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
 MANY = {"test": 0.4, "validation": 0.1, "train_share": 1.0}
@@ -124,8 +127,17 @@ def test_an_audit_that_misses_a_leak_stops_the_table(done, monkeypatch, tmp_path
     assert not (tmp_path / "shop.json").exists()
 
 
-def test_leaks_are_planted_in_any_kind_of_split():
-    split = make_split(synthetic(seed=0), UnseenUsers(test=0.2, validation=0.1, support=2), seed=0)
+@pytest.mark.parametrize(
+    "kind", [UnseenUsers(test=0.2, validation=0.1, support=2), Temporal(test=0.3, validation=0.3)], ids=lambda k: k.kind
+)
+def test_leaks_are_planted_in_any_kind_of_split(kind):
+    """By time, training users have interactions after the moment, and are no held-out users for that."""
+    data = synthetic(seed=0)
+    own = data.interactions
+    time = 10 * own.user + 80 * (9 - torch.arange(len(own)) % 10)  # users come one after the other, and stay
+    split = make_split(replace(data, interactions=replace(own, time=time)), kind, seed=0)
+    if kind.kind == "temporal":
+        assert (split.user_part[own.user[split.edge_part != TRAIN]] == TRAIN).any()
     assert all(planted(split).values())
 
 
@@ -152,7 +164,12 @@ def test_attribute_of_a_user(configs):
 def test_quick_overrides(configs):
     path = configs / "shop" / "graphsage.yaml"
     rounds = [o for o in quick_overrides(read_config(path, ["model.pretrain={epochs: 3}"])) if o.startswith("model.")]
-    assert sorted(rounds) == ["model.choose_on=1", "model.finetune.epochs=1", "model.pretrain.epochs=1"]
+    assert sorted(rounds) == [
+        "model.choose_on=1",
+        "model.finetune.epochs=1",
+        "model.finetune.queries=32",
+        "model.pretrain.epochs=1",
+    ]
     quick = read_config(path, quick_overrides(read_config(path, ["split.folds=5", "split.test=null"]))).config
     assert (quick.split.folds, quick.split.test, quick.split.train_share) == (None, 0.01, 0.05)
     items = read_config(configs / "shop" / "popularity.yaml", ["split={kind: unseen_items}"])

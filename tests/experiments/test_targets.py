@@ -50,7 +50,7 @@ def test_a_target_is_met_by_the_number_and_by_a_lead_over_the_best_baseline(lead
     assert row[:3] == ("Synthetic users", "ndcg@10", "-")
     assert row[4:8] == tuple(f"{best + gain:.4f}" for gain in (0, 0.02, lead, 0.02 + lead / 4))
     assert row[-1] == met
-    assert "told apart: ml-100k-agnn, " in table.caption
+    assert "Not run yet: ml-100k-agnn, " in table.caption
 
 
 def test_a_target_may_be_a_share_over_the_best_baseline_and_of_an_error_lower_is_better():
@@ -91,7 +91,7 @@ def test_a_row_that_is_worse_by_more_than_noise_does_not_lead():
 
 
 def test_every_target_is_of_a_row_and_a_column_of_its_protocol():
-    assert sum(len(protocol.targets) for protocol in PROTOCOLS) == 22
+    assert sum(len(protocol.targets) for protocol in PROTOCOLS) == 34
     for protocol in PROTOCOLS:
         names = {path.stem for path in protocol.configs()}
         for target in protocol.targets:
