@@ -18,7 +18,7 @@ from experiments.protocols import CONFIGS, RESULTS, TABLES
 from experiments.render import read_kept
 from experiments.reproduce import err, start
 from gnnrec.experiment.config import NamedConfig, read_config
-from gnnrec.experiment.replay import DRAWS, Replayed, replay
+from gnnrec.experiment.replay import DRAWS, SEEN, Replayed, replay
 from gnnrec.experiment.results import config_checksum
 from gnnrec.experiment.text_table import Table, latex_text
 from gnnrec.runtime.versions import versions
@@ -26,6 +26,8 @@ from gnnrec.runtime.versions import versions
 REPLAYS = {"ml-100k-replay": "MovieLens-100K, replayed"}
 """Folder of configs -> title."""
 INTERVAL_OF = ("newcomers", "old users")
+GROUPS = (*(name for _, _, name in SEEN), *INTERVAL_OF)
+"""Columns of the table."""
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -128,8 +130,9 @@ def render(name: str, content: Mapping[str, Any], folder: Path) -> dict[Path, st
 
 def replay_table(content: Mapping[str, Any]) -> Table:
     """A row for each model and policy, the best for newcomers first."""
-    rows = sorted(content["rows"], key=lambda row: -row["groups"]["newcomers"][0])
-    groups = list(dict.fromkeys(group for row in rows for group in row["groups"]))
+    rows = [row for row in content["rows"] if row["groups"]]  # frozen, some models cannot score anybody
+    rows.sort(key=lambda row: -row["groups"]["newcomers"][0])
+    groups = [group for group in GROUPS if any(group in row["groups"] for row in rows)]
     bold = set()
     for column, group in enumerate(groups):
         means = [row["groups"].get(group, [-1.0])[0] for row in rows]
