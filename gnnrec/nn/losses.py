@@ -134,12 +134,13 @@ class _InParts(torch.autograd.Function):
         total, of_rows = rows.new_zeros(()), torch.zeros_like(rows)
         sums: list[Tensor | None] = [None] * (1 + len(others))
         for part in torch.arange(len(rows)).split(size):
-            own, shared = (one.detach().requires_grad_() for one in (rows[part], items))
+            at = slice(int(part[0]), int(part[-1]) + 1)
+            own, shared = (one.detach().requires_grad_() for one in (rows[at], items))
             with torch.enable_grad():
                 value = loss(part, own, shared)
             first, *rest = torch.autograd.grad(value, (own, shared, *others), allow_unused=True)
             total += value.detach()
-            of_rows[part] = first
+            of_rows[at] = first
             for place, grad in enumerate(rest):
                 known = sums[place]
                 sums[place] = grad if known is None else known + grad

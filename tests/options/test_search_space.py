@@ -12,7 +12,7 @@ WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     **{name: ({"cold": "attribute_map"}, {"cold": "none"}) for name in ("ALS", "BPR")},
     "BiasedMF": ({"cold": "attribute_map"},),
-    "GraphSAGE": ({}, {"finetune": {"objective": "rating"}}),
+    "GraphSAGE": ({}, {"finetune": {"objective": "rating"}}, {"finetune": {"target": "next"}}),
     "Biases": ({"cold": "attributes", "informed": True},),
     "IRSpack": ({"item_features": True},),
 }
