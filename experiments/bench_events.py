@@ -11,21 +11,14 @@ import argparse
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from experiments.bench_serving import write_users
-from experiments.bench_unseen_users import OPTIONS
-from experiments.benchmarks import medians, movielens, ratio, side_by_side, write
-from gnnrec.models.graphsage import GraphSAGE
-from gnnrec.options.resolve import build
-from gnnrec.serving.artifact import save
+from experiments.bench_serving import saved_model, write_users
+from experiments.benchmarks import medians, ratio, side_by_side, write
 from gnnrec.serving.estimator import load
-from gnnrec.serving.vocabulary import Vocabulary
-from gnnrec.views import USER
 
 MANY = 1_000
 
@@ -35,13 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
     given = parser.parse_args()
-    split = movielens()
-    model: Any = build(GraphSAGE, OPTIONS)
-    model.fit(split.full, None, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER])
-        save(model, folder / "model", vocabulary)
+        vocabulary = saved_model(folder / "model")
         write_users(folder / "users.csv", vocabulary, MANY)
         profiles = pd.read_csv(folder / "users.csv", dtype=str).fillna("")
         recommender, number = load(folder / "model"), itertools.count()

@@ -46,6 +46,16 @@ def write_users(path: Path, vocabulary: Vocabulary, count: int) -> None:
     frame.to_csv(path, index=False)
 
 
+def saved_model(folder: Path) -> Vocabulary:
+    """Saves a hardly trained GraphSAGE of MovieLens-1M, and gives its vocabulary."""
+    split = movielens()
+    model: Any = build(GraphSAGE, OPTIONS)
+    model.fit(split.full, None, seed=0)
+    vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER])
+    save(model, folder, vocabulary)
+    return vocabulary
+
+
 def peak_mib(model: Path, users: Path, to: Path) -> float:
     """Most memory of a process that writes the lists."""
     command = [sys.executable, "-m", "gnnrec", "recommend", str(model), "--users", str(users), "--out", str(to)]
@@ -63,13 +73,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    split = movielens()
-    model: Any = build(GraphSAGE, OPTIONS)
-    model.fit(split.full, None, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER])
-        save(model, folder / "model", vocabulary)
+        vocabulary = saved_model(folder / "model")
         loading = []
         for _ in range(5):
             start = time.perf_counter()
