@@ -42,7 +42,8 @@ def comparisons(rows: Rows, protocol: Protocol) -> dict[str, Any]:
     For each column: the rows' means with their spread; the best row, and how far each other row is from it (Holm over
     the rows that are not best). For the metric that models are compared by, further: each mean's 95 % interval, the
     best single baseline or the protocol's reference, the best blend without a graph model, and each row's difference to
-    the one of its kind (Holm over the rows that are neither) and to the plain row. Where the protocol names rivals,
+    the one of its kind (Holm over the rows that are neither) and to the plain row; with a number of items shown, what a
+    row gains by them where what is asked for stays the same. Where the protocol names rivals,
     each column has the best of them and each row's difference to it.
 
     Args:

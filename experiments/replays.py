@@ -165,7 +165,8 @@ def _caption(content: Mapping[str, Any]) -> str:
         "First, second, ...: which event of a newcomer. Brackets: 95 % intervals, users drawn with all their events. "
         "Seconds for 1,000 events, one thread. frozen: nothing after the moment is known; inductive: each event is an "
         "edge at once, or folded in; steps: some steps of training after each window; retrain: fitted anew after each "
-        "window. A model that cannot score users without items is measured on the other events alone.",
+        "window. A model that cannot score users without items is measured on the other events alone. No option was "
+        "searched.",
     ]
     for name, shares in content["shares"].items():
         if shares:
