@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments.protocols import PROTOCOLS, Protocol, Target
-from experiments.render import LEVEL, NOT_MEASURED
+from experiments.render import LEVEL, NOT_MEASURED, SINGLE
 from gnnrec.evaluation.metrics import higher_is_better
 from gnnrec.experiment.tables import DASH
 from gnnrec.experiment.text_table import Table, latex_text
 
-SINGLE, BLEND = "graphsage", "blend"
+BLEND = "blend"
 HEADER = (
     *("protocol", "metric", "to beat", "target", "best baseline", "best blend without", "graphsage", "blend"),
     *("graphsage, lead", "blend, lead", "met by"),

@@ -7,7 +7,8 @@ from synthetic_runs import PROTOCOL, synthetic_rows
 
 from experiments.comparisons import comparisons
 from experiments.protocols import PROTOCOLS, Target
-from experiments.targets import BLEND, SINGLE, _lead, _leads, _reached, targets
+from experiments.render import SINGLE
+from experiments.targets import BLEND, _lead, _leads, _reached, targets
 
 
 def kept_of(lead, protocol=PROTOCOL):
