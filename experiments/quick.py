@@ -5,7 +5,16 @@ from typing import Any
 
 from gnnrec.experiment.config import NamedConfig
 
-SMALL = {"epochs": 1, "iterations": 1, "members": 1, "choose_on": 1, "channels": 16, "queries": 32}
+SMALL = {
+    "epochs": 1,
+    "iterations": 1,
+    "members": 1,
+    "choose_on": 1,
+    "channels": 16,
+    "queries": 32,
+    "max_inputs": 300,
+    "max_items": 1000,
+}
 """Options of models that time hangs on, wherever they stand -> the most that a smoke run has."""
 SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null", "fold": "null"}
 EARLY = {"test": 0.7, "validation": 0.5}

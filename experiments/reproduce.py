@@ -8,6 +8,7 @@ python -m experiments.reproduce --render            tables and figures again, fr
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from experiments.budgets import render_budgets
 from experiments.figures import draw
-from experiments.keep import keep
+from experiments.keep import EXPLAINED, keep
 from experiments.numbers import numbers_tex
 from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
@@ -35,6 +36,7 @@ from gnnrec.data.sources import fetch, find
 from gnnrec.errors import DataError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.run import run
+from gnnrec.serving.artifact import MODEL
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tables are made on the CPU, so that their digits are the same everywhere
 README = Path(__file__).parent / "README.md"
@@ -85,7 +87,8 @@ def reproduce(
         results: folder of the result files.
         seeds: only the first so many; None runs all.
         workers: runs that go side by side, each with one thread: numbers do not hang on how many there are.
-        quick: smoke runs, and only of data that is on this machine already.
+        quick: smoke runs, and only of data that is on this machine already; of their saved models, gigabytes in all,
+            only the one that a table explains is kept.
     """
     for protocol in protocols:
         started = time.monotonic()
@@ -100,7 +103,12 @@ def reproduce(
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
         show = err.is_terminal and workers == 1
         side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
-        lines = side_by_side(joblib.delayed(_run)(*job, protocol.main, out / protocol.name, show) for job in jobs)
+        lines = side_by_side(
+            joblib.delayed(_run)(
+                *job, protocol.main, out / protocol.name, show, saved=not quick or job[0].name == EXPLAINED
+            )
+            for job in jobs
+        )
         for number, line in enumerate(lines, start=1):
             err.print(f"{protocol.name} {number} of {len(jobs)}: {line}")
         keep(protocol, out / protocol.name, results / f"{protocol.name}.json")
@@ -134,12 +142,15 @@ def _say_what_is_odd(protocol: Protocol, kept: dict[str, Any]) -> None:
         err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
 
 
-def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool) -> str:
-    """Runs one config with one seed and one thread; returns a line with what came out."""
+def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool, *, saved: bool) -> str:
+    """Runs one config with one seed and one thread; keeps its saved model or not; returns a line with what came out."""
     torch.set_num_threads(1)
     started = time.monotonic()
+    folder = out / config.name / str(seed)
     with threadpool_limits(1):
-        result = run(config.with_seed(seed), out / config.name / str(seed), progress=progress).result
+        result = run(config.with_seed(seed), folder, progress=progress).result
+    if not saved:
+        shutil.rmtree(folder / MODEL, ignore_errors=True)  # gone already where the run was finished before
     value = result.metrics.get(metric)
     shown = "-" if value is None else f"{value:.4f}"
     return f"{config.name} seed {seed}  {metric} {shown}  ({time.monotonic() - started:.1f} s)"

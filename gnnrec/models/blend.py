@@ -348,10 +348,12 @@ def choose_shares(
             proportion, so that the main one keeps a tenth.
 
     Returns:
-        K weights; 0 for a component that does not help.
+        K weights; 0 for a component that does not help, and of all where there is no held-out user to measure.
     """
     alone = [0.0] * others
     values, shares = measure(alone), alone
+    if len(values) == 0:
+        return alone
     gain = np.zeros_like(values)
     for _ in range(others + 1):
         tried = [_with(shares, place, share) for place in range(others) for share in grid if share != shares[place]]

@@ -164,6 +164,11 @@ def test_a_share_must_gain_more_than_luck_brings() -> None:
     assert choose_shares(1, lambda s: sure * (s[0] > 0), grid=(0.0, 0.2)) == [0.2]
 
 
+@pytest.mark.filterwarnings("error")
+def test_shares_without_a_held_out_user_to_measure_leave_the_main_component_alone() -> None:
+    assert choose_shares(2, lambda s: np.empty(0)) == [0.0, 0.0]
+
+
 CHEAP = {"popularity": {"class": "Popularity"}, "regression": LINEAR, "item-knn": KNN}
 
 
