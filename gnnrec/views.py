@@ -39,7 +39,9 @@ class Relation:
         name: name of the relation; also its key in `gnnrec recommend --user`.
         target: node type of row 1.
         edge_index: [2, E] int64.
-        weight: [E] float32, at least 0; None where every weight is 1.
+        weight: [E] float32, at least 0; None where every weight is 1. Of events, below 0 where they count against the
+            item.
+        time: [E] int64, when, of events, which are edges from users to items; None for all other relations.
     """
 
     source: str
@@ -47,6 +49,7 @@ class Relation:
     target: str
     edge_index: Tensor
     weight: Tensor | None = None
+    time: Tensor | None = None
 
     @property
     def type(self) -> EdgeType:
@@ -62,7 +65,7 @@ class Edges:
         row: [E] int64, position of the user in the batch.
         node: [E] int64, index of the node: an item, an attribute value, or a row of the training users.
         weight: [E] float32 (a rating, a count, a strength); None where every weight is 1.
-        time: [E] int64, when, of interactions, in the unit of the data; None where the data have none.
+        time: [E] int64, when, of interactions and events, in the unit of the data; None where the data have none.
     """
 
     row: Tensor
@@ -100,7 +103,8 @@ class UserBatch:
         items: edges to items: the history of a training user, or the support of a held-out one in the order in which
             it is revealed. Weights are the values of the interactions.
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
-            `TrainingData.users`: edges to users outside training are left out.
+            `TrainingData.users`: edges to users outside training are left out. Those with times are events: looks,
+            returns and other kinds of interaction than the one that is predicted.
     """
 
     keeps_interactions: ClassVar[bool] = True
@@ -122,6 +126,32 @@ class UserBatch:
             return replace(edges, row=new).take(new >= 0)
 
         return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
+
+    @property
+    def events(self) -> dict[EdgeType, Edges]:
+        """The relations that are events."""
+        return {t: edges for t, edges in self.relations.items() if edges.time is not None}
+
+    @property
+    def rejected(self) -> Edges:
+        """The events that count against their items, of all kinds together; without times."""
+        none = torch.empty(0, dtype=torch.int64)
+        parts = [e.take(e.weight < 0) for e in self.events.values() if e.weight is not None]
+        return Edges.join([Edges(e.row, e.node) for e in (Edges(none, none), *parts)])
+
+    @property
+    def unranked(self) -> Edges:
+        """The items that are in no list of their user: known or rejected."""
+        return Edges.join([Edges(e.row, e.node) for e in (self.items, self.rejected)])
+
+    def before(self, time: Tensor) -> "UserBatch":
+        """The users with only those of their events that came before a moment; interactions stay.
+
+        Args:
+            time: [B] int64, the moment of each user.
+        """
+        known = {t: e.take(e.time < time[e.row]) for t, e in self.events.items() if e.time is not None}
+        return replace(self, relations={**self.relations, **known}) if known else self
 
     def copies(self, rows: Tensor) -> "UserBatch":
         """Users with their relations, each as often as it stands in `rows` ([P] int64), without interactions."""
@@ -170,6 +200,28 @@ class TestSet:
 
         masked = None if self.masked is None else cut(self.masked)
         return TestSet(self.users.take(rows), cut(self.ground_truth), masked, self.next_item)
+
+    @property
+    def unranked(self) -> Edges:
+        """The items that are in no list of their user: known, masked, or rejected and not in the ground truth."""
+        size = 1 + max((int(e.node.max()) for e in (self.ground_truth, self.users.rejected) if len(e)), default=0)
+        truth, rejected = (e.row * size + e.node for e in (self.ground_truth, self.users.rejected))
+        others = self.users.rejected.take(~torch.isin(rejected, truth))
+        return Edges.join([Edges(e.row, e.node) for e in (self.users.items, self.masked, others) if e is not None])
+
+    def in_time(self) -> "TestSet":
+        """The same queries with only those events of each user that came before the first item of its ground truth.
+
+        Where interactions have no times, nobody has an event left.
+        """
+        if not self.users.events:
+            return self
+        never = torch.iinfo(torch.int64).min
+        moment = torch.full((len(self.users),), never)
+        row, time = self.ground_truth.row, self.ground_truth.time
+        if time is not None:
+            moment.scatter_reduce_(0, row, time, "amin", include_self=False)
+        return replace(self, users=self.users.before(moment))
 
 
 @dataclass(frozen=True)
@@ -247,12 +299,12 @@ class TrainingData:
         held_out = among_rest(self.users.take(rows))
         seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in held_out.relations.items()}
         nothing = held_out.items.take(torch.empty(0, dtype=torch.int64))
-        return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items)
+        return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items).in_time()
 
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:
-        """The relations from users to other types: attributes, tags, skills ..."""
-        return tuple(t for t in self.users.relations if t[2] != USER)
+        """The relations from users to other types, but no events: attributes, tags, skills ..."""
+        return tuple(t for t in self.users.relations if t[2] != USER and t not in self.users.events)
 
     @property
     def user_types(self) -> tuple[EdgeType, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnrec.audit.moment import audit_order
+from gnnrec.audit.moment import audit_order, audit_shown
 from gnnrec.audit.training import check_weights, raw_edges
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import AuditError
@@ -59,12 +59,14 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
     check_weights("the support", support, users.items.weight, pair, raw.value)
     if split.moments is not None:
         audit_order(split, held_out, part)
+    elif users.events:
+        audit_shown(data, index, held_out)
     if held_out.masked is not None:
         masked = _of(data, index, held_out.masked)
         _check_pairs(data, masked, ~np.isin(masked, target), "are masked and in the ground truth")
     for edge_type, edges in users.relations.items():
         _check_relation(data, edge_type, edges, index, friend, train)
-        if edge_type[2] == ITEM:
+        if edge_type[2] == ITEM and edges.time is None:
             given = np.isin(target, _of(data, index, edges)).mean()
             if given > GIVEN_AWAY:
                 raise AuditError(

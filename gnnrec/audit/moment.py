@@ -51,6 +51,16 @@ def audit_before(data: Dataset, train: TrainingData, moment: int) -> None:
         )
     if items.time is not None and not np.array_equal(items.time.numpy(), time):
         raise AuditError("audit: training has times of interactions that are not those of the data")
+    for edge_type, edges in train.users.events.items():
+        assert edges.time is not None
+        late = np.flatnonzero(edges.time.numpy() >= moment)
+        if len(late):
+            one = int(late[0])
+            raise AuditError(
+                f"audit: training holds {len(late)} events {edge_type[1]!r} of after the moment {moment}, e.g. of user "
+                f"{data.ids[USER][index[int(edges.row[one])]]} at {int(edges.time[one])}"
+            )
+        _check_event_times(data, edge_type[1], index, edges)
     first = _first(data, USER)[index]
     late = np.flatnonzero((first >= moment) & (first < NEVER))
     if len(late):
@@ -102,7 +112,7 @@ def audit_order(split: Split, held_out: TestSet, part: int) -> None:
 
 
 def audit_shown(data: Dataset, index: Indices, asked: TestSet) -> None:
-    """Checks that nothing that is shown of a user is later than what is asked for.
+    """Checks that nothing that is shown of a user is later than what is asked for, and that its events are earlier.
 
     Args:
         data: the raw data.
@@ -120,6 +130,16 @@ def audit_shown(data: Dataset, index: Indices, asked: TestSet) -> None:
     if len(wrong):
         user = data.ids[USER][index[row[wrong[0]]]]
         raise AuditError(f"audit: {len(wrong)} interactions of the support come after the ground truth, e.g. of {user}")
+    for edge_type, edges in asked.users.events.items():
+        assert edges.time is not None
+        row = edges.row.numpy()
+        wrong = np.flatnonzero(edges.time.numpy() >= first[row])
+        if len(wrong):
+            user = data.ids[USER][index[row[wrong[0]]]]
+            raise AuditError(
+                f"audit: {len(wrong)} events {edge_type[1]!r} do not come before the ground truth, e.g. of {user}"
+            )
+        _check_event_times(data, edge_type[1], index, edges)
 
 
 def known_items(split: Split, final: bool) -> Mask:
@@ -134,12 +154,28 @@ def _moment(split: Split, final: bool) -> int:
 
 
 def _first(data: Dataset, node_type: str) -> Indices:
-    """[N] int64, the raw time of each node's first interaction."""
+    """[N] int64, the raw time of each node's first interaction or event."""
     own = data.interactions
     assert own.time is not None
     found = np.full(len(data.ids[node_type]), NEVER)
     np.minimum.at(found, (own.user if node_type == USER else own.item).numpy(), own.time.numpy())
+    for relation in data.relations:
+        if relation.time is not None:
+            np.minimum.at(found, relation.edge_index[0 if node_type == USER else 1].numpy(), relation.time.numpy())
     return found
+
+
+def _check_event_times(data: Dataset, name: str, index: Indices, edges: Edges) -> None:
+    """The events of some users are at the times of the data."""
+    raw = next(relation for relation in data.relations if relation.name == name and relation.time is not None)
+    assert raw.time is not None
+    assert edges.time is not None
+    key = raw.edge_index[0].numpy() * data.num_items + raw.edge_index[1].numpy()
+    order = np.argsort(key)
+    wanted = index[edges.row.numpy()] * data.num_items + edges.node.numpy()
+    place = order[np.searchsorted(key[order], wanted).clip(max=len(key) - 1)]
+    if not np.array_equal(raw.time.numpy()[place], edges.time.numpy()):
+        raise AuditError(f"audit: events {name!r} have times that are not those of the data")
 
 
 def _times(data: Dataset, user: Indices, item: Indices) -> Indices:

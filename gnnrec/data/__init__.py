@@ -39,7 +39,7 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         source, files = source_named(config.source), fetch(config.source)
         dataset = cached(source.name, list(files.values()), lambda: source.read(files))
         dataset = _only(dataset, config.use, source.not_default)
-    return dataset if config.positive is None else dataset.positives(config.positive.min_value)
+    return dataset if config.positive is None else dataset.positives(config.positive.min_value, config.positive.kinds)
 
 
 def _only(dataset: Dataset, use: tuple[str, ...] | None, not_default: tuple[str, ...]) -> Dataset:

@@ -115,7 +115,11 @@ def _tensors(dataset: Dataset) -> dict[str, Tensor]:
     """File name -> tensor, without those that are None."""
     found = {f"interactions-{f.name}": getattr(dataset.interactions, f.name) for f in fields(Interactions)}
     for place, relation in enumerate(dataset.relations):
-        found |= {f"edges-{place}": relation.edge_index, f"weight-{place}": relation.weight}
+        found |= {
+            f"edges-{place}": relation.edge_index,
+            f"weight-{place}": relation.weight,
+            f"time-{place}": relation.time,
+        }
     for place, attribute in enumerate(dataset.numeric):
         found |= {f"node-{place}": attribute.node, f"number-{place}": attribute.number}
     return {name: tensor for name, tensor in found.items() if tensor is not None}
@@ -145,7 +149,14 @@ def _load(folder: Path) -> Dataset:
         },
         interactions=Interactions(**columns),
         relations=tuple(
-            Relation(source, name, target, tensors[f"edges-{place}"], tensors.get(f"weight-{place}"))
+            Relation(
+                source,
+                name,
+                target,
+                tensors[f"edges-{place}"],
+                tensors.get(f"weight-{place}"),
+                tensors.get(f"time-{place}"),
+            )
             for place, (source, name, target) in enumerate(about["relations"])
         ),
         numeric=tuple(

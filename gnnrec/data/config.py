@@ -19,11 +19,38 @@ class _DataConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class EventOfValue(_DataConfig):
+    """A kind of event that interactions with a small value are."""
+
+    min_value: float
+    """The least value."""
+    weight: float = Field(ge=-100, le=100)
+    """Of one event, where an interaction weighs 1; below 0, it counts against the item."""
+
+
 class Positive(_DataConfig):
     """Which interactions are positive."""
 
     min_value: float
     """Interactions with a smaller value are left out; no user or item is dropped."""
+    below: dict[str, EventOfValue] | None = None
+    """Kinds of events that interactions with a smaller value are, by name; left out, they are not read. For example
+    `{seen: {min_value: 3, weight: 0.2}, disliked: {min_value: 1, weight: -1}}`. They need times, are never asked for,
+    and a user's events with a weight below 0 are in none of its lists."""
+
+    @model_validator(mode="after")
+    def _below(self) -> "Positive":
+        least = [kind.min_value for kind in (self.below or {}).values()]
+        if any(value >= self.min_value for value in least):
+            raise ValueError(f"below: each min_value must be smaller than that of positive, {self.min_value:g}")
+        if len(set(least)) < len(least):
+            raise ValueError("below: each kind needs a min_value of its own")
+        return self
+
+    @property
+    def kinds(self) -> dict[str, tuple[float, float]]:
+        """Name -> least value and weight, as `Dataset.positives` takes them."""
+        return {name: (kind.min_value, kind.weight) for name, kind in (self.below or {}).items()}
 
 
 class NamedData(_DataConfig):
@@ -85,12 +112,50 @@ class InteractionsFile(File):
     """What becomes of several rows of one user and item: the last one counts (by time, else by its place in the file),
     or the first, or one interaction whose value is their sum, their mean or their number (`count`), at the last time.
     A split by time wants the first one: it looks at when users and items appear."""
+    event: str | None = None
+    """Column of the kind of each row, for example view, cart or purchase; it needs `events` and a column of times."""
+    events: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] | None = None
+    """Kind -> its weight, for example `{view: 1, cart: 3, purchase: 5, returned: -5}`. Models of one matrix add the
+    kinds up with these weights, and a graph has an edge type for each. One below 0 counts against the item."""
+    target: str | None = None
+    """The kind that is predicted, of which a list holds no known item; left out, the one with the largest weight."""
 
     @model_validator(mode="after")
     def _has_value(self) -> "InteractionsFile":
         if self.repeated in ("sum", "mean") and self.value is None:
             raise ValueError(f"repeated: {self.repeated} needs a value column; name it by value, or count the rows")
         return self
+
+    @model_validator(mode="after")
+    def _has_kinds(self) -> "InteractionsFile":
+        if (self.event is None) != (self.events is None):
+            raise ValueError("event (the column) and events (kind: weight) go together; give both or neither")
+        if self.events is None:
+            if self.target is not None:
+                raise ValueError("target needs event and events")
+            return self
+        if self.time is None:
+            raise ValueError(
+                "events need a column of times, so that none is known before it took place; name it by time"
+            )
+        if self.target is not None and self.target not in self.events:
+            raise ValueError(f"target: {self.target!r} is not among events: {', '.join(self.events)}")
+        if not (self.events and self.events[self.asked] > 0):
+            raise ValueError("events: the kind that is predicted needs a weight above 0")
+        return self
+
+    @property
+    def asked(self) -> str:
+        """The kind that is predicted."""
+        assert self.events
+        return self.target or max(self.events, key=lambda kind: (self.events or {})[kind])
+
+    @property
+    def kinds(self) -> dict[str, float]:
+        """The other kinds -> their weights, as shares of that of the one that is predicted."""
+        return (
+            {k: w / self.events[self.asked] for k, w in self.events.items() if k != self.asked} if self.events else {}
+        )
 
 
 class NodesFile(File):

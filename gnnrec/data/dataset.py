@@ -73,7 +73,8 @@ class Dataset:
         name: name of the data set.
         ids: node type -> ids as text; a node's index is the position of its id.
         interactions: users' interactions with items; each (user, item) pair at most once.
-        relations: every other edge, attribute values included (an attribute value is a node).
+        relations: every other edge, attribute values included (an attribute value is a node), and events of other
+            kinds than `interactions` (these have times).
         numeric: numeric attributes, not yet binned.
         titles: [I] title of each item, for output only; empty where the data have none.
         skipped_rows: unreadable rows that were left out, which `on_bad_row: skip` allows.
@@ -111,7 +112,14 @@ class Dataset:
             if relation.target == USER and relation.source != USER:
                 raise DataError(f"{self.name}: relation {relation.type} must begin at the user; turn it round")
             self._check_edges(relation.name, relation.source, relation.target, *relation.edge_index)
-            self._check_numbers(relation.name, relation.weight, relation.edge_index.shape[1], minimum=0)
+            of_events = relation.time is not None
+            least = -math.inf if of_events else 0
+            self._check_numbers(relation.name, relation.weight, relation.edge_index.shape[1], minimum=least)
+            self._check_numbers(relation.name, relation.time, relation.edge_index.shape[1])
+            if of_events and (relation.source, relation.target) != (USER, ITEM):
+                raise DataError(f"{self.name}: relation {relation.type} has times, but only users' events have them")
+            if of_events and self.interactions.time is None:
+                raise DataError(f"{self.name}: events {relation.name!r} have times, but the interactions have none")
             if relation.source == relation.target == USER:
                 self._check_symmetric(relation)
         for attribute in self.numeric:
@@ -183,16 +191,31 @@ class Dataset:
         told = " and ".join(f"{number:,} {what}{'' if number == 1 else 's'}" for number, what in counts if number)
         return f"{told}, for example {'; '.join(self.skipped_examples)}" if told else ""
 
-    def positives(self, min_value: float) -> "Dataset":
+    def positives(self, min_value: float, below: Mapping[str, tuple[float, float]] | None = None) -> "Dataset":
         """The same data with only the interactions whose value is at least `min_value`; no user or item is dropped.
 
+        Args:
+            min_value: of an interaction.
+            below: name of a kind of event -> its least value and its weight. An interaction with a smaller value than
+                `min_value` is an event of the kind with the largest least value that it reaches; without one it is
+                left out.
+
         Raises:
-            DataError: the interactions have no value, or none is left.
+            DataError: the interactions have no value, or none is left; or there are kinds of events, and no times.
         """
-        value = self.interactions.value
-        if value is None:
+        own = self.interactions
+        if own.value is None:
             raise DataError(f"{self.name}: data.positive.min_value is set, but the interactions have no value column")
-        return replace(self, interactions=self.interactions.take(value >= min_value))
+        if below and own.time is None:
+            raise DataError(
+                f"{self.name}: data.positive.below makes events, which need times, and the interactions have none; "
+                "leave it out"
+            )
+        events, most = [], min_value
+        for name, (least, weight) in sorted((below or {}).items(), key=lambda kind: -kind[1][0]):
+            events += event_relation(name, own.take((own.value >= least) & (own.value < most)), weight)
+            most = least
+        return replace(self, interactions=own.take(own.value >= min_value), relations=(*self.relations, *events))
 
     @cached_property
     def checksum(self) -> str:
@@ -208,11 +231,27 @@ class Dataset:
         add([(node_type, list(map(str, self.ids[node_type]))) for node_type in sorted(self.ids)])
         add("interactions", *(getattr(self.interactions, column.name) for column in fields(self.interactions)))
         for relation in self.relations:
-            add(relation.type, relation.edge_index, relation.weight)
+            add(
+                relation.type, relation.edge_index, relation.weight, *(() if relation.time is None else [relation.time])
+            )
         for attribute in self.numeric:
             what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
             add(what, attribute.node, attribute.number)
         return digest.hexdigest()
+
+
+def event_relation(name: str, events: Interactions, weight: float) -> list[Relation]:
+    """Events of one kind as a relation from users to items; none where there is no event.
+
+    Args:
+        name: of the kind.
+        events: with times, each (user, item) pair at most once.
+        weight: of one event, as a share of that of an interaction; below 0 where it counts against the item.
+    """
+    if not len(events):
+        return []
+    edge_index = torch.stack([events.user, events.item])
+    return [Relation(USER, name, ITEM, edge_index, torch.full((len(events),), weight), events.time)]
 
 
 def symmetric(edge_index: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -44,7 +44,7 @@ def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
         warnings.warn(warning.message, stacklevel=2)  # where this function is called
     dataset = replace(dataset, name=str(checked.interactions.path))
     if checked.positive is not None:
-        return dataset.positives(checked.positive.min_value)
+        return dataset.positives(checked.positive.min_value, checked.positive.kinds)
     table.warn_of_no_choices(dataset)
     return dataset
 

@@ -12,7 +12,7 @@ import torch
 
 from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
 from gnnrec.data.config import Attribute, File, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
-from gnnrec.data.dataset import Dataset, Interactions, Numeric, symmetric
+from gnnrec.data.dataset import Dataset, Interactions, Numeric, event_relation, symmetric
 from gnnrec.data.files import Opener
 from gnnrec.data.textfile import EXAMPLES, TITLE, TextFile
 from gnnrec.views import ITEM, USER, Relation
@@ -24,7 +24,8 @@ def read(config: TableData, opened: Opener) -> Dataset:
     - Users and items are those of their file, with or without interactions. Where there is no such file, they are
       those that interactions and relations name.
     - Of several interactions of one user with one item, `interactions.repeated` says what becomes of them. Several
-      edges of one relation between two nodes are merged, their weights added.
+      edges of one relation between two nodes are merged, their weights added. Where rows are of several kinds, each
+      kind but the one that is predicted is a relation of its own.
     - An empty cell in an attribute column is a missing value: no edge. A row with any other empty cell is a bad row.
       The texts of `missing` stand for an empty cell, among several values of one cell too; a title is text as it is.
     - A relation that ends at users is reversed; one between users is made symmetric, and self-loops are dropped.
@@ -64,11 +65,13 @@ def read(config: TableData, opened: Opener) -> Dataset:
     relations = [_attribute(value, ids) for value in values]
     for relation, file in zip(config.relations, edges, strict=True):
         relations += _relation(relation, file)
+    interactions, events = _interactions(rows, config.interactions)
+    relations += events
     used = {USER, ITEM}.union(*({relation.source, relation.target} for relation in relations))
     return Dataset(
         name=config.interactions.path.stem,
         ids={node_type: index for node_type, index in ids.items() if node_type in used},
-        interactions=_interactions(rows, config.interactions.repeated),
+        interactions=interactions,
         relations=tuple(relations),
         numeric=tuple(_numeric(config, nodes, ids)),
         titles=_titles(nodes, ids[ITEM]),
@@ -101,7 +104,7 @@ def _role(column: str) -> str:
 
 
 def _interactions_file(config: InteractionsFile, opened: Opener, data: TableData) -> TextFile:
-    columns = config.model_dump(include={"user", "item", "value", "time"}, exclude_none=True)
+    columns = config.model_dump(include={"user", "item", "value", "time", "event"}, exclude_none=True)
     file = _text_file(config, "data.interactions", columns, opened, data)
     for role in ("user", "item"):
         file.require_text(role)
@@ -109,6 +112,9 @@ def _interactions_file(config: InteractionsFile, opened: Opener, data: TableData
         file.parse_numbers("value")
     if "time" in columns:
         file.parse_times("time")
+    if config.events is not None:
+        known = file.frame["event"].isin(list(config.events)).to_numpy(bool)
+        file.require(known, "event", f"{{cell}} is no kind of data.interactions.events: {', '.join(config.events)}")
     return file
 
 
@@ -217,8 +223,20 @@ def _relation(config: RelationFile, file: TextFile) -> list[Relation]:
     return [Relation(ends[0], config.name, ends[1], edge_index, weight)]
 
 
-def _interactions(rows: TextFile, repeated: Literal["last", "first", "sum", "mean", "count"]) -> Interactions:
+def _interactions(rows: TextFile, config: InteractionsFile) -> tuple[Interactions, list[Relation]]:
+    """The interactions, and a relation for each other kind of event."""
     frame = rows.frame
+    if config.events is None:
+        return _one_of_each(frame, config.repeated), []
+    asked = _one_of_each(frame[frame["event"] == config.asked], config.repeated)
+    events = []
+    for kind, weight in config.kinds.items():
+        events += event_relation(kind, _one_of_each(frame[frame["event"] == kind], config.repeated), weight)
+    return asked, events
+
+
+def _one_of_each(frame: pd.DataFrame, repeated: Literal["last", "first", "sum", "mean", "count"]) -> Interactions:
+    """Of several rows of one user and item, one."""
     if "time" in frame:
         frame = frame.sort_values(["time", "time.fraction"], kind="stable")
     pairs = frame.groupby(["user", "item"])

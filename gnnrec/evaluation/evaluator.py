@@ -222,10 +222,10 @@ def evaluate(
     shown = [held_out] if config.shots is None else [reveal(held_out, k) for k in config.shots]
     known = [each.users.take(rows) for each in shown]
     if held_out.next_item:
-        asked_for = [asked(each.ground_truth, _masked(each)) for each in shown]
+        asked_for = [asked(each.ground_truth, each.unranked) for each in shown]
         checksum = hashlib.sha256("".join(map(_checksum, asked_for, ([one] for one in known))).encode()).hexdigest()
     else:
-        asked_for = [asked(truth, _masked(held_out))] * len(shown)
+        asked_for = [asked(truth, held_out.unranked)] * len(shown)
         checksum = _checksum(asked_for[0], known)
     scored = False
     for shot, users, queries in zip(config.prefixes, known, asked_for, strict=True):
@@ -270,19 +270,13 @@ def _sums(given: MetricInput) -> dict[str, Tensor]:
     return sums | {RATINGS: ratings_of_users(given)}
 
 
-def _masked(held_out: TestSet) -> Edges:
-    """What is not ranked for its user: the support, shown or not."""
-    both = [e for e in (held_out.users.items, held_out.masked) if e is not None]
-    return Edges(torch.cat([e.row for e in both]), torch.cat([e.node for e in both]))
-
-
 def _findable(held_out: TestSet, candidates: Tensor) -> Edges:
     """The ground truth without the items that cannot be recommended: no candidate, or in the support."""
 
     def pair(edges: Edges) -> Tensor:
         return edges.row * len(candidates) + edges.node
 
-    known = torch.isin(pair(held_out.ground_truth), pair(_masked(held_out)))
+    known = torch.isin(pair(held_out.ground_truth), pair(held_out.unranked))
     return held_out.ground_truth.take(candidates[held_out.ground_truth.node] & ~known)
 
 

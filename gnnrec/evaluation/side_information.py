@@ -69,7 +69,7 @@ def _of_items(metric: Metric, train: TrainingData) -> csr_array:
 
 def _groups(metric: Metric, users: UserBatch, group_by: str | None) -> Tensor:
     """[U] int64, each user's value of the attribute; -1 where it has none."""
-    named = {name: edges for (_, name, target), edges in users.relations.items() if target != USER}
+    named = {name: edges for (_, name, target), edges in users.relations.items() if target not in (USER, ITEM)}
     if group_by not in named:
         raise ConfigError(
             f"evaluate.group_by: {metric.name} compares groups by {group_by!r}, which is no attribute of users."

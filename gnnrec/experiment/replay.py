@@ -25,9 +25,9 @@ from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import Placement, place
 from gnnrec.runtime.files import claimed, replace_file, writing_to
 from gnnrec.splits.split import Split, training_data, users_of
-from gnnrec.splits.temporal import in_time_order
+from gnnrec.splits.temporal import first_seen, in_time_order
 from gnnrec.training.tracking import Tracker, remove_checkpoints
-from gnnrec.views import USER, Edges, TestSet, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, TestSet, TrainingData, UserBatch
 
 SEEN = ((0, 0, "first"), (1, 1, "second"), (2, 4, "3rd to 5th"), (5, 9, "6th to 10th"), (10, 10**9, "later"))
 """Ranges of the number of events before one, and what they are called."""
@@ -74,8 +74,7 @@ class Stream:
         edges = Edges(own.user, own.item, time=in_time_order(split.dataset).long())  # no two at one place
         histories = Histories.of(edges, split.dataset.num_users)
         when = split.dataset.interactions.time[histories.edge]
-        first = torch.full((split.dataset.num_users,), torch.iinfo(torch.int64).max)
-        first = first.scatter_reduce(0, own.user, split.dataset.interactions.time, "amin")
+        first = first_seen(split.dataset, USER)
         after = when[when >= split.moments[1]].sort().values
         cuts = [int(after[len(after) * window // windows]) for window in range(1, windows)]
         ends = sorted({split.moments[1], *cuts, int(after[-1]) + 1})
@@ -85,11 +84,10 @@ class Stream:
         """All that may be learned from before a time."""
         own = self.dataset.interactions
         assert own.time is not None
-        item_first = torch.full((self.dataset.num_items,), end).scatter_reduce(0, own.item, own.time, "amin")
         users = (self.seen_first < end).nonzero().flatten()
-        train = training_data(
-            self.dataset, users, own.time < end, item_first < end, in_time_order(self.dataset), self.bounds
-        )
+        items = first_seen(self.dataset, ITEM) < end
+        order = in_time_order(self.dataset)
+        train = training_data(self.dataset, users, own.time < end, items, order, self.bounds, end)
         audit_before(self.dataset, train, end)
         return train
 
@@ -118,6 +116,10 @@ class Stream:
         at = torch.arange(len(row)) - (count.cumsum(0) - count)[row] + self.histories.pointer[self.user[events]][row]
         value = self.dataset.interactions.value
         weight = None if value is None else value[self.histories.edge]
+        moment = self.dataset.interactions.time
+        assert moment is not None
+        now = moment[self.histories.edge[events]]
+        users = users.before(now if shown else torch.full_like(now, torch.iinfo(now.dtype).min))
         before = Edges(row, self.histories.item[at], None if weight is None else weight[at], at)
         truth = Edges(torch.arange(len(events)), self.histories.item[events])
         nothing = before.take(torch.empty(0, dtype=torch.int64))

@@ -19,15 +19,25 @@ class Adjacency:
         edge_index: [2, E] int64, sorted by target, then source (by target alone where made with `in_order`).
         edge_id: [E] int64, the position of each edge in the edge list that this was made from.
         pointer: [T + 1] int64, position of the first edge of each target.
+        time: [E] int64, of each edge; None where edges have no times.
 
     Args:
         edge_index: [2, E] int64, in any order.
         num_sources: S.
         num_targets: T.
+        time: [E] int64, in the order of `edge_index`.
         in_order: the edges ascend by target already and are not sorted.
     """
 
-    def __init__(self, edge_index: Tensor, num_sources: int, num_targets: int, *, in_order: bool = False) -> None:
+    def __init__(
+        self,
+        edge_index: Tensor,
+        num_sources: int,
+        num_targets: int,
+        time: Tensor | None = None,
+        *,
+        in_order: bool = False,
+    ) -> None:
         self.num_sources = num_sources
         self.num_targets = num_targets
         if in_order:
@@ -36,6 +46,7 @@ class Adjacency:
         else:
             self.edge_id = (edge_index[1] * max(num_sources, 1) + edge_index[0]).argsort(stable=True)
             self.edge_index = edge_index[:, self.edge_id]
+        self.time = None if time is None else time[self.edge_id]
         self.pointer = _pointer(self.edge_index[1], num_targets)
         self._whole: Adjacency | None = None  # without masks; its CSR and transpose are built once
         self._shown: tuple[Tensor, ...] = ()  # [E] bool each, in the order of `edge_id`
@@ -84,6 +95,7 @@ class Adjacency:
         other._whole = None
         other.edge_index, other.edge_id = self.edge_index.to(device), self.edge_id.to(device)
         other.pointer = self.pointer.to(device)
+        other.time = None if self.time is None else self.time.to(device)
         return other
 
     def without_messages_from(self, silent: Tensor) -> "Adjacency":
@@ -131,7 +143,8 @@ class Adjacency:
         alive = self.alive(place)
         other = self._copy()
         edges = torch.stack([self.edge_index[0, place[alive]], row[alive]])
-        Adjacency.__init__(other, edges, self.num_sources, len(target), in_order=True)
+        time = None if self.time is None else self.time[place[alive]]
+        Adjacency.__init__(other, edges, self.num_sources, len(target), time, in_order=True)
         return other
 
     def csr(self) -> tuple[Tensor, Tensor]:

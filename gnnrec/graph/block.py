@@ -36,6 +36,27 @@ class Block:
         hidden = {t: self.adjacency[t].hide(kept) for t in (edge_type, reverse(edge_type)) if t in self.adjacency}
         return Block({**self.adjacency, **hidden}, self.num_targets)
 
+    def events_before(self, time: Tensor) -> "Block":
+        """The block with only those events of each user, in both directions, that came before a moment.
+
+        Args:
+            time: [U] int64, the moment of each user among the targets, on the block's device.
+        """
+        block = self
+        for edge_type in self.event_types:
+            edges = self.adjacency[reverse(edge_type)]
+            assert edges.time is not None
+            kept = torch.empty(edges.num_edges, dtype=torch.bool, device=time.device)
+            kept[edges.edge_id] = edges.time < time[edges.edge_index[1]]
+            block = block.hide(edge_type, kept)
+        return block
+
+    @property
+    def event_types(self) -> list[EdgeType]:
+        """The relations of users whose edges have times."""
+        known = (t for t in self.adjacency if t[0] == USER and reverse(t) in self.adjacency)
+        return [t for t in known if self.adjacency[reverse(t)].time is not None]
+
     def to(self, device: torch.device) -> "Block":
         """The same block on a device."""
         return Block({t: edges.to(device) for t, edges in self.adjacency.items()}, self.num_targets)
@@ -75,5 +96,7 @@ class Block:
 def whole_graph(graph: HeteroData) -> Block:
     """A graph as one block, for every step."""
     count = node_counts(graph)
-    adjacency = {t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]]) for t in graph.edge_types}
+    adjacency = {
+        t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]], graph[t].get("time")) for t in graph.edge_types
+    }
     return Block(adjacency, count)

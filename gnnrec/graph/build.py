@@ -21,7 +21,8 @@ def build_graph(train: TrainingData) -> HeteroData:
         train: the training data; nothing else can enter the graph.
 
     Returns:
-        A graph with `edge_index` [2, E] int64 for each edge type, and `edge_weight` [E] float32 where edges have one.
+        A graph with `edge_index` [2, E] int64 for each edge type, `edge_weight` [E] float32 where edges have one, and
+        `time` [E] int64 where they are events.
 
     Raises:
         DataError: a relation has the name of the interactions, or of the reverse of another relation.
@@ -32,7 +33,7 @@ def build_graph(train: TrainingData) -> HeteroData:
         graph[node_type].num_nodes = len(ids)
     _add(graph, INTERACTS, _edge_index(train.users.items), train.users.items.weight)
     for edge_type, edges in train.users.relations.items():
-        _add(graph, edge_type, _edge_index(edges), edges.weight)
+        _add(graph, edge_type, _edge_index(edges), edges.weight, edges.time)
     for relation in train.relations:
         _add(graph, relation.type, relation.edge_index, relation.weight)
     return graph
@@ -86,7 +87,9 @@ def _edge_index(edges: Edges) -> Tensor:
     return torch.stack([edges.row, edges.node])
 
 
-def _add(graph: HeteroData, edge_type: EdgeType, edge_index: Tensor, weight: Tensor | None) -> None:
+def _add(
+    graph: HeteroData, edge_type: EdgeType, edge_index: Tensor, weight: Tensor | None, time: Tensor | None = None
+) -> None:
     both = [(edge_type, edge_index)]
     if edge_type[0] != USER or edge_type[2] != USER:
         both.append((reverse(edge_type), edge_index.flip(0)))
@@ -96,3 +99,5 @@ def _add(graph: HeteroData, edge_type: EdgeType, edge_index: Tensor, weight: Ten
         graph[kind].edge_index = edges
         if weight is not None:
             graph[kind].edge_weight = weight
+        if time is not None:
+            graph[kind].time = time

@@ -106,11 +106,18 @@ def _scaled_rows(matrix: Matrix, size: np.ndarray) -> Matrix:
     return sparse.csr_array(matrix.multiply(1 / np.where(size > 0, size, 1)[:, None]))
 
 
-def histories(users: UserBatch, num_items: int, edge_weights: EdgeWeights = "ignore") -> Matrix:
-    """[B, I] float64, the items of each user, with the values of `edge_weights`."""
-    items = users.items
-    weight = _weights(items, edge_weights)
-    return sparse.csr_array((weight, (items.row.numpy(), items.node.numpy())), shape=(len(users), num_items))
+def histories(
+    users: UserBatch, num_items: int, edge_weights: EdgeWeights = "ignore", *, events: bool = False
+) -> Matrix:
+    """[B, I] float64, the items of each user, with the values of `edge_weights`.
+
+    With `events`, those of other kinds are added, each with the weight of its kind.
+    """
+    parts = [(users.items, _weights(users.items, edge_weights))]
+    parts += [(edges, _weights(edges, "keep")) for edges in users.events.values()] if events else []
+    row, node = (np.concatenate([getattr(edges, end).numpy() for edges, _ in parts]) for end in ("row", "node"))
+    weight = np.concatenate([weight for _, weight in parts])
+    return sparse.csr_array((weight, (row, node)), shape=(len(users), num_items))
 
 
 def links(users: UserBatch, train: TrainingData) -> Matrix:

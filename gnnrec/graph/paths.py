@@ -133,6 +133,8 @@ class Paths:
             fresh = np.exp2(-age / (SHORT * half_life * max(age.max(), 1))) * kept * scale
             found[RECENT] = counts(np.zeros(len(item), np.int64), item, fresh, 1)
         for (_, name, target), edges in train.users.relations.items():
+            if edges.time is not None:  # a count over all events would know of later ones
+                continue
             if target == USER:
                 found[name] = chosen
             else:

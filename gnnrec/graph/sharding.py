@@ -116,6 +116,8 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
         for end in ends:
             edges[end] = (edges[end] - first) % count[USER]
         place = (edges[ends[-1]] < size).nonzero().flatten()  # between users, the target's process has the edge
+        time = graph[edge_type].get("time")
+        time = None if time is None else time[place]
         edges, places[edge_type] = edges[:, place], place
         if len(ends) == 2:
             if sampled:
@@ -125,10 +127,10 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
                 )
             adjacency[edge_type] = _FromAllUsers(edges, first, count[USER], size)
         elif ends == [1]:
-            adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], size)
+            adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], size, time)
         else:
             kind, sources = (Adjacency, size) if sampled else (_FromOwnUsers, max(sizes))
-            adjacency[edge_type] = kind(edges, sources, count[edge_type[2]])
+            adjacency[edge_type] = kind(edges, sources, count[edge_type[2]], time)
     return Shard(Block(adjacency, {**count, USER: size}), places, first, size, count[USER])
 
 

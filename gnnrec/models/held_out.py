@@ -37,10 +37,7 @@ class HeldOutNDCG:
         device: torch.device = CPU.device,
     ) -> None:
         num_items = len(candidates)
-        shown = UserBatch(test.users.index, test.users.items, {}).history(num_items)
-        eligible = candidates & ~shown  # [B, I]
-        if test.masked is not None:
-            eligible &= ~UserBatch(test.users.index, test.masked, {}).history(num_items)
+        eligible = candidates & ~UserBatch(test.users.index, test.unranked, {}).history(num_items)  # [B, I]
         relevant = UserBatch(test.users.index, test.ground_truth, {}).history(num_items) & eligible
         rows = relevant.any(1).nonzero().flatten()
         self._seed = seed

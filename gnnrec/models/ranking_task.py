@@ -23,12 +23,13 @@ from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
-from gnnrec.runtime import seeds
+from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
 from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
 
+BEFORE_ALL = torch.iinfo(torch.int64).min
 PART = 1024
 """Users whose histories are decoded at once."""
 
@@ -93,7 +94,11 @@ class RankingTask:
             torch.manual_seed(seeds.integer(weights_seed, "decoder"))
             decodes: Any = decoder.make(encoder.channels)
         self.last = decoder.last
-        self.histories = _histories(train, config) if config.needs_times or decodes.reads_history else None
+        has_events = bool(train.users.events)
+        if has_events and distributed.count() > 1:
+            raise ConfigError("trainer.devices: with several kinds of events, training takes one process; set it to 1")
+        wants_histories = config.needs_times or decodes.reads_history or has_events
+        self.histories = _histories(train, config) if wants_histories else None
         self.paths: Paths | None = None
         self.paths_of_folds: PathsOfFolds | None = None
         if getattr(decodes, "scores_pairs", False):
@@ -154,7 +159,8 @@ class RankingTask:
         if not self.head.decoder.reads_history:
             return self._attached.embed(users)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
-        vectors, items = self._attached.embed(replace(users, items=nothing)), self._attached.items
+        bare = replace(users, items=nothing).before(torch.full((len(users),), BEFORE_ALL))
+        vectors, items = self._attached.embed(bare), self._attached.items
         recent = Recent.of(users.items, len(users), self.last)
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
         return torch.cat([query(self.head.decoder, own, recent.take(rows), items) for own, rows in parts])

@@ -26,7 +26,7 @@ from gnnrec.runtime.files import replace_file
 from gnnrec.runtime.versions import versions
 from gnnrec.serving.encode import batch
 from gnnrec.serving.feedback import Feedback, read_feedback
-from gnnrec.serving.vocabulary import Columns, Vocabulary
+from gnnrec.serving.vocabulary import Columns, Kinds, Vocabulary
 from gnnrec.views import ITEM, USER, Edges, UserBatch
 
 FORMAT = 1
@@ -76,6 +76,12 @@ class _Relation(_Strict):
     weighted: bool
 
 
+class _Kinds(_Strict):
+    predicted: str | None = None
+    weights: dict[str, float] = {}
+    least: dict[str, float] = {}
+
+
 class _Words(_Strict):
     """The part of a vocabulary that is no table."""
 
@@ -92,6 +98,7 @@ class _Words(_Strict):
     missing: tuple[str, ...] = MISSING
     repeated: Literal["first", "last"] = "last"
     last_time: int | None = None
+    kinds: _Kinds = _Kinds()
 
 
 class _Header(_Strict):
@@ -295,6 +302,7 @@ def _words(vocabulary: Vocabulary) -> _Words:
         missing=vocabulary.missing,
         repeated=vocabulary.repeated,
         last_time=vocabulary.last_time,
+        kinds=_Kinds(**asdict(vocabulary.kinds)),
     )
 
 
@@ -346,6 +354,7 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
         missing=words.missing,
         repeated=words.repeated,
         last_time=words.last_time,
+        kinds=Kinds(**dict(words.kinds)),
     )
 
 
@@ -376,9 +385,11 @@ def _check(model: Any, vocabulary: Vocabulary, place: Path) -> None:
 def _extremes(vocabulary: Vocabulary) -> UserBatch:
     """A user with an edge to the first and the last node of each type, and one of whom nothing is known."""
 
-    def ends(count: int, weighted: bool) -> Edges:
-        node = torch.from_numpy(np.unique([0, count - 1]) if count else np.empty(0, np.int64))
-        return Edges(torch.zeros_like(node), node, torch.ones(len(node)) if weighted else None)
+    def ends(count: int) -> torch.Tensor:
+        return torch.from_numpy(np.unique([0, count - 1]) if count else np.empty(0, np.int64))
 
-    relations = {t: ends(len(vocabulary.ids[t[2]]), weighted) for t, weighted in vocabulary.relations.items()}
-    return batch(2, ends(vocabulary.num_items, vocabulary.mean_value is not None), relations)
+    nodes = {t: ends(len(vocabulary.ids[t[2]])) for t in vocabulary.relations}
+    relations = {t: vocabulary.edges(t, torch.zeros_like(node), node) for t, node in nodes.items()}
+    item = ends(vocabulary.num_items)
+    weight = None if vocabulary.mean_value is None else torch.ones(len(item))
+    return batch(2, Edges(torch.zeros_like(item), item, weight), relations)

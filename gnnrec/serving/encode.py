@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values)
     """
     if not len(values):
         none = torch.empty(0, dtype=torch.int64)
-        return Edges(none, none, torch.empty(0) if vocabulary.relations[edge_type] else None), none.numpy()
+        return vocabulary.edges(edge_type, none, none), none.numpy()
     code, distinct = pd.factorize(values.text)
     node, fate = _nodes(vocabulary, edge_type, np.asarray(distinct, dtype=object))
     node, fate = node[code], fate[code]
@@ -67,7 +67,7 @@ def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values)
         total = np.bincount(same, weights=each[kept], minlength=len(first))
         weight = torch.from_numpy(total[order].astype(np.float32))
     first = first[order]
-    return Edges(torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight), fate
+    return vocabulary.edges(edge_type, torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight), fate
 
 
 def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,8 +147,31 @@ def batch(number: int, items: Edges, relations: Mapping[EdgeType, Edges]) -> Use
     return UserBatch(torch.full((number,), -1, dtype=torch.int64), items, relations)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of B users from their interactions.
+
+    Attributes:
+        items: of the kind that is predicted, user after user, in the order of time.
+        events: the other kinds of events, each user's items of one kind once.
+    """
+
+    items: Edges
+    events: Mapping[EdgeType, Edges] = field(default_factory=dict)
+
+    def part(self, start: int, end: int) -> "Known":
+        """Of the users from one row to another, who are renumbered."""
+
+        def cut(edges: Edges) -> Edges:
+            first, last = torch.searchsorted(edges.row, torch.tensor([start, end])).tolist()
+            some = edges.take(torch.arange(first, last))
+            return replace(some, row=some.row - start)
+
+        return Known(cut(self.items), {t: cut(edges) for t, edges in self.events.items()})
+
+
 def encode_frame(
-    vocabulary: Vocabulary, frame: pd.DataFrame, items: Edges | None = None, notes: "Notes | None" = None
+    vocabulary: Vocabulary, frame: pd.DataFrame, known: Known | None = None, notes: "Notes | None" = None
 ) -> UserBatch:
     """Many new users as edges to the nodes of training: a row each, an attribute or relation in each column.
 
@@ -159,7 +182,7 @@ def encode_frame(
     Args:
         vocabulary: of the model.
         frame: B rows.
-        items: known items, from `item_edges`; None for none.
+        known: from their interactions; None for nothing. Events beside those of a column of the frame are added.
         notes: counts what is ignored; None counts nothing.
 
     Returns:
@@ -171,13 +194,22 @@ def encode_frame(
     for edge_type, name in names.items():
         values = _values(frame[name], vocabulary.separators.get(edge_type[1])) if name in frame else NOTHING
         edges[edge_type], fate = attribute_edges(vocabulary, edge_type, values)
+        if known is not None and edge_type in known.events:
+            edges[edge_type] = _together(edges[edge_type], known.events[edge_type], vocabulary.num_items)
         for why in (NO_NUMBER, UNSEEN):
             ignored = values.text[fate == why]
             notes.ignored(edge_type, name, why, ignored[~pd.Index(ignored).isin(vocabulary.missing)])
     for name in frame.columns:
         if name not in names.values():
             notes.unknown(name)
-    return batch(len(frame), item_edges(vocabulary, NOTHING)[0] if items is None else items, edges)
+    return batch(len(frame), item_edges(vocabulary, NOTHING)[0] if known is None else known.items, edges)
+
+
+def _together(some: Edges, others: Edges, num_items: int) -> Edges:
+    """Events of one kind from two places, each user's items once."""
+    both = Edges.join([some, others])
+    _, first = np.unique((both.row * num_items + both.node).numpy(), return_index=True)
+    return both.take(torch.from_numpy(np.sort(first)))
 
 
 def _values(cells: "pd.Series", separator: str | None) -> Values:

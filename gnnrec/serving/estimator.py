@@ -32,14 +32,14 @@ from gnnrec.serving.frames import (
     described,
     events_of,
     id_texts,
-    known_edges,
+    known_events,
     like,
     own_ids,
 )
 from gnnrec.serving.lists import best, serve
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.splits.split import training_data
-from gnnrec.views import ITEM, USER, Edges, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, TrainingData, UserBatch
 
 VALIDATION, MOST_VALIDATION = 0.1, 2000
 """Share of the users that options are chosen on, and their largest number."""
@@ -114,6 +114,9 @@ class Recommender:
         item: str = "item_id",
         value: str | None = None,
         time: str | None = None,
+        event: str | None = None,
+        events: Mapping[str, float] | None = None,
+        target: str | None = None,
         title: str | None = None,
         min_value: float | None = None,
         user_attributes: Attributes | None = None,
@@ -130,6 +133,9 @@ class Recommender:
             item: column of item ids, in `interactions` and `items`.
             value: column of numbers, such as ratings; None where an interaction has none.
             time: column of times; the latest of several interactions of a user with an item counts.
+            event: column of the kind of each row, such as view or purchase; None where all are of one kind.
+            events: kind -> its weight, below 0 where it counts against the item: `{"view": 1, "purchase": 5}`.
+            target: the kind that is predicted; None for the one with the largest weight.
             title: column of `items`, for output only.
             min_value: interactions with a smaller value are left out; None keeps all.
             user_attributes: columns of `users` to use, or column -> options as in a config (`{"age": {"bins": 8}}`,
@@ -147,7 +153,8 @@ class Recommender:
         """
         frames = {"interactions": as_pandas(interactions)}
         config: dict[str, Any] = {"interactions": {"path": "interactions", "user": user, "item": item}}
-        config["interactions"] |= {"value": value, "time": time}
+        config["interactions"] |= {"value": value, "time": time, "event": event, "target": target}
+        config["interactions"]["events"] = None if events is None else dict(events)
         for name, frame, column, wanted in (
             ("users", users, user, user_attributes),
             ("items", items, item, item_attributes),
@@ -381,14 +388,12 @@ class Recommender:
         """Some users at a time, each batch with the place of its first user."""
         vocabulary = self._fitted().vocabulary
         told = None if history is None else self._events(history, "history", at)
-        known = known_edges(vocabulary, self._fitted().feedback.sources(vocabulary), told, ids)
+        known = known_events(vocabulary, self._fitted().feedback.sources(vocabulary), told, ids)
         notes = Notes(vocabulary)
         for start in range(0, len(frame), USERS_AT_ONCE):
             part = frame.iloc[start : start + USERS_AT_ONCE]
-            ends = torch.searchsorted(known.row, torch.tensor([start, start + len(part)]))
-            some = known.take(torch.arange(*ends.tolist()))
-            items = Edges(some.row - start, some.node, some.weight)
-            yield start, encode_frame(vocabulary, part.reset_index(drop=True), items, notes)
+            of_part = known.part(start, start + len(part))
+            yield start, encode_frame(vocabulary, part.reset_index(drop=True), of_part, notes)
         for line in notes.texts():
             warnings.warn(line, stacklevel=4)
 

@@ -131,8 +131,8 @@ def _without(users: UserBatch, left_out: Tensor, owner: Tensor) -> UserBatch:
         place = order[start[owner][copy] + torch.arange(len(copy)) - (each.cumsum(0) - each)[copy]]
         kept = place + before != left_out[copy]
         before += len(edges)
-        weight = None if edges.weight is None else edges.weight[place]
-        return Edges(copy, edges.node[place], weight).take(kept)
+        weight, time = (None if one is None else one[place] for one in (edges.weight, edges.time))
+        return Edges(copy, edges.node[place], weight, time).take(kept)
 
     items = copies(users.items)
     relations = {t: copies(edges) for t, edges in users.relations.items()}

@@ -14,17 +14,17 @@ from gnnrec.errors import ConfigError, DataError
 from gnnrec.runtime.files import replace_file, writing_to
 from gnnrec.serving.known import Source
 from gnnrec.serving.moment import FUTURE, in_the_future, latest
-from gnnrec.serving.vocabulary import Vocabulary, places
+from gnnrec.serving.vocabulary import NO_KIND, PREDICTED, Kinds, Vocabulary, places
 from gnnrec.views import ITEM
 
 FOLDER = "feedback"
 EVENT = "event_id"
 """Column that tells events apart."""
-COLUMNS = (EVENT, "user", "item", "value", "time", "fraction")
+COLUMNS = (EVENT, "user", "item", "kind", "value", "time", "fraction")
 NO_TIME_AT_ALL = np.iinfo(np.int64).min
 FILES, RECENT = 64, 1000
 """Files of a folder, and rows, from which on the recorded events are put together."""
-KINDS: dict[str, Any] = dict(zip(COLUMNS, (object, object, object, float, np.int64, float), strict=True))
+KINDS: dict[str, Any] = dict(zip(COLUMNS, (object, object, object, object, float, np.int64, float), strict=True))
 EMPTY = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in KINDS.items()})
 
 
@@ -32,8 +32,8 @@ class Feedback:
     """Events of users, each counted once, however often it is given.
 
     Args:
-        frame: with `COLUMNS`: ids as text, value and fraction float64 (nan for none), time int64 (the least number for
-            none).
+        frame: with `COLUMNS`: ids and kind as text ("" for the kind that is predicted), value and fraction float64 (nan
+            for none), time int64 (the least number for none).
     """
 
     def __init__(self, frame: pd.DataFrame | None = None) -> None:
@@ -67,7 +67,7 @@ class Feedback:
         return fresh
 
     def sources(self, vocabulary: Vocabulary) -> list[Source]:
-        """The events whose items a model knows, and whose values are those of a positive interaction."""
+        """The events whose items a model knows, of the kinds that it tells apart."""
         for place, frame in enumerate((self._old, self._new)):
             if self._sources[place] is None:
                 self._sources[place] = _source(frame, vocabulary)
@@ -103,6 +103,7 @@ def read_feedback(folder: Path) -> Feedback:
     for path in sorted((folder / FOLDER).glob("*.parquet")):
         try:
             frame = pd.read_parquet(path)
+            frame = frame if "kind" in frame else frame.assign(kind="")  # written before there were kinds
             frames.append(frame[list(COLUMNS)].astype(KINDS))
         except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
@@ -122,7 +123,7 @@ def read_events(
     """Events as feedback has them, from columns of text.
 
     Args:
-        columns: user and item; value, time and `event_id` where there are any. [R] text each.
+        columns: user and item; kind, value, time and `event_id` where there are any. [R] text each.
         vocabulary: of the model.
         where: number of a row, from 0 -> what it is called in messages.
         called: name of each column there.
@@ -130,7 +131,8 @@ def read_events(
         hint: what names that moment.
 
     Raises:
-        DataError: an id is missing, a value is no number, or a time is none, or is of after the moment.
+        DataError: an id is missing, a value is no number, a kind is none of training, or a time is none, or is of
+            after the moment.
     """
     limit = latest(vocabulary, at)
 
@@ -145,10 +147,19 @@ def read_events(
         if name in columns:
             refuse((columns[name] == "").to_numpy(), name, "the cell is empty; an id is needed")
     found: dict[str, Any] = {"user": columns["user"], "item": columns["item"]}
-    found |= {"value": np.full(size, np.nan), "time": np.full(size, NO_TIME_AT_ALL), "fraction": np.zeros(size)}
+    found |= {
+        "kind": np.full(size, ""),
+        "value": np.full(size, np.nan),
+        "time": np.full(size, NO_TIME_AT_ALL),
+        "fraction": np.zeros(size),
+    }
     if "value" in columns:
         found["value"] = pd.to_numeric(columns["value"].to_numpy(object), errors="coerce").astype(float)
         refuse(~np.isfinite(found["value"]), "value", "{cell} is not a number")
+    if "kind" in columns:
+        kinds = vocabulary.kinds
+        found["kind"] = columns["kind"].to_numpy(object)
+        refuse(kinds.of(found["kind"], None, None) == NO_KIND, "kind", no_kind(kinds))
     if "time" in columns:
         whole, part, fits = read_times(columns["time"], are_numbers(columns["time"]))
         refuse(~fits, "time", NO_TIME)
@@ -159,9 +170,16 @@ def read_events(
     return frame
 
 
+def no_kind(kinds: Kinds) -> str:
+    """What is wrong with a cell that names no kind of event."""
+    return f"{{cell}} is no kind of event of training; there are {', '.join([str(kinds.predicted), *kinds.weights])}"
+
+
 def _named(frame: pd.DataFrame) -> np.ndarray:
-    """[R] a name for each event that has none: 128 bits of user, item, time and value."""
+    """[R] a name for each event that has none: 128 bits of user, item, time, value and kind."""
     own = frame[["user", "item", "time", "fraction", "value"]]
+    if (frame["kind"] != "").any():
+        own = own.assign(kind=frame["kind"])
     halves = [
         pd.util.hash_pandas_object(own, index=False, hash_key=key) for key in ("gnnrec feedback1", "gnnrec feedback2")
     ]
@@ -173,9 +191,9 @@ def _source(frame: pd.DataFrame, vocabulary: Vocabulary) -> Source:
     code, distinct = pd.factorize(frame["item"])
     item = places(vocabulary.texts[ITEM], np.asarray(distinct, dtype=object))[code] if len(frame) else np.empty(0, int)
     value, time = frame["value"].to_numpy(float), frame["time"].to_numpy(np.int64)
-    kept = item >= 0
-    if vocabulary.min_value is not None:
-        kept &= ~(value < vocabulary.min_value)
+    text = None if vocabulary.kinds.predicted is None else frame["kind"].to_numpy(object)
+    kind = vocabulary.kinds.of(text, value, vocabulary.min_value)
+    kept = (item >= 0) & (kind >= PREDICTED)
     owner, users = pd.factorize(frame["user"][kept])
     valued = vocabulary.mean_value is not None
     timed = bool((time[kept] != NO_TIME_AT_ALL).any())
@@ -185,6 +203,7 @@ def _source(frame: pd.DataFrame, vocabulary: Vocabulary) -> Source:
         item[kept].astype(np.int64),
         value[kept] if valued else None,
         (time[kept], frame["fraction"].to_numpy(float)[kept]) if timed else None,
+        kind[kept],
     )
 
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from gnnrec.data.frames import as_array
 from gnnrec.errors import ConfigError, DataError
+from gnnrec.serving.encode import Known
 from gnnrec.serving.feedback import EVENT, Feedback, read_events, unknown_items
-from gnnrec.serving.known import Source, items_of
+from gnnrec.serving.known import Source, known_of
 from gnnrec.serving.rows import texts
 from gnnrec.serving.vocabulary import Vocabulary
-from gnnrec.views import Edges
 
 Frame: TypeAlias = Any
 """A data frame of pandas, or of any library that narwhals reads (polars, pyarrow ...)."""
@@ -116,7 +116,7 @@ def events_of(frame: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str,
             there = ", ".join(map(str, frame.columns))
             raise DataError(f"{where}: there is no column {column!r}; there are {there}")
     names = {"user": user, "item": item, "value": vocabulary.columns.history_value}
-    names |= {"time": vocabulary.columns.history_time, EVENT: EVENT}
+    names |= {"time": vocabulary.columns.history_time, "kind": vocabulary.columns.history_event, EVENT: EVENT}
     columns = {
         role: pd.Series(id_texts(where, frame[name]), dtype=object)
         for role, name in names.items()
@@ -126,10 +126,10 @@ def events_of(frame: pd.DataFrame, vocabulary: Vocabulary, user: str, item: str,
     return read_events(columns, vocabulary, lambda row: f"{where}: row {row + 1}", names, told, "at=")
 
 
-def known_edges(
+def known_events(
     vocabulary: Vocabulary, sources: Sequence[Source], history: pd.DataFrame | None, ids: pd.Index
-) -> Edges:
-    """The known items of users, user after user, in the order of time; what cannot be used is warned of.
+) -> Known:
+    """What is known of users, user after user, items in the order of time; what cannot be used is warned of.
 
     Args:
         vocabulary: of the model.
@@ -149,7 +149,7 @@ def known_edges(
         for count, why in ignored:
             if count:
                 warnings.warn(f"history: {count:,} rows ignored, whose {why}", stacklevel=5)
-    return items_of(vocabulary, [*sources, *told], texts_of)
+    return known_of(vocabulary, [*sources, *told], texts_of)
 
 
 def own_ids(known: pd.Index, columns: Sequence["pd.Series"]) -> pd.Index:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from gnnrec.serving.encode import known_items
-from gnnrec.serving.vocabulary import Vocabulary
-from gnnrec.views import Edges
+from gnnrec.serving.encode import Known, known_items
+from gnnrec.serving.vocabulary import PREDICTED, Vocabulary
+from gnnrec.views import ITEM, USER, Edges
 
 BEFORE_ALL = np.iinfo(np.int64).min
 """Time of an interaction that has none, where others have one."""
@@ -22,6 +22,7 @@ class Source:
         item: [R] int64, position of the item.
         value: [R] float64, nan for none; None where there are none.
         time: [R] int64 and [R] float64, times and fractions; None where there are none.
+        kind: [R] int64, as of `Kinds.of`; None where all are of the kind that is predicted.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Source:
         item: np.ndarray,
         value: np.ndarray | None = None,
         time: tuple[np.ndarray, np.ndarray] | None = None,
+        kind: np.ndarray | None = None,
     ) -> None:
         order = np.argsort(owner, kind="stable")
         self.users = users.astype(object)
@@ -39,10 +41,13 @@ class Source:
         self._item = item[order]
         self._value = None if value is None else value[order]
         self._time = None if time is None else (time[0][order], time[1][order])
+        self._kind = np.zeros(len(order), np.int64) if kind is None else kind[order]
         self.found = np.zeros(len(users), dtype=bool)
 
-    def of(self, ids: pd.Index) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, ...] | None]:
-        """[R'] row of the id, item, value and time of the interactions of B users; remembers who was asked for."""
+    def of(
+        self, ids: pd.Index
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, ...] | None]:
+        """[R'] row of the id, item, kind, value and time of the interactions of B users; remembers who was asked."""
         code = self.users.get_indexer(ids)
         known = code >= 0
         self.found[code[known]] = True
@@ -53,7 +58,7 @@ class Source:
         place = np.arange(len(row)) + np.repeat(first - before, length)
         value = None if self._value is None else self._value[place]
         time = None if self._time is None else (self._time[0][place], self._time[1][place])
-        return row, self._item[place], value, time
+        return row, self._item[place], self._kind[place], value, time
 
     def strangers(self) -> pd.Index:
         """The users with items who were not asked for."""
@@ -61,8 +66,8 @@ class Source:
         return strange
 
 
-def items_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -> Edges:
-    """The known items of B users from all sources, in the order of time.
+def known_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -> Known:
+    """What is known of B users from all sources, items in the order of time.
 
     Args:
         vocabulary: of the model.
@@ -70,15 +75,23 @@ def items_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -
         ids: [B] of the users, as text.
     """
     found = [source.of(pd.Index(ids, dtype=object)) for source in sources]
-    row, item = (np.concatenate([np.empty(0, np.int64), *(one[part] for one in found)]) for part in (0, 1))
+    row, item, kind = (np.concatenate([np.empty(0, np.int64), *(one[part] for one in found)]) for part in (0, 1, 2))
     value = time = None
-    if any(one[2] is not None for one in found):
-        values = [np.full(len(one[0]), np.nan) if one[2] is None else one[2] for one in found]
+    if any(one[3] is not None for one in found):
+        values = [np.full(len(one[0]), np.nan) if one[3] is None else one[3] for one in found]
         value = np.concatenate(values)
         mean = np.nan if vocabulary.mean_value is None else vocabulary.mean_value
         value = np.where(np.isnan(value), mean, value)
-    if any(one[3] is not None for one in found):
-        whole = [np.full(len(one[0]), BEFORE_ALL) if one[3] is None else one[3][0] for one in found]
-        part = [np.zeros(len(one[0])) if one[3] is None else one[3][1] for one in found]
+    if any(one[4] is not None for one in found):
+        whole = [np.full(len(one[0]), BEFORE_ALL) if one[4] is None else one[4][0] for one in found]
+        part = [np.zeros(len(one[0])) if one[4] is None else one[4][1] for one in found]
         time = np.concatenate(whole), np.concatenate(part)
-    return known_items(vocabulary, row, item, value, time)[0]
+
+    def of_kind(code: int) -> Edges:
+        some = kind == code
+        own = None if value is None else value[some]
+        return known_items(vocabulary, row[some], item[some], own, time and (time[0][some], time[1][some]))[0]
+
+    types = [(code, (USER, name, ITEM)) for code, name in enumerate(vocabulary.kinds.weights, start=1)]
+    events = {t: of_kind(code) for code, t in types if t in vocabulary.relations}
+    return Known(of_kind(PREDICTED), {t: vocabulary.edges(t, edges.row, edges.node) for t, edges in events.items()})

@@ -16,7 +16,7 @@ from gnnrec.serving.encode import batch, item_edges
 from gnnrec.serving.profile import encode
 from gnnrec.serving.topk import Index, top
 from gnnrec.serving.vocabulary import Vocabulary
-from gnnrec.views import ITEM, USER, Edges, UserBatch
+from gnnrec.views import ITEM, USER, UserBatch
 
 SCORES, USERS = 2**23, 2048
 """Scores, and users, that are computed at once, at most."""
@@ -127,13 +127,13 @@ def _drawn_users(vocabulary: Vocabulary, number: int) -> UserBatch:
     """Users with one value of each attribute, drawn evenly from those that training has seen."""
     generator = seeds.generator(0, "recall of the index")
     relations = {}
-    for edge_type, weighted in vocabulary.relations.items():
+    for edge_type in vocabulary.relations:
         known = torch.empty(0, dtype=torch.int64)
         if edge_type[2] != USER:
             known = vocabulary.seen[edge_type[2]].nonzero().flatten()
         count = number if len(known) else 0
         node = known[torch.randint(max(len(known), 1), (count,), generator=generator)]
-        relations[edge_type] = Edges(torch.arange(count), node, torch.ones(count) if weighted else None)
+        relations[edge_type] = vocabulary.edges(edge_type, torch.arange(count), node)
     return batch(number, item_edges(vocabulary, NO_ITEMS)[0], relations)
 
 
@@ -186,7 +186,7 @@ def users_at_once(num_items: int) -> int:
 
 @torch.no_grad()
 def best(served: Served, users: UserBatch, number: int) -> Lists:
-    """The best items for each of B users, their known items left out; equal scores in the order of the items.
+    """The best items for each of B users, known and rejected items left out; equal scores in the order of the items.
 
     Args:
         served: a loaded model.
@@ -199,11 +199,12 @@ def best(served: Served, users: UserBatch, number: int) -> Lists:
 def _of_all(served: Served, users: UserBatch, number: int) -> Lists:
     every = served.model.score(users)
     score = every.masked_fill(~served.eligible, -torch.inf)
-    score[users.items.row, users.items.node] = -torch.inf
+    known = users.unranked
+    score[known.row, known.node] = -torch.inf
     wrong = 0
     if not every.sum().isfinite():  # a score, or a sum that is too large
         strange = ~score.isfinite() & served.eligible
-        strange[users.items.row, users.items.node] = False
+        strange[known.row, known.node] = False
         wrong = int(strange.sum())
         score[strange] = -torch.inf
     value, item = top(score, number)
@@ -217,7 +218,7 @@ def _of_all(served: Served, users: UserBatch, number: int) -> Lists:
 
 
 def _of_index(served: Served, index: ItemIndex, users: UserBatch, number: int) -> Lists:
-    known = users.items
+    known = users.unranked
     most = int(torch.bincount(known.row, minlength=1).max())
     score, place = index.index(served.model.query(users), number + most)  # type: ignore[attr-defined]
     item = index.items[place.clamp(min=0)]

@@ -16,12 +16,13 @@ from gnnrec.data.delimited import SEPARATORS, Format
 from gnnrec.data.files import PARQUET
 from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import DataError, InputError
-from gnnrec.serving.encode import Notes, encode_frame
-from gnnrec.serving.known import Source, items_of
+from gnnrec.serving.encode import Known, Notes, encode_frame
+from gnnrec.serving.feedback import no_kind
+from gnnrec.serving.known import Source, known_of
 from gnnrec.serving.moment import FUTURE, in_the_future, latest
 from gnnrec.serving.rows import ADVICE, Rows, texts
-from gnnrec.serving.vocabulary import Vocabulary, places
-from gnnrec.views import ITEM, Edges, UserBatch
+from gnnrec.serving.vocabulary import IGNORED, NO_KIND, PREDICTED, Vocabulary, places
+from gnnrec.views import ITEM, UserBatch
 
 ONE_COLUMN = Format(separator="\x1f", header=(ITEM,), quotes=False)
 """One id a line: nothing separates two cells, a sign that no id holds."""
@@ -41,9 +42,9 @@ class RecordedItems:
         self._vocabulary = vocabulary
         self._sources = sources
 
-    def of(self, ids: pd.Index) -> Edges:
-        """The known items of B users, named by their ids as text."""
-        return items_of(self._vocabulary, self._sources, ids)
+    def of(self, ids: pd.Index) -> Known:
+        """What is known of B users, named by their ids as text."""
+        return known_of(self._vocabulary, self._sources, ids)
 
     def notes(self) -> list[str]:
         """Nothing: users who are not asked for are no fault here."""
@@ -53,10 +54,11 @@ class RecordedItems:
 class History(RecordedItems):
     """Known items of new users, from a file with one row for each user and item.
 
-    Rows whose value is below that of a positive interaction in training are left out; of several rows of one user with
-    one item the last one counts, or the first where training said so. A user's items are in the order of time, where
-    the file has times, else in that of the rows. Ids of users and a few numbers of each row are in memory, the file is
-    not.
+    Rows whose value is below that of a positive interaction in training are left out, unless training took them for
+    another kind of event; so are their kinds read where training read some. Of several rows of one user with one item,
+    of one kind, the last one counts, or the first where training said so. A user's items are in the order of time,
+    where the file has times, else in that of the rows. Ids of users and a few numbers of each row are in memory, the
+    file is not.
 
     Args:
         path: of the file.
@@ -85,13 +87,14 @@ class History(RecordedItems):
         user = rows.column(None, user_column, names.history_user, names.user, what="users")
         item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
         value = names.history_value if names.history_value in rows.columns else None
+        event = names.history_event if names.history_event in rows.columns else None
         self._unknown: dict[str, None] = {}
         self._num_unknown = self._num_low = 0
         time = next((name for name in (names.history_time, "time") if name in rows.columns[1:]), None)
         users, items, values = [pa.array([], pa.string()).dictionary_encode()], [np.empty(0, np.int64)], [np.empty(0)]
-        whole, fraction = [np.empty(0, np.int64)], [np.empty(0)]
+        whole, fraction, kinds = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.int64)]
         row, numeric = 0, None
-        for table in rows.batches([name for name in (user, item, value, time) if name is not None], READ):
+        for table in rows.batches([name for name in (user, item, value, time, event) if name is not None], READ):
             of_user, of_item = (texts(table[name], str(path), name, missing) for name in (user, item))
             for cells, name in ((of_user, user), (of_item, item)):
                 _refuse_no_id(cells, rows, name, row)
@@ -104,9 +107,17 @@ class History(RecordedItems):
                 cells = texts(table[value], str(path), value).to_pandas()
                 number = pd.to_numeric(cells, errors="coerce").to_numpy(float)
                 _refuse(~np.isfinite(number), rows, value, row, "is not a number")
-                if vocabulary.min_value is not None:
-                    self._num_low += int((kept & (number < vocabulary.min_value)).sum())
-                    kept &= number >= vocabulary.min_value
+            kind = np.full(table.num_rows, PREDICTED)
+            if event is not None or value is not None:
+                text = None if event is None else texts(table[event], str(path), event).to_pandas().to_numpy(object)
+                kind = vocabulary.kinds.of(text, None if value is None else number, vocabulary.min_value)
+                if event is not None:
+                    wrong = no_kind(vocabulary.kinds).replace("{cell}", "the cell")
+                    _refuse(kind == NO_KIND, rows, event, row, wrong)
+            self._num_low += int((kept & (kind == IGNORED)).sum())
+            kept &= kind >= PREDICTED
+            kinds.append(kind[kept])
+            if value is not None:
                 values.append(number[kept])
             if time is not None:
                 cells = texts(table[time], str(path), time).to_pandas()
@@ -126,6 +137,7 @@ class History(RecordedItems):
             np.concatenate(items),
             None if value is None else np.concatenate(values),
             None if time is None else (np.concatenate(whole), np.concatenate(fraction)),
+            np.concatenate(kinds),
         )
         super().__init__(vocabulary, [*recorded, self._source])
 
@@ -201,10 +213,10 @@ class Newcomers:
         for table in self._rows.batches([self._id, *self._columns], size):
             ids = table[self._id].combine_chunks()
             frame = _decoded(table.select(self._columns))
-            items = None
+            known = None
             if self._history is not None:
-                items = self._history.of(pd.Index(self._texts(ids).to_pandas(), dtype="str"))
-            yield ids, encode_frame(self._vocabulary, frame, items, self._notes)
+                known = self._history.of(pd.Index(self._texts(ids).to_pandas(), dtype="str"))
+            yield ids, encode_frame(self._vocabulary, frame, known, self._notes)
 
     def _texts(self, ids: Any) -> Any:
         return texts(ids, str(self._rows.path), self._id, self._vocabulary.missing)

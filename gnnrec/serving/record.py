@@ -56,7 +56,12 @@ def _read(path: Path, vocabulary: Vocabulary, user_column: str | None, at: int |
     user = rows.column(None, user_column, names.history_user, names.user, what="users")
     item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
     called: dict[str, str | None] = {"user": user, "item": item}
-    others = {"value": (names.history_value,), "time": (names.history_time, "time"), EVENT: (EVENT,)}
+    others = {
+        "value": (names.history_value,),
+        "time": (names.history_time, "time"),
+        "kind": (names.history_event,),
+        EVENT: (EVENT,),
+    }
     for role, wanted in others.items():
         called[role] = next((one for one in wanted if one in rows.columns and one not in (user, item)), None)
     given = {role: name for role, name in called.items() if name is not None}

@@ -13,7 +13,7 @@ from torch import Tensor
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.delimited import Format
 from gnnrec.data.textfile import MISSING
-from gnnrec.views import ITEM, USER, EdgeType, TrainingData
+from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData
 
 SEPARATOR = "|"
 """Between the values of a cell, where users have several values of a relation that had no separator in training."""
@@ -29,6 +29,7 @@ class Columns:
         history_item: ids of items there.
         history_value: values there.
         history_time: times there.
+        history_event: kinds of events there.
     """
 
     user: str | None = None
@@ -36,6 +37,47 @@ class Columns:
     history_item: str | None = None
     history_value: str | None = None
     history_time: str | None = None
+    history_event: str | None = None
+
+
+PREDICTED, IGNORED, NO_KIND = 0, -1, -2
+"""Of an interaction: the kind that is predicted; a value too small for any kind; a text that names no kind."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds of events that training tells apart.
+
+    Attributes:
+        predicted: what files call the kind that is predicted; None where the values tell kinds apart, or there is one.
+        weights: each other kind -> the weight of an event.
+        least: each other kind -> its least value, where the values tell kinds apart.
+    """
+
+    predicted: str | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    least: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, text: np.ndarray | None, value: np.ndarray | None, min_value: float | None) -> np.ndarray:
+        """[R] int64: `PREDICTED`, place of another kind among `weights` + 1, `IGNORED` or `NO_KIND`.
+
+        Args:
+            text: [R] what names the kind, "" for the one that is predicted; None where there is no such column.
+            value: [R] float64, nan for none; None for none at all, but not where `text` is.
+            min_value: the least value of the kind that is predicted; None where any will do.
+        """
+        names = list(self.weights)
+        if text is not None and self.predicted is not None:
+            place = pd.Index(["", self.predicted, *names], dtype=object).get_indexer(pd.Index(text, dtype=object))
+            return np.where(place < 0, NO_KIND, np.maximum(place - 1, PREDICTED)).astype(np.int64)
+        given = value if text is None else text
+        assert given is not None
+        if value is None or min_value is None:
+            return np.zeros(len(given), np.int64)
+        found = np.where(value < min_value, IGNORED, PREDICTED)
+        for name, least in sorted(self.least.items(), key=lambda kind: kind[1]):
+            found = np.where((value >= least) & (value < min_value), names.index(name) + 1, found)
+        return found.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -59,6 +101,7 @@ class Vocabulary:
         missing: cells that are taken for empty ones, unless training has the value.
         repeated: which of several known interactions of one user with one item counts, `first` or `last`.
         last_time: time of the last training interaction; None where training has no times.
+        kinds: the kinds of events.
     """
 
     ids: Mapping[str, pd.Index]
@@ -76,6 +119,7 @@ class Vocabulary:
     missing: tuple[str, ...] = MISSING
     repeated: Literal["first", "last"] = "last"
     last_time: int | None = None
+    kinds: Kinds = Kinds()
 
     @classmethod
     def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
@@ -108,6 +152,7 @@ class Vocabulary:
             missing=data.missing if isinstance(data, TableData) else MISSING,
             repeated="first" if isinstance(data, TableData) and data.interactions.repeated == "first" else "last",
             last_time=None if train.users.items.time is None else int(train.users.items.time.max()),
+            kinds=_kinds(data),
         )
 
     @property
@@ -119,6 +164,26 @@ class Vocabulary:
     def texts(self) -> dict[str, pd.Index]:
         """Node type -> ids as text, as a cell of a file has them; as objects, which are looked up faster one by one."""
         return {t: ids.astype("str").astype(object) for t, ids in self.ids.items()}
+
+    def weight(self, edge_type: EdgeType) -> float | None:
+        """Of an event of a kind; None where the relation is none of events."""
+        return self.kinds.weights.get(edge_type[1]) if edge_type[2] == ITEM else None
+
+    def edges(self, edge_type: EdgeType, row: Tensor, node: Tensor, weight: Tensor | None = None) -> Edges:
+        """Edges as training has those of a relation: with weights where they have some, and as events where they are.
+
+        Args:
+            edge_type: a relation from users.
+            row: [E] int64, users.
+            node: [E] int64.
+            weight: [E] float32; None for 1 each. Events have the weight of their kind.
+        """
+        of_event = self.weight(edge_type)
+        if of_event is not None:
+            return Edges(row, node, torch.full((len(row),), of_event), torch.zeros_like(row))
+        return Edges(
+            row, node, (torch.ones(len(row)) if weight is None else weight) if self.relations[edge_type] else None
+        )
 
     def names(self, given: Iterable[str]) -> dict[EdgeType, str]:
         """The name under which each relation is given: its own, or that of its node type where that is unambiguous.
@@ -135,7 +200,8 @@ class Vocabulary:
         found = {}
         for edge_type in self.relations:
             _, name, target = edge_type
-            other = name not in given and target in given and target not in own and targets.count(target) == 1
+            alone = targets.count(target) == 1 and self.weight(edge_type) is None
+            other = name not in given and target in given and target not in own and alone
             found[edge_type] = target if other else name
         return found
 
@@ -189,4 +255,13 @@ def _columns(data: NamedData | TableData | None) -> Columns:
     if not isinstance(data, TableData):
         return Columns()
     own = data.interactions
-    return Columns(None if data.users is None else data.users.id, own.user, own.item, own.value, own.time)
+    return Columns(None if data.users is None else data.users.id, own.user, own.item, own.value, own.time, own.event)
+
+
+def _kinds(data: NamedData | TableData | None) -> Kinds:
+    if isinstance(data, TableData) and data.interactions.events is not None:
+        return Kinds(data.interactions.asked, data.interactions.kinds)
+    below = {} if data is None or data.positive is None else data.positive.kinds
+    return Kinds(
+        None, {name: weight for name, (_, weight) in below.items()}, {n: least for n, (least, _) in below.items()}
+    )

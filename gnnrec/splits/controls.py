@@ -22,6 +22,8 @@ def shuffle_attributes(dataset: Dataset, seed: int) -> Dataset:
     new = torch.randperm(dataset.num_users, generator=seeds.generator(seed, "shuffle attributes"))
 
     def permuted(relation: Relation) -> Relation:
+        if relation.time is not None:  # events are behaviour, as interactions are
+            return relation
         rows: list[Tensor] = [
             new[row] if node_type == USER else row
             for node_type, row in zip((relation.source, relation.target), relation.edge_index, strict=True)

@@ -15,7 +15,8 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
 
     Users, ground truth and ranked items are the same for any number of shots, since masked items are in no list. The
     support of k shots is part of that of k + 1. Where the next item is asked for, the ground truth is what follows the
-    shown items instead, and what comes after it is ranked like everything else.
+    shown items instead, and what comes after it is ranked like everything else. Of a user's events, those are known
+    that came before the first interaction that is not shown.
 
     Args:
         held_out: test set, the support in the order in which it is revealed.
@@ -28,11 +29,13 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
         whole = torch.bincount(items.row, minlength=len(held_out.users)) <= shots  # these are asked as they were
         last = held_out.ground_truth.take(whole[held_out.ground_truth.row])
         follows = Edges.join([items.take(place == shots), last])
-        return replace(held_out, users=replace(held_out.users, items=items.take(shown)), ground_truth=follows)
+        users = replace(held_out.users, items=items.take(shown))
+        return replace(held_out, users=users, ground_truth=follows).in_time()
     masked = items.take(~shown)
+    asked = replace(held_out, ground_truth=Edges.join([masked, held_out.ground_truth])).in_time()
     if held_out.masked is not None:
         masked = Edges.join([masked, held_out.masked])
-    return TestSet(replace(held_out.users, items=items.take(shown)), held_out.ground_truth, masked)
+    return TestSet(replace(asked.users, items=items.take(shown)), held_out.ground_truth, masked)
 
 
 def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> TestSet:

@@ -118,7 +118,8 @@ class Split:
         known = ~torch.isin(self.item_part, torch.tensor(no_item_parts))
         edges = torch.isin(self.edge_part, torch.tensor(edge_parts))
         order = self.reveal_order if self.by_time else None
-        return training_data(self.dataset, index, edges, None if known.all() else known, order)
+        moment = None if self.moments is None else self.moments[1 if VALIDATION in user_parts else 0]
+        return training_data(self.dataset, index, edges, None if known.all() else known, order, moment=moment)
 
     def _held_out(self, part: int, train: TrainingData) -> TestSet:
         data = self.dataset
@@ -145,7 +146,11 @@ class Split:
             first = torch.ones(len(ground_truth), dtype=torch.bool)
             first[1:] = ground_truth.row[1:] != ground_truth.row[:-1]
             ground_truth = ground_truth.take(first)
-        return TestSet(UserBatch(users.index, items, seen), ground_truth, next_item=self.next_item)
+        found = TestSet(UserBatch(users.index, items, seen), ground_truth, next_item=self.next_item)
+        if self.by_time:
+            return found.in_time()
+        never = torch.full((len(index),), torch.iinfo(torch.int64).min)  # which events came first, nobody knows
+        return replace(found, users=found.users.before(never))
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
         """[I] bool, the items to rank: the held-out items where there are any, else those in training."""
@@ -162,6 +167,7 @@ def training_data(
     items: Tensor | None = None,
     order: Tensor | None = None,
     bounds: Mapping[tuple[str, str], tuple[float, ...]] | None = None,
+    moment: int | None = None,
 ) -> TrainingData:
     """What a model is fitted on.
 
@@ -172,6 +178,7 @@ def training_data(
         items: [I] bool, those whose relations and numbers are known; None for all.
         order: [E] float64, sort key of the interactions; None for the order in which they stand.
         bounds: of the bins of numeric attributes, as `TrainingData` has them; None fits them on these users.
+        moment: the first time whose events are not known; None for none.
     """
     if items is not None:
         data = _of_items(data, items)
@@ -183,6 +190,8 @@ def training_data(
     }
     relations, ids = _binned(data, bounds)
     batch = _user_batch(data, relations, users, users, interactions)
+    if moment is not None:
+        batch = batch.before(torch.full((len(users),), moment))
     if order is not None:
         chosen = interactions & (_places(users, data.num_users)[data.interactions.user] >= 0)
         batch = replace(batch, items=batch.items.take(order[chosen].argsort()))
@@ -221,8 +230,8 @@ def _of_items(data: Dataset, known: Tensor) -> Dataset:
         for node_type, node in zip((relation.source, relation.target), relation.edge_index, strict=True):
             if node_type == ITEM:
                 kept &= known[node]
-        weight = None if relation.weight is None else relation.weight[kept]
-        relations.append(replace(relation, edge_index=relation.edge_index[:, kept], weight=weight))
+        weight, time = (None if one is None else one[kept] for one in (relation.weight, relation.time))
+        relations.append(replace(relation, edge_index=relation.edge_index[:, kept], weight=weight, time=time))
     numeric = []
     for one in data.numeric:
         kept = known[one.node] if one.node_type == ITEM else torch.ones(len(one.node), dtype=torch.bool)
@@ -271,7 +280,7 @@ def _user_batch(data: Dataset, relations: list[Relation], index: Tensor, friends
             source, target = relation.edge_index
             node = friend[target] if relation.target == USER else target
             row = place[source]
-            edges[relation.type] = Edges(row, node, relation.weight).take((row >= 0) & (node >= 0))
+            edges[relation.type] = Edges(row, node, relation.weight, relation.time).take((row >= 0) & (node >= 0))
     row = place[data.interactions.user]
     return UserBatch(index, _interactions(data, row).take(chosen & (row >= 0)), edges)
 

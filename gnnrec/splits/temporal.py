@@ -22,7 +22,9 @@ from gnnrec.splits.parts import (
     VALIDATION_SUPPORT,
 )
 from gnnrec.splits.split import Split
+from gnnrec.views import ITEM, USER
 
+NEVER = torch.iinfo(torch.int64).max
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -33,7 +35,8 @@ class Temporal(SplitKind):
     `users: known`, the users of training are asked for what they choose after it. Validation has a moment of its own
     before that of test; the final fit learns from all before test's. An item is known from its first interaction on:
     its attributes and relations before that are in no graph and no bin. Relations of users have no times: a friendship
-    counts as soon as both of its users are there.
+    counts as soon as both of its users are there. Events of other kinds than the one that is asked for have times, and
+    tell as interactions do when a user or an item first appears.
     """
 
     kind: Literal["temporal"] = "temporal"
@@ -64,10 +67,10 @@ class Temporal(SplitKind):
         moments = self._moments(time)
         before, between, after = (time < moments[0], (time >= moments[0]) & (time < moments[1]), time >= moments[1])
         own = dataset.interactions
-        first = _first_seen(own.user, time, dataset.num_users)
+        first = first_seen(dataset, USER)
         known = first < moments[0]
         user_part = torch.where(known, TRAIN, torch.where(first < moments[1], VALIDATION, TEST))
-        user_part[torch.bincount(own.user, minlength=dataset.num_users) == 0] = TRAIN  # nobody knows when they came
+        user_part[first == NEVER] = TRAIN  # nobody knows when they came
         edge_part = torch.full_like(own.user, UNUSED)
         edge_part[before] = TRAIN
         order = in_time_order(dataset)
@@ -80,7 +83,7 @@ class Temporal(SplitKind):
             user_part[user_part != TRAIN] = UNUSED
             edge_part[between & known[own.user]] = VALIDATION
             edge_part[after & known[own.user]] = TEST
-        item_first = _first_seen(own.item, time, dataset.num_items)
+        item_first = first_seen(dataset, ITEM)
         item_part = torch.where(item_first < moments[0], TRAIN, torch.where(item_first < moments[1], LATER, UNUSED))
         return Split(
             dataset,
@@ -148,7 +151,12 @@ def _times(dataset: Dataset) -> Tensor:
     return time
 
 
-def _first_seen(node: Tensor, time: Tensor, count: int) -> Tensor:
-    """[N] int64, the time of each node's first interaction; the largest number for one that has none."""
-    found = torch.full((count,), torch.iinfo(torch.int64).max)
-    return found.scatter_reduce(0, node, time, "amin")
+def first_seen(dataset: Dataset, node_type: str) -> Tensor:
+    """[N] int64, the time of the first interaction or event of each user or item; `NEVER` for one that has none."""
+    own = dataset.interactions
+    found = torch.full((len(dataset.ids[node_type]),), NEVER)
+    found.scatter_reduce_(0, own.user if node_type == USER else own.item, _times(dataset), "amin")
+    for relation in dataset.relations:
+        if relation.time is not None:
+            found.scatter_reduce_(0, relation.edge_index[0 if node_type == USER else 1], relation.time, "amin")
+    return found

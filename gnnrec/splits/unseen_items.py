@@ -1,18 +1,23 @@
 """A kind of split: held-out items, without any interaction in training."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from gnnrec.data.dataset import Dataset
 from gnnrec.splits.kind import SplitKind
-from gnnrec.splits.parts import mark, permutation
+from gnnrec.splits.parts import TRAIN, mark, permutation
 from gnnrec.splits.split import Split
 
 
 class UnseenItems(SplitKind):
-    """Held-out items have no interaction in training, their users have others; only held-out items are ranked."""
+    """Held-out items have no interaction in training, their users have others; only held-out items are ranked.
+
+    Nor are events of other kinds known of them.
+    """
 
     kind: Literal["unseen_items"] = "unseen_items"
     test: float = Field(0.2, gt=0, lt=1)
@@ -28,4 +33,18 @@ class UnseenItems(SplitKind):
         order = permutation(dataset.num_items, seed if self.seed is None else self.seed)
         mark(item_part, order, self.test, self.validation)
         user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
+        dataset = _without_events(dataset, item_part != TRAIN)
         return Split(dataset, user_part, item_part[dataset.interactions.item], item_part)
+
+
+def _without_events(dataset: Dataset, items: Tensor) -> Dataset:
+    """The data set without the events of some items ([I] bool)."""
+    relations = []
+    for relation in dataset.relations:
+        if relation.time is not None:
+            kept = ~items[relation.edge_index[1]]
+            weight = None if relation.weight is None else relation.weight[kept]
+            edge_index, time = relation.edge_index[:, kept], relation.time[kept]
+            relation = replace(relation, edge_index=edge_index, weight=weight, time=time)
+        relations.append(relation)
+    return replace(dataset, relations=tuple(relations))

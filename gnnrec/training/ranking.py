@@ -128,7 +128,8 @@ def ranking_losses(
 
     Each step takes a batch of training users and hides from the graph, in both directions, all interactions of some and
     a random part of those of the others; the hidden ones are the queries. So the encoder is trained on what it is used
-    for: users without a history, and users with the beginning of one.
+    for: users without a history, and users with the beginning of one. Where there are events of other kinds, what is
+    shown is the beginning in the order of time, and the events before the first query.
 
     Args:
         ranker: encoder with item biases.
@@ -142,7 +143,7 @@ def ranking_losses(
         batches: [B] int64 each, the users of each step; None for all users in a random order. With one process alone.
     """
     device = ranker.bias.device
-    by_time = None if histories is None else _ByTime(histories, shard.block, part.num_users)
+    by_time = None if histories is None else _ByTime(histories, shard.block, part)
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
     if batches is None and shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
@@ -159,12 +160,15 @@ def ranking_losses(
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
         shown = _shown(count, config.history_dropout, generator)
-        if by_time is None or config.target == "rest":
+        if by_time is None or (config.target == "rest" and not by_time.has_events):
             order = _order(row, generator)
         else:
             order = by_time.place[by_time.pointer[batch[row]] + place]
         hidden = order >= shown[row]
         asked = order[hidden] == shown[row[hidden]] if config.target == "next" else None
+        moment = None
+        if by_time is not None and by_time.has_events:
+            moment = by_time.moment_of(batch[row], place, shard.num_users)
         row, place = row[hidden], place[hidden]
         weight = None if by_time is None else by_time.weight_of(batch[row], place)
         queries = len(row)
@@ -181,6 +185,8 @@ def ranking_losses(
         kept = torch.ones(by_user.num_edges, dtype=torch.bool, device=device)
         kept[edge] = False
         block = shard.block.hide(INTERACTS, kept).without_messages_from(in_batch)
+        if moment is not None:
+            block = block.events_before(moment)
         if config.loss == "softmax":
             wanted = {USER: users, ITEM: torch.arange(part.num_items, device=device)}
             x = _vectors(ranker, block, wanted, num_neighbors, generator)
@@ -194,20 +200,24 @@ def ranking_losses(
 
 
 class _ByTime:
-    """The places and weights of the interactions, in the order in which the graph has them.
+    """The places, times and weights of the interactions, in the order in which the graph has them.
 
     Attributes:
         pointer: [U] int64, position of each user's first one.
         place: [E] int64, number of interactions of the same user before each one, by time.
+        has_events: whether users have events of other kinds, too.
     """
 
-    def __init__(self, histories: Histories, block: Block, num_users: int) -> None:
+    def __init__(self, histories: Histories, block: Block, part: TrainingData) -> None:
         by_user = block.adjacency[reverse(INTERACTS)]
         device = by_user.edge_id.device
         place = torch.empty_like(histories.place)
         place[histories.edge] = histories.place
         self.pointer = by_user.pointer
         self.place = place.to(device)[by_user.edge_id]
+        self.has_events = bool(block.event_types)
+        time = part.users.items.time
+        self._time = None if time is None else time.to(device)[by_user.edge_id]
         self._weight: Tensor | None = None
         if histories.weight is not None:
             weight = torch.empty_like(histories.weight)
@@ -219,6 +229,12 @@ class _ByTime:
         part = copy.copy(self)
         part.pointer = self.pointer[users]
         return part
+
+    def moment_of(self, user: Tensor, place: Tensor, num_users: int) -> Tensor:
+        """[U] int64, the time of the first of a user's interactions, given as for `weight_of`; the end for others."""
+        assert self._time is not None
+        never = torch.full((num_users,), torch.iinfo(torch.int64).max, device=user.device)
+        return never.scatter_reduce(0, user, self._time[self.pointer[user] + place], "amin")
 
     def weight_of(self, user: Tensor, place: Tensor) -> Tensor | None:
         """[P] float32, of the place-th interaction of each user in the graph's order ([P] int64 each)."""

@@ -17,6 +17,7 @@ from gnnrec.runtime import seeds
 from gnnrec.training.ranking import ItemRanker, RankingConfig
 from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
 
+BEFORE_ALL, AFTER_ALL = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
 SCORES = 2**21
 """Scores that are held at once, 8 MiB: what fits into a processor's caches; on a GPU, 32 times as many."""
 
@@ -32,7 +33,7 @@ def sequence_losses(
     paths: "PathsOfFolds | None" = None,
     batches: Iterable[Tensor] | None = None,
 ) -> Iterator[Tensor]:
-    """One epoch: the loss of each batch of users, all of whose interactions are hidden from the graph.
+    """One epoch: the loss of each batch of users, all of whose interactions and events are hidden from the graph.
 
     So a user's vector comes from its attributes and its edges to others alone, as that of a newcomer does, and items
     have the vectors that they have without the users of the batch.
@@ -67,6 +68,8 @@ def sequence_losses(
         kept = torch.empty(by_user.num_edges, dtype=torch.bool, device=device)
         kept[by_user.edge_id] = ~in_batch[by_user.edge_index[1]]
         visible = block.hide(INTERACTS, kept).without_messages_from(in_batch)
+        if visible.event_types:
+            visible = visible.events_before(torch.where(in_batch, BEFORE_ALL, AFTER_ALL))
         wanted = {USER: users, ITEM: torch.arange(len(ranker.bias), device=device)}
         sampled = num_neighbors is not None
         x = vectors(

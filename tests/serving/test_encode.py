@@ -11,10 +11,10 @@ from every_model import SPLIT, TRAIN, vocabulary
 
 from gnnrec.data.config import TableData
 from gnnrec.data.delimited import Format
-from gnnrec.serving.encode import Notes, Values, encode_frame, item_edges
+from gnnrec.serving.encode import Known, Notes, Values, encode_frame, item_edges
 from gnnrec.serving.profile import encode
 from gnnrec.serving.vocabulary import Vocabulary, places
-from gnnrec.views import Edges, UserBatch
+from gnnrec.views import UserBatch
 
 CLUB, COLOUR, FRIEND, AGE = (("user", name, "user" if name == "friend" else name) for name in
                              ("club", "colour", "friend", "age"))  # fmt: skip
@@ -45,9 +45,9 @@ def profile_of(row: "pd.Series") -> dict[str, Any]:
     return {**profile, "friend": [name for name in row["friend"].split("|") if name]}
 
 
-def known(words: Vocabulary, items: list[list[str]]) -> Edges:
+def known(words: Vocabulary, items: list[list[str]]) -> Known:
     row = np.repeat(np.arange(len(items)), [len(one) for one in items])
-    return item_edges(words, Values(row, np.array([item for one in items for item in one], dtype=object)))[0]
+    return Known(item_edges(words, Values(row, np.array([item for one in items for item in one], dtype=object)))[0])
 
 
 def assert_same(one: UserBatch, other: UserBatch) -> None:

@@ -17,7 +17,7 @@ from gnnrec.serving import feedback as module
 from gnnrec.serving.artifact import load, save
 from gnnrec.serving.estimator import Recommender
 from gnnrec.serving.feedback import EVENT, FOLDER, Feedback, read_feedback
-from gnnrec.serving.known import items_of
+from gnnrec.serving.known import known_of
 from gnnrec.serving.record import record_file
 
 CLICKS = pd.DataFrame({"user_id": np.arange(240) % 60, "item_id": (np.arange(240) * 7 + np.arange(240) // 60) % 12})
@@ -40,7 +40,8 @@ def saved(folder: Path) -> Path:
 
 def known(folder: Path, user: str) -> list[int]:
     artifact = load(folder)
-    return items_of(artifact.vocabulary, artifact.feedback.sources(artifact.vocabulary), pd.Index([user])).node.tolist()
+    sources = artifact.feedback.sources(artifact.vocabulary)
+    return known_of(artifact.vocabulary, sources, pd.Index([user])).items.node.tolist()
 
 
 @pytest.mark.parametrize(("model", "options"), [("ItemKNN", {}), ("EASE", {}), ("MarkovChain", {})])
@@ -162,7 +163,7 @@ def test_many_files_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyP
         mine = [int(i.split()[1]) for u, i, _ in every if u == f"u{user}"]
         expected = [item for at, item in enumerate(mine) if item not in mine[at + 1 :]]
         for one in (heard, rec):
-            found = items_of(vocabulary(), one.sources(vocabulary()), pd.Index([f"u{user}"]))
+            found = known_of(vocabulary(), one.sources(vocabulary()), pd.Index([f"u{user}"])).items
             assert found.node.tolist() == expected
 
 

@@ -59,7 +59,7 @@ class EASE:
     """The item-to-item weights B, with a zero diagonal, that minimise `|X - X B|^2 + regularization * |B|^2`.
 
     X holds the histories of the training users; see `item_weights`. A user's scores are the sum of the rows of its
-    known items.
+    known items. Events of other kinds are in X with their weights.
 
     Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, equation 8; with dropout, see
         `item_weights`. Differs: only the most popular items have weights, so that the dense system is bounded.
@@ -100,14 +100,15 @@ class EASE:
         """Solves; nothing is chosen and nothing is drawn."""
         most_popular = np.argsort(-train.popularity.numpy(), kind="stable")
         self._items = np.sort(most_popular[: self.max_items])  # [M]
-        history = histories(train.users, train.num_items)[:, self._items]
+        history = histories(train.users, train.num_items, events=True)[:, self._items]
         self._weight = item_weights(history, self.regularization, self.dropout)  # [M, M]
         self._num_items = train.num_items
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where no item is known."""
         scores = np.zeros((len(users), self._num_items), dtype=np.float32)
-        scores[:, self._items] = histories(users, self._num_items)[:, self._items].astype(np.float32) @ self._weight
+        history = histories(users, self._num_items, events=True)
+        scores[:, self._items] = history[:, self._items].astype(np.float32) @ self._weight
         return as_scores(scores)
 
 

@@ -18,7 +18,9 @@ class ItemKNN:
     """The sum of an item's similarities to the user's known items.
 
     The similarity of two items is n(i, j) / (sqrt(n(i) n(j)) + shrinkage), where n(i, j) counts the training users who
-    chose both; without shrinkage, it is the cosine of their columns. An item is not its own neighbour.
+    chose both; without shrinkage, it is the cosine of their columns. An item is not its own neighbour. Where there are
+    other kinds of events, the column of a known item has them too, with their weights, and so has the user's row: who
+    disliked an item is the less like those who chose it.
 
     Source: Deshpande, Karypis, Item-Based Top-N Recommendation Algorithms, ACM TOIS 22 (2004), section 4.1, with the
         cosine of section 4.1.1. Differs: rows are not normalised, and `shrinkage` damps items that few users chose.
@@ -51,24 +53,26 @@ class ItemKNN:
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts, a block of items at a time; nothing is chosen and nothing is drawn."""
-        history = histories(train.users, train.num_items)
+        chosen = histories(train.users, train.num_items)
+        history = histories(train.users, train.num_items, events=True)
         by_item = sparse.csr_array(history.T)
         length = np.sqrt(train.popularity.numpy().astype(np.float64))
+        known = np.sqrt((history * history).sum(axis=0))  # the same where there is one kind of event
         blocks = []
         for start in range(0, train.num_items, BLOCK):
-            together = (by_item[start : start + BLOCK] @ history).tocoo()  # [b, I]
+            together = (by_item[start : start + BLOCK] @ chosen).tocoo()  # [b, I]
             row, column = together.coords
             other = row + start != column
             row, column, count = row[other], column[other], together.data[other]
-            similarity = count / (length[row + start] * length[column] + self.shrinkage)
+            similarity = count / (known[row + start] * length[column] + self.shrinkage)
             block = sparse.csr_array((similarity.astype(np.float32), (row, column)), shape=together.shape)
             blocks.append(block if self.neighbours is None else _nearest(block, self.neighbours))
         self._similarity = sparse.csr_array(sparse.vstack(blocks))
         self._num_items = train.num_items
 
     def score(self, users: UserBatch) -> Tensor:
-        """[B, I] float32, at least 0; all 0 for a user of whom no item is known."""
-        return as_scores((histories(users, self._num_items) @ self._similarity).toarray())
+        """[B, I] float32, at least 0 without negative events; all 0 for a user of whom no item is known."""
+        return as_scores((histories(users, self._num_items, events=True) @ self._similarity).toarray())
 
 
 def _nearest(similarity: Matrix, neighbours: int) -> Matrix:

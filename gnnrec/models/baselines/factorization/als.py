@@ -23,6 +23,8 @@ class ALS:
     A user with known items, in training or not, gets the vector that the last step of the fit would give it (fold-in);
     a user without any gets one by the cold policy. One or two items may carry less than the attributes: with
     `cold_weight`, a user of n known items gets n / (n + cold_weight) of the one and the rest of the other vector.
+    Events of other kinds have the confidence alpha times their weight; one with a weight below 0 is confidence that the
+    user would not choose the item.
 
     Source: Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, equation 4; cold
         policy `attribute_map` after Gantner, Drumond, Freudenthaler, Rendle, Schmidt-Thieme, Learning
@@ -106,7 +108,7 @@ class ALS:
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D]
-        known = as_csr_matrix(histories(users, len(self._item_vectors)))
+        known = as_csr_matrix(histories(users, len(self._item_vectors), events=True))
         row = np.flatnonzero(np.diff(known.indptr))
         if len(row):
             beside = 0.0 if self.cold == "none" else self.cold_weight

@@ -41,7 +41,8 @@ def fit_library(
 
     with threadpool_limits(1, "blas"):
         try:
-            model.fit(as_csr_matrix(histories(train.users, train.num_items)), show_progress=False)
+            known = histories(train.users, train.num_items, events=module == "als")  # BPR has no weights
+            model.fit(as_csr_matrix(known), show_progress=False)
         except ModelFitError as error:
             raise TrainingError(f"{name} with {options}: {error}; raise its regularization") from error
     return model
