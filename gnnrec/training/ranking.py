@@ -166,10 +166,10 @@ def ranking_losses(
             order = by_time.place[by_time.pointer[batch[row]] + place]
         hidden = order >= shown[row]
         asked = order[hidden] == shown[row[hidden]] if config.target == "next" else None
+        row, place = row[hidden], place[hidden]
         moment = None
         if by_time is not None and by_time.has_events:
             moment = by_time.moment_of(batch[row], place, shard.num_users)
-        row, place = row[hidden], place[hidden]
         weight = None if by_time is None else by_time.weight_of(batch[row], place)
         queries = len(row)
         if not queries:
