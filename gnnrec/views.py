@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from gnnrec.errors import ConfigError
+
 USER = "user"
 ITEM = "item"
 EdgeType = tuple[str, str, str]
@@ -131,6 +133,13 @@ class UserBatch:
     def events(self) -> dict[EdgeType, Edges]:
         """The relations that are events."""
         return {t: edges for t, edges in self.relations.items() if edges.time is not None}
+
+    def with_events(self, kinds: Sequence[str] | None) -> "UserBatch":
+        """The users with events of some kinds alone; None for all."""
+        if kinds is None or not self.events:
+            return self
+        kept = {t: edges for t, edges in self.relations.items() if edges.time is None or t[1] in kinds}
+        return replace(self, relations=kept)
 
     @property
     def rejected(self) -> Edges:
@@ -300,6 +309,18 @@ class TrainingData:
         seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in held_out.relations.items()}
         nothing = held_out.items.take(torch.empty(0, dtype=torch.int64))
         return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items).in_time()
+
+    def with_events(self, kinds: Sequence[str] | None) -> "TrainingData":
+        """The training data with events of some kinds alone; None for all.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        there = [t[1] for t in self.users.events]
+        for kind in kinds or ():
+            if kind not in there:
+                raise ConfigError(f"events: {kind!r} is no other kind of event of the data; there are {there}")
+        return self if kinds is None else replace(self, users=self.users.with_events(kinds))
 
     @property
     def attribute_types(self) -> tuple[EdgeType, ...]:

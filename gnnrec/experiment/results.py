@@ -32,6 +32,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "components", "*", "finetune", "half_life"): None,
     ("model", "components", "*", "finetune", "queries"): 1024,
     ("model", "components", "*", "decoder"): {"name": "Dot", "options": {}, "last": 50},
+    ("model", "events"): None,
+    ("model", "components", "*", "events"): None,
     ("model", "predict"): "mean",
     ("model", "cut_points"): "choose",
     ("data", "positive", "below"): None,

@@ -73,6 +73,8 @@ class GraphSAGE:
         num_neighbors: edges drawn per target and relation in training (one number, or one per relation name); None
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
         decoder: what scores items from the encoder's vectors of a user and of its recent items.
+        events: the kinds of events beside the predicted one that are edges of the graph, each of a type of its own;
+            None for all. A decoder that reads recent items gets none of the user's own; ratings are predicted without.
         pretrained: folder of a saved model of another run, whose weights to start from: layers by relation, the vectors
             of items and attribute values by their ids.
     """
@@ -103,6 +105,7 @@ class GraphSAGE:
         num_neighbors: int | dict[str, int] | None = None,
         pretrained: Path | None = None,
         decoder: DecoderConfig = DecoderConfig(),  # noqa: B008
+        events: tuple[str, ...] | None = None,
     ) -> None:
         try:
             self._layer_class = resolve(encoder.layer, gnnrec.nn.conv)
@@ -123,6 +126,7 @@ class GraphSAGE:
                 f"decoder: must be Dot with {kind}; {decoder.name} is trained by ranking with softmax alone"
             )
         self.decoder = decoder
+        self.events = events
         self.encoder = encoder.model_copy(update={"layer_options": options})
         self.pretrain = pretrain
         self.finetune = finetune
@@ -153,6 +157,7 @@ class GraphSAGE:
             "num_neighbors": self.num_neighbors,
             "pretrained": None if self.pretrained is None else str(self.pretrained),
             "decoder": self.decoder.model_dump(mode="json"),
+            "events": self.events,
         }
 
     @property
@@ -191,7 +196,7 @@ class GraphSAGE:
         if isinstance(self.finetune, RatingConfig):
             cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
             self._point = point = Point.of(self.finetune.predict, first.train, cuts, first.test)
-            folds = [replace(f, train=point.learned(f.train), test=point.for_selection(f.test)) for f in folds]
+            folds = [replace(f, train=point.learned(f.train), test=point.for_selection(_bare(f.test))) for f in folds]
         self._tasks = [self._task(fold.train, seed, seed) for fold in folds]
         self._check_num_neighbors(self._tasks[0])
         epochs = self._train(folds, seed)
@@ -255,12 +260,13 @@ class GraphSAGE:
         """Scores every item: [B, I] float32; see `Recommender.score`."""
         if self._point is None:
             return torch.stack([task.score(users) for task in self._tasks]).mean(0).cpu()
-        means = self._means(self._tasks, self._point.known(users))
+        means = self._means(self._tasks, self._point.known(users.with_events(())))
         return torch.from_numpy(self._point.read(means)).float()
 
     def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of an ensemble, its first member's."""
-        vectors: Tensor = self._tasks[0].embed(users if self._point is None else self._point.known(users))
+        known = users if self._point is None else self._point.known(users.with_events(()))
+        vectors: Tensor = self._tasks[0].embed(known)
         return vectors.cpu()
 
     def item_vectors(self) -> Tensor | None:
@@ -285,7 +291,8 @@ class GraphSAGE:
         def task(one: dict[str, Any]) -> RankingTask | RatingTask:
             if isinstance(self.finetune, RatingConfig):
                 return RatingTask.from_state(self.finetune, self.encoder, self._layer_class, one)
-            return RankingTask.from_state(self.finetune, self.encoder, self._layer_class, self.decoder, one)
+            how = (self.finetune, self.encoder, self._layer_class, self.decoder)
+            return RankingTask.from_state(*how, one, self.events)
 
         self._tasks = [task(one) for one in state["tasks"]]
         self._point, self._residual_weight = state["point"], state["residual_weight"]
@@ -313,8 +320,8 @@ class GraphSAGE:
             "device": self.placement.device,
         }
         if isinstance(self.finetune, RatingConfig):
-            return RatingTask(train, self.finetune, encoder, self._layer_class, **how)
-        return RankingTask(train, self.finetune, encoder, self._layer_class, self.decoder, **how)
+            return RatingTask(train.with_events(()), self.finetune, encoder, self._layer_class, **how)
+        return RankingTask(train, self.finetune, encoder, self._layer_class, self.decoder, events=self.events, **how)
 
     def _check_num_neighbors(self, task: Any) -> None:
         """Raises ConfigError where a number is given for a relation that the graph does not have."""
@@ -420,12 +427,18 @@ class GraphSAGE:
             finetune=finetune,
             choose_on=self.choose_on,
             decoder=self.decoder,
+            events=self.events,
         )
         model._tasks, model._point, model.best_params = tasks, self._point, self.best_params
         model.placement = self.placement
         if isinstance(finetune, RatingConfig):
             model._residual_weight = _weight_of(finetune)
         return model
+
+
+def _bare(test: TestSet) -> TestSet:
+    """The queries without events."""
+    return replace(test, users=test.users.with_events(()))
 
 
 def _weight_of(finetune: RatingConfig) -> float:

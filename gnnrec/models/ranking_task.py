@@ -43,6 +43,7 @@ class RankingTask:
         encoder: shape of the encoder.
         layer_class: the class that `encoder.layer` names.
         decoder: settings of the decoder.
+        events: the kinds of events that the graph has; None for all.
         pretrained: whether the vectors of every node type are read, as link prediction does.
         seed: of the truncated SVD.
         weights_seed: of the initial weights.
@@ -65,12 +66,14 @@ class RankingTask:
         layer_class: Callable[..., nn.Module],
         decoder: DecoderConfig = DecoderConfig(),  # noqa: B008  (frozen)
         *,
+        events: Sequence[str] | None = None,
         pretrained: bool,
         seed: int,
         weights_seed: int,
         device: torch.device = CPU.device,
     ) -> None:
-        self.config = config
+        self.config, self.events = config, events
+        train = train.with_events(events)
         merge = AttributeMerge(train)
         self.train = merge.training(train)
         merged = build_graph(self.train)
@@ -156,6 +159,7 @@ class RankingTask:
     @torch.no_grad()
     def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, on the task's device, as all vectors and scores are; what the decoder makes of histories."""
+        users = users.with_events(self.events)
         if not self.head.decoder.reads_history:
             return self._attached.embed(users)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
@@ -201,10 +205,11 @@ class RankingTask:
         layer_class: Callable[..., nn.Module],
         decoder: DecoderConfig,
         state: dict[str, Any],
+        events: Sequence[str] | None = None,
     ) -> "RankingTask":
         """A task that scores as the saved one does; there is no graph to train on."""
         task = object.__new__(cls)
-        task.config = config
+        task.config, task.events = config, events
         task._attached = AttachedEncoder.from_state(encoder, layer_class, state)
         task.last, task.paths, task.histories, task.paths_of_folds = decoder.last, state["paths"], None, None
         decodes: Any = decoder.make(encoder.channels)

@@ -72,6 +72,7 @@ class EASE:
         max_items: M, how many of the most popular items have weights, at least 1; 8,000 take about 1 GB and a minute
             on one core, and time grows with the third power. The others score 0, as if known items had no weight for
             them.
+        events: kinds of events beside the predicted one that count, each with its weight; None for all.
 
     Raises:
         ValueError: an option is out of its range.
@@ -84,7 +85,14 @@ class EASE:
         "dropout": Choice((0.0, 0.5, 0.8, 0.9, 0.95, 0.98)),
     }
 
-    def __init__(self, *, regularization: float = 200.0, dropout: float = 0.0, max_items: int = 8000) -> None:
+    def __init__(
+        self,
+        *,
+        regularization: float = 200.0,
+        dropout: float = 0.0,
+        max_items: int = 8000,
+        events: tuple[str, ...] | None = None,
+    ) -> None:
         if not regularization > 0:
             raise ValueError(f"regularization must be above 0, got {regularization}")
         if not 0 <= dropout < 1:
@@ -94,20 +102,21 @@ class EASE:
         self.regularization = regularization
         self.dropout = dropout
         self.max_items = max_items
+        self.events = events
         self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Solves; nothing is chosen and nothing is drawn."""
         most_popular = np.argsort(-train.popularity.numpy(), kind="stable")
         self._items = np.sort(most_popular[: self.max_items])  # [M]
-        history = histories(train.users, train.num_items, events=True)[:, self._items]
+        history = histories(train.with_events(self.events).users, train.num_items, events=True)[:, self._items]
         self._weight = item_weights(history, self.regularization, self.dropout)  # [M, M]
         self._num_items = train.num_items
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where no item is known."""
         scores = np.zeros((len(users), self._num_items), dtype=np.float32)
-        history = histories(users, self._num_items, events=True)
+        history = histories(users.with_events(self.events), self._num_items, events=True)
         scores[:, self._items] = history[:, self._items].astype(np.float32) @ self._weight
         return as_scores(scores)
 

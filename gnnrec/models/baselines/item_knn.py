@@ -30,6 +30,7 @@ class ItemKNN:
         neighbours: of each known item, how many of the most similar items count, at least 1; None for all. Items as
             similar as the last of them count as well, so that the order of the items does not matter.
         shrinkage: users without either item that are added to the denominator; at least 0.
+        events: kinds of events beside the predicted one that count, each with its weight; None for all.
 
     Raises:
         ValueError: an option is out of its range.
@@ -42,19 +43,22 @@ class ItemKNN:
         "shrinkage": Choice((0.0, 1.0, 3.0, 10.0, 30.0, 100.0)),
     }
 
-    def __init__(self, *, neighbours: int | None = None, shrinkage: float = 0.0) -> None:
+    def __init__(
+        self, *, neighbours: int | None = None, shrinkage: float = 0.0, events: tuple[str, ...] | None = None
+    ) -> None:
         if neighbours is not None and neighbours < 1:
             raise ValueError(f"neighbours must be at least 1, or none for all; got {neighbours}")
         if not shrinkage >= 0:
             raise ValueError(f"shrinkage must be at least 0, got {shrinkage}")
         self.neighbours = neighbours
         self.shrinkage = shrinkage
+        self.events = events
         self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Counts, a block of items at a time; nothing is chosen and nothing is drawn."""
         chosen = histories(train.users, train.num_items)
-        history = histories(train.users, train.num_items, events=True)
+        history = histories(train.with_events(self.events).users, train.num_items, events=True)
         by_item = sparse.csr_array(history.T)
         length = np.sqrt(train.popularity.numpy().astype(np.float64))
         known = np.sqrt((history * history).sum(axis=0))  # the same where there is one kind of event
@@ -72,7 +76,8 @@ class ItemKNN:
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, at least 0 without negative events; all 0 for a user of whom no item is known."""
-        return as_scores((histories(users, self._num_items, events=True) @ self._similarity).toarray())
+        history = histories(users.with_events(self.events), self._num_items, events=True)
+        return as_scores((history @ self._similarity).toarray())
 
 
 def _nearest(similarity: Matrix, neighbours: int) -> Matrix:

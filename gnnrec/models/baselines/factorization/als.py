@@ -45,6 +45,7 @@ class ALS:
         edge_weights: for `attribute_map`, what an attribute edge counts: 1, log(1 + its weight), or its weight.
         idf: for `attribute_map`, a value counts by the logarithm of its rarity.
         normalise: for `attribute_map`, what a user's features are divided by: nothing, their sum, or their length.
+        events: kinds of events beside the predicted one that count, each with its weight; None for all.
 
     Raises:
         ValueError: an option is out of its range.
@@ -72,6 +73,7 @@ class ALS:
         edge_weights: EdgeWeights = "ignore",
         idf: bool = False,
         normalise: Normalise = "none",
+        events: tuple[str, ...] | None = None,
     ) -> None:
         check_at_least_1(factors=factors, iterations=iterations)
         check_above_0(alpha=alpha, map_regularization=map_regularization)
@@ -90,6 +92,7 @@ class ALS:
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
+        self.events = events
         self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
@@ -98,6 +101,7 @@ class ALS:
         Raises:
             ConfigError: the library implicit is not installed.
         """
+        train = train.with_events(self.events)
         model = fit_library("als", "AlternatingLeastSquares", self._library_options, train, seed)
         self._item_vectors = model.item_factors  # [I, D]
         features = UserFeatures(
@@ -108,7 +112,7 @@ class ALS:
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, about 1 for an item that the user would choose; all 0 where there is no vector."""
         vectors = self._cold_vectors(users)  # [B, D]
-        known = as_csr_matrix(histories(users, len(self._item_vectors), events=True))
+        known = as_csr_matrix(histories(users.with_events(self.events), len(self._item_vectors), events=True))
         row = np.flatnonzero(np.diff(known.indptr))
         if len(row):
             beside = 0.0 if self.cold == "none" else self.cold_weight
