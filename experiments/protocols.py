@@ -382,6 +382,14 @@ PROTOCOLS = (
         compared="k5/ndcg@10",
         options_from="ml-100k-next",
     ),
+    Protocol(
+        "ml-100k-events",
+        "Kinds and times of events, MovieLens-100K",
+        SHOTS,
+        compared="k5/ndcg@10",
+        plain="graphsage-dot",
+        reference="graphsage-dot",
+    ),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
 )
