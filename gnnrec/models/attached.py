@@ -23,6 +23,7 @@ class AttachedEncoder:
 
     Attributes:
         encoder: the encoder.
+        ids: node type -> ids of the rows of its tables.
         items: [I, D] float32, after `precompute`.
     """
 
@@ -32,7 +33,7 @@ class AttachedEncoder:
         self.encoder = encoder
         self._merge = merge
         self._outputs = outputs
-        self._ids = ids
+        self.ids = ids
 
     @torch.no_grad()
     def precompute(self, block: Block) -> None:
@@ -54,12 +55,12 @@ class AttachedEncoder:
     def state_dict(self) -> dict[str, Any]:
         """What `from_state` needs besides the weights."""
         return {
-            "node_counts": {t: self.encoder.table(t).num_embeddings for t in self._ids},
+            "node_counts": {t: self.encoder.table(t).num_embeddings for t in self.ids},
             "node_types": self.encoder.node_types,
             "edge_types": self.encoder.edge_types,
             "outputs": self._outputs,
             "merge": self._merge,
-            "ids": dict(self._ids),
+            "ids": dict(self.ids),
             "states": self._states,
             "items": self.items,
         }

@@ -225,7 +225,8 @@ class GraphSAGE:
         the users with new interactions and half from the others, so that nothing is forgotten.
 
         Args:
-            train: all that may be learned from, old and new, of the same nodes and bins.
+            train: all that may be learned from, old and new, with the same bins. Nodes are told apart by their ids:
+                new users, items and values of attributes may be among them.
             fresh: [U] bool, the users of `train` with new interactions.
             steps: of training; 0 for none.
             seed: source of the draws.
@@ -233,11 +234,11 @@ class GraphSAGE:
                 that begins anew move every weight by as much.
 
         Raises:
-            ConfigError: the objective is not a ranking, or the model was loaded: what it was fitted on is not there.
+            ConfigError: the objective is not a ranking, or the model was saved by an older version.
             TrainingError: a loss is not a number.
         """
         if not isinstance(self.finetune, RankingConfig) or not hasattr(self._tasks[0], "start_bias"):
-            raise ConfigError("update: needs a model of the ranking objective that was fitted in this process; fit it")
+            raise ConfigError("update: needs a model of the ranking objective, saved by this version; run it again")
         anywhere = self.encoder.model_copy(update={"init": "random"})  # all weights are taken over
         updated = []
         for number, old in enumerate(self._tasks):

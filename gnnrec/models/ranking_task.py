@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
 from gnnrec.training.sequence import PathsOfFolds, sequence_losses
+from gnnrec.training.transfer import take_weights
 from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
 
 BEFORE_ALL = torch.iinfo(torch.int64).min
@@ -145,11 +147,23 @@ class RankingTask:
         )
 
     def take(self, old: "RankingTask") -> None:
-        """Takes the weights of a task on fewer interactions of the same nodes; the item biases move with popularity."""
-        at_first, before = self.head.bias.detach().clone(), old.head.bias.detach()
+        """Takes the weights of a task on fewer interactions, by relation and by ids of nodes.
+
+        Item biases move with popularity. An item that the old task does not know begins with that of its popularity; a
+        value of an attribute, and an item, with the vectors that a new task draws.
+        """
+        at_first, before = self.head.bias.detach().clone(), old.head.bias.detach().to(self.head.bias.device)
         state = old.head.state_dict()
-        moved = before + (at_first - old.start_bias.to(before.device))
-        self.head.load_state_dict({**state, "bias": moved, "no_interactions": self.head.no_interactions})
+        theirs, own = old._attached.ids, self._attached.ids
+        take_weights(self.head.encoder, own, state, theirs, Path("the old model"))
+        row = {one: place for place, one in enumerate(theirs[ITEM])}
+        place = torch.tensor([row.get(one, -1) for one in own[ITEM]], device=before.device)
+        known = place >= 0
+        moved = before[place] + (at_first - old.start_bias.to(before.device)[place])
+        kept = {k: v for k, v in state.items() if not k.startswith("encoder.")}
+        encoder = {k: v for k, v in self.head.state_dict().items() if k.startswith("encoder.")}
+        bias = {"bias": torch.where(known, moved, at_first), "no_interactions": self.head.no_interactions}
+        self.head.load_state_dict({**kept, **encoder, **bias})
 
     def precompute(self) -> None:
         """Computes all that scoring needs of the graph: after training, and whenever weights have changed."""
@@ -195,7 +209,8 @@ class RankingTask:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and precomputed vectors: all that `from_state` needs."""
-        return {"head": self.head.state_dict(), **self._attached.state_dict(), "paths": self.paths}
+        head = {"head": self.head.state_dict(), "start_bias": self.start_bias}
+        return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
     def from_state(
@@ -218,6 +233,8 @@ class RankingTask:
         task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes)
         task.head.load_state_dict(state["head"])
         task.head.eval()
+        if "start_bias" in state:  # models that were saved before there was one score, and learn no more
+            task.start_bias = state["start_bias"]
         return task
 
     @staticmethod
