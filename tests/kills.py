@@ -32,6 +32,7 @@ import gnnrec
 from gnnrec.__main__ import start
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import read_config
+from gnnrec.experiment.learn import learn
 from gnnrec.experiment.run import run
 from gnnrec.serving.artifact import ARTIFACT, RESULT
 from gnnrec.serving.record import record_file
@@ -77,6 +78,11 @@ def record() -> None:
             Path(f"acknowledged-{number}").touch()
 
 
+def teach() -> None:
+    """A model learns from what was recorded beside it."""
+    learn(Path("../inputs/runs/shop/old"), Path("later"), 20)
+
+
 SCENARIOS = (
     Scenario("run: pretraining, fine-tuning", ("run", "../inputs/shop.yaml", *QUICK)),
     Scenario("run: a blend", ("run", "../inputs/blend.yaml")),
@@ -91,6 +97,7 @@ SCENARIOS = (
     Scenario("embed", ("embed", "../inputs/new", "--users", "../inputs/new.csv", "--out", "vectors.csv")),
     Scenario("save over an older model", save_over, before="old"),
     Scenario("update", record, before="old"),
+    Scenario("update --steps", teach),
 )
 
 
@@ -118,6 +125,8 @@ def make_inputs(folder: Path) -> None:
     for name, seed in (("old", 0), ("new", 1)):
         made = run(read_config(shop, [*QUICK, f"seed={seed}"]), folder / "runs" / "shop" / name)
         shutil.copytree(folder / "runs" / made.result.name / name / "model", folder / name)
+    for number in range(9):
+        record_file(folder / "runs" / "shop" / "old", folder / "recorded" / f"{number}.csv")
 
 
 def look(folder: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import CONFIG
 from gnnrec.experiment.run import load_split
-from gnnrec.runtime.files import claimed, partial_ending, replace_file, writing_to
+from gnnrec.runtime.files import claimed, is_left, partial_ending, replace_file, writing_to
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of, save
 from gnnrec.serving.feedback import NO_TIME_AT_ALL
 from gnnrec.serving.vocabulary import Vocabulary
@@ -122,9 +122,12 @@ def _write(
     to: Path,
 ) -> None:
     """Writes the model and all that it takes to learn again, whole or not at all."""
-    partial = to.resolve().parent / f".{to.resolve().name}{partial_ending()}"
+    name = f".{to.resolve().name}"
+    partial = to.resolve().parent / f"{name}{partial_ending()}"
     with writing_to(to):
-        shutil.rmtree(partial, ignore_errors=True)
+        for other in partial.parent.glob(f"{name}.*"):
+            if other == partial or is_left(other.name):
+                shutil.rmtree(other, ignore_errors=True)
         save(artifact.model, partial, artifact.vocabulary, index_from=artifact.index_from)
         artifact.feedback.write(partial)
         for node_type, frame in added.items():
