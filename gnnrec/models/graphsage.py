@@ -74,7 +74,8 @@ class GraphSAGE:
             propagates over the whole graph in each step, which is faster until the graph no longer fits the caches.
         decoder: what scores items from the encoder's vectors of a user and of its recent items.
         events: the kinds of events beside the predicted one that are edges of the graph, each of a type of its own;
-            None for all. A decoder that reads recent items gets none of the user's own; ratings are predicted without.
+            None for all. A decoder that reads recent items gets the user's own among these, except `PairWise`, which
+            gets none of them; ratings are predicted without events.
         pretrained: folder of a saved model of another run, whose weights to start from: layers by relation, the vectors
             of items and attribute values by their ids.
     """

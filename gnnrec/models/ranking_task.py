@@ -29,7 +29,7 @@ from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
 from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.training.transfer import take_weights
-from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, UserBatch
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
 
 BEFORE_ALL = torch.iinfo(torch.int64).min
 PART = 1024
@@ -103,7 +103,9 @@ class RankingTask:
         if has_events and distributed.count() > 1:
             raise ConfigError("trainer.devices: with several kinds of events, training takes one process; set it to 1")
         wants_histories = config.needs_times or decodes.reads_history or has_events
-        self.histories = _histories(train, config) if wants_histories else None
+        reads_events = decodes.reads_history and not getattr(decodes, "scores_pairs", False)
+        self.kinds: tuple[EdgeType, ...] = tuple(train.users.events) if reads_events else ()
+        self.histories = _histories(train, config, self.kinds) if wants_histories else None
         self.paths: Paths | None = None
         self.paths_of_folds: PathsOfFolds | None = None
         if getattr(decodes, "scores_pairs", False):
@@ -115,7 +117,7 @@ class RankingTask:
         popularity = self.train.popularity
         if self.histories is not None and self.histories.weight is not None:
             popularity = self.histories.weighted_counts(popularity)
-        self.head = ItemRanker(made, popularity, decodes).to(device)
+        self.head = ItemRanker(made, popularity, decodes, len(self.kinds)).to(device)
         self.start_bias = self.head.bias.detach().clone()
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
@@ -160,10 +162,10 @@ class RankingTask:
         place = torch.tensor([row.get(one, -1) for one in own[ITEM]], device=before.device)
         known = place >= 0
         moved = before[place] + (at_first - old.start_bias.to(before.device)[place])
-        kept = {k: v for k, v in state.items() if not k.startswith("encoder.")}
-        encoder = {k: v for k, v in self.head.state_dict().items() if k.startswith("encoder.")}
+        mine = self.head.state_dict()  # with the encoder's weights, which were just taken
+        others = {k: v for k, v in state.items() if not k.startswith("encoder.") and v.shape == mine[k].shape}
         bias = {"bias": torch.where(known, moved, at_first), "no_interactions": self.head.no_interactions}
-        self.head.load_state_dict({**kept, **encoder, **bias})
+        self.head.load_state_dict({**mine, **others, **bias})
 
     def precompute(self) -> None:
         """Computes all that scoring needs of the graph: after training, and whenever weights have changed."""
@@ -179,9 +181,15 @@ class RankingTask:
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         bare = replace(users, items=nothing).before(torch.full((len(users),), BEFORE_ALL))
         vectors, items = self._attached.embed(bare), self._attached.items
-        recent = Recent.of(users.items, len(users), self.last)
+        recent = Recent.of(users.items, len(users), self.last, self._events_of(users))
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
-        return torch.cat([query(self.head.decoder, own, recent.take(rows), items) for own, rows in parts])
+        kinds = self.head.kinds
+        return torch.cat([query(self.head.decoder, own, recent.take(rows), items, kinds) for own, rows in parts])
+
+    def _events_of(self, users: UserBatch) -> list[Edges]:
+        """The users' events of each kind that the decoder reads."""
+        nothing = users.items.take(torch.empty(0, dtype=torch.int64))
+        return [users.relations.get(kind, nothing) for kind in self.kinds]
 
     @torch.no_grad()
     def score(self, users: UserBatch) -> Tensor:
@@ -209,7 +217,7 @@ class RankingTask:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and precomputed vectors: all that `from_state` needs."""
-        head = {"head": self.head.state_dict(), "start_bias": self.start_bias}
+        head = {"head": self.head.state_dict(), "start_bias": self.start_bias, "kinds": self.kinds}
         return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
@@ -230,7 +238,8 @@ class RankingTask:
         decodes: Any = decoder.make(encoder.channels)
         if task.paths is not None:
             decodes.take_paths(task.paths.mixed, 1)  # the number is among the weights
-        task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes)
+        task.kinds = state.get("kinds", ())
+        task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes, len(task.kinds))
         task.head.load_state_dict(state["head"])
         task.head.eval()
         if "start_bias" in state:  # models that were saved before there was one score, and learn no more
@@ -253,8 +262,8 @@ class RankingTask:
         return measured
 
 
-def _histories(train: TrainingData, config: RankingConfig) -> Histories:
-    """The training users' histories.
+def _histories(train: TrainingData, config: RankingConfig, kinds: Sequence[EdgeType] = ()) -> Histories:
+    """The training users' histories, with events of some kinds among them.
 
     Raises:
         ConfigError: an option needs times, and the data have none.
@@ -265,4 +274,5 @@ def _histories(train: TrainingData, config: RankingConfig) -> Histories:
             f"model.finetune.{option} needs the time of each interaction, and the data have none; name a column of "
             "times in data.interactions.time, or leave it out"
         )
-    return Histories.of(train.users.items, train.num_users, config.half_life)
+    events = [train.users.relations[kind] for kind in kinds]
+    return Histories.of(train.users.items, train.num_users, config.half_life, events)

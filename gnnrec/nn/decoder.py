@@ -1,5 +1,6 @@
 """What comes after the encoder: the contract of a decoder, its settings, and recent items as its input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 import gnnrec.nn.decoders
 from gnnrec.errors import ConfigError
-from gnnrec.graph.histories import time_order
+from gnnrec.graph.histories import time_order, with_kinds
 from gnnrec.options.resolve import option_names, resolve
 from gnnrec.views import Edges
 
@@ -87,22 +88,28 @@ class Recent:
         item: [B, L] int64, in the order of time, 0 after the last one.
         count: [B] int64, how many of them there are.
         place: [B, L + 1] int64, the number of all items of the user before each, at most `last`.
+        kind: [B, L] int64, of the event that each item is of, as of `with_kinds`; None where there is one kind.
     """
 
     item: Tensor
     count: Tensor
     place: Tensor
+    kind: Tensor | None = None
 
     @staticmethod
-    def of(edges: Edges, num_users: int, last: int) -> "Recent":
+    def of(edges: Edges, num_users: int, last: int, events: Sequence[Edges] = ()) -> "Recent":
         """The last items of each user.
 
         Args:
             edges: from B users to items.
             num_users: B.
             last: most items of a user.
+            events: of each other kind, which are among the items.
         """
-        order = time_order(edges)
+        kinds = None
+        if events:
+            edges, kinds = with_kinds(edges, events)
+        order = time_order(edges) if kinds is None else torch.arange(len(edges))
         row, node = edges.row[order], edges.node[order]
         whole = torch.bincount(row, minlength=num_users)  # [B]
         count = whole.clamp(max=last)
@@ -112,14 +119,20 @@ class Recent:
         longest = int(count.max()) if num_users else 0
         item = torch.zeros(num_users, longest, dtype=torch.int64)
         item[row[kept], place[kept]] = node[kept]
-        return Recent(item, count, (start[:, None] + torch.arange(longest + 1)).clamp(max=last))
+        kind = None
+        if kinds is not None:
+            kind = torch.zeros_like(item)
+            kind[row[kept], place[kept]] = kinds[kept]
+        return Recent(item, count, (start[:, None] + torch.arange(longest + 1)).clamp(max=last), kind)
 
     def take(self, rows: Tensor) -> "Recent":
         """Some of the users ([B'] int64)."""
-        return Recent(self.item[rows], self.count[rows], self.place[rows])
+        return Recent(
+            self.item[rows], self.count[rows], self.place[rows], None if self.kind is None else self.kind[rows]
+        )
 
 
-def query(decoder: nn.Module, user: Tensor, recent: Recent, items: Tensor) -> Tensor:
+def query(decoder: nn.Module, user: Tensor, recent: Recent, items: Tensor, kinds: Tensor | None = None) -> Tensor:
     """The query of each user after all of its recent items.
 
     Args:
@@ -127,11 +140,15 @@ def query(decoder: nn.Module, user: Tensor, recent: Recent, items: Tensor) -> Te
         user: [B, D] float32.
         recent: of the same users.
         items: [I, D] float32, the vectors of all items.
+        kinds: [K + 1, D] float32, what an event's kind adds to the vector of its item; None for nothing.
 
     Returns:
         [B, D] float32.
     """
     given = recent.item.to(user.device)
     known = torch.arange(given.shape[1], device=user.device) < recent.count.to(user.device)[:, None]
-    found: Tensor = decoder(user, items[given] * known[..., None], recent.place.to(user.device))
+    vectors = items[given]
+    if kinds is not None and recent.kind is not None:
+        vectors = vectors + kinds[recent.kind.to(user.device)]
+    found: Tensor = decoder(user, vectors * known[..., None], recent.place.to(user.device))
     return found[torch.arange(len(user), device=user.device), recent.count.to(user.device)]

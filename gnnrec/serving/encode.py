@@ -124,7 +124,8 @@ def known_items(
         row: [V] int64, users.
         item: [V] int64, -1 for one that is unknown.
         value: [V] values; None where there are none.
-        time: [V] int64 and [V] float64, times and fractions; None for the order in which the values stand.
+        time: [V] int64 and [V] float64, times and fractions; None for the order in which the values stand. Edges have
+            the times where there are several kinds of events, which these put in order.
     """
     known = np.flatnonzero(item >= 0)
     by_time = () if time is None else (time[1][known], time[0][known])
@@ -138,7 +139,8 @@ def known_items(
         weight = torch.full((len(chosen),), vocabulary.mean_value, dtype=torch.float32)
         if value is not None:
             weight = torch.from_numpy(value[chosen].astype(np.float32))
-    edges = Edges(torch.from_numpy(row[chosen]), torch.from_numpy(item[chosen]), weight)
+    when = None if time is None or not vocabulary.kinds.weights else torch.from_numpy(time[0][chosen])
+    edges = Edges(torch.from_numpy(row[chosen]), torch.from_numpy(item[chosen]), weight, when)
     return edges, np.where(item >= 0, KEPT, UNSEEN)
 
 

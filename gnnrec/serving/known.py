@@ -1,13 +1,14 @@
 """Known items of users who are named by their ids, from one source or several."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from gnnrec.serving.encode import Known, known_items
 from gnnrec.serving.vocabulary import PREDICTED, Vocabulary
-from gnnrec.views import ITEM, USER, Edges
+from gnnrec.views import ITEM, USER, Edges, EdgeType
 
 BEFORE_ALL = np.iinfo(np.int64).min
 """Time of an interaction that has none, where others have one."""
@@ -94,4 +95,10 @@ def known_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -
 
     types = [(code, (USER, name, ITEM)) for code, name in enumerate(vocabulary.kinds.weights, start=1)]
     events = {t: of_kind(code) for code, t in types if t in vocabulary.relations}
-    return Known(of_kind(PREDICTED), {t: vocabulary.edges(t, edges.row, edges.node) for t, edges in events.items()})
+    return Known(of_kind(PREDICTED), {t: _timed(vocabulary, t, edges) for t, edges in events.items()})
+
+
+def _timed(vocabulary: Vocabulary, edge_type: EdgeType, edges: Edges) -> Edges:
+    """Events of a kind, at their times where these are known."""
+    found = vocabulary.edges(edge_type, edges.row, edges.node)
+    return found if edges.time is None else replace(found, time=edges.time)

@@ -89,9 +89,10 @@ class ItemRanker(nn.Module):
         encoder: the encoder, or a table of item vectors.
         popularity: [I] float32, `TrainingData.popularity`, or with a half-life what is left of it.
         decoder: as `gnnrec.nn.decoder.Decoder`; None for `Dot`.
+        kinds: other kinds of events among the items that the decoder reads; each adds a learned vector, 0 at first.
     """
 
-    def __init__(self, encoder: Any, popularity: Tensor, decoder: nn.Module | None = None) -> None:
+    def __init__(self, encoder: Any, popularity: Tensor, decoder: nn.Module | None = None, kinds: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder: Any = decoder if decoder is not None else Dot(encoder.config.channels, 1)
@@ -102,8 +103,14 @@ class ItemRanker(nn.Module):
         ).sum()  # 0.1: an item nobody chose is rarer than any, not infinitely
         self.bias = nn.Parameter(share.log() - share.log().mean())
         self.logit_scale = nn.Parameter(torch.zeros(()))
+        self.kind_vectors = nn.Parameter(torch.zeros(kinds, encoder.config.channels)) if kinds else None
 
     no_interactions: Tensor
+
+    @property
+    def kinds(self) -> Tensor | None:
+        """[K + 1, D] float32, what an event's kind adds to the vector of its item, 0 for an interaction."""
+        return None if self.kind_vectors is None else nn.functional.pad(self.kind_vectors, (0, 0, 1, 0))
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""

@@ -36,7 +36,8 @@ def sequence_losses(
     """One epoch: the loss of each batch of users, all of whose interactions and events are hidden from the graph.
 
     So a user's vector comes from its attributes and its edges to others alone, as that of a newcomer does, and items
-    have the vectors that they have without the users of the batch.
+    have the vectors that they have without the users of the batch. Events of other kinds are among the items that the
+    decoder reads, each with the vector of its kind added; they are never asked for.
 
     Args:
         ranker: encoder, decoder and item biases.
@@ -100,7 +101,7 @@ def batch_loss(
     The mean over the users' first items and that over what follows later count `history_dropout` and the rest.
 
     Args:
-        ranker: with a `decoder` and `score`, as `ItemRanker`.
+        ranker: with a `decoder`, `score` and, where there are several kinds of events, `kinds`, as `ItemRanker`.
         user: [B, D] float32, the vectors of the users.
         items: [I, D] float32, the vectors of all items.
         histories: of the training users.
@@ -124,9 +125,15 @@ def batch_loss(
     asked = (place < count[:, None]) & ((start[:, None] == 0) | (step > 0))
     at = (histories.pointer[batch][:, None] + place).clamp(max=len(histories.item) - 1)
     item = torch.where(place < count[:, None], histories.item[at], 0)
+    kind = None if histories.kind is None else torch.where(place < count[:, None], histories.kind[at], 0)
+    if kind is not None:
+        asked &= kind == 0
     shown = item[:, :-1].to(device)
     known = (place < count[:, None])[:, :-1].to(device)
-    found = ranker.decoder(user, items[shown] * known[..., None], place.clamp(max=last).to(device))  # [B, L + 1, D]
+    vectors = items[shown]
+    if kind is not None:
+        vectors = vectors + ranker.kinds[kind[:, :-1].to(device)]
+    found = ranker.decoder(user, vectors * known[..., None], place.clamp(max=last).to(device))  # [B, L + 1, D]
     row, k = asked.nonzero().unbind(1)
     total = 0 * found.sum()
     weights = 0.0
@@ -137,7 +144,7 @@ def batch_loss(
             order = chance.log() * k[chosen].clamp(min=1)  # the chance of a query falls as 1 / k
             chosen = chosen[order.topk(config.queries).indices.sort().values]
         if len(chosen) and weight:
-            asked_for = _Asked(row[chosen], k[chosen], batch, item, place, at, count)
+            asked_for = _Asked(row[chosen], k[chosen], batch, item, place, at, count, kind)
             total = total + weight * _cross_entropy(ranker, found, items, asked_for, histories, config, paths)
             weights += weight
     loss: Tensor = total / max(weights, 1e-12)
@@ -156,6 +163,7 @@ class _Asked:
         place: [B, L + 1] int64, the number of all items before each.
         at: [B, L + 1] int64, where each stands in the histories.
         count: [B] int64, all items of each user.
+        kind: [B, L + 1] int64, of the events that the items are of, 0 for an interaction; None where all are one.
     """
 
     row: Tensor
@@ -165,6 +173,7 @@ class _Asked:
     place: Tensor
     at: Tensor
     count: Tensor
+    kind: Tensor | None = None
 
     def take(self, part: Tensor) -> "_Asked":
         """Some of the queries."""
@@ -177,18 +186,28 @@ class _Asked:
 
     @property
     def shown(self) -> tuple[Tensor, Tensor]:
-        """[S] int64 each: the query, and an item that it was shown."""
-        known = (torch.arange(self.item.shape[1] - 1) < self.step[:, None]).nonzero()
-        return known[:, 0], self.item[self.row[known[:, 0]], known[:, 1]]
+        """[S] int64 each: the query, and an item that it was shown an interaction with."""
+        known = torch.arange(self.item.shape[1] - 1) < self.step[:, None]
+        if self.kind is not None:
+            known &= self.kind[self.row, :-1] == 0
+        query, place = known.nonzero().unbind(1)
+        return query, self.item[self.row[query], place]
 
-    def targets(self, target: str) -> tuple[Tensor, Tensor]:
-        """[T] int64 each: which query is asked for an item, and where that item stands in the histories."""
+    def targets(self, target: str, kind: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[T] int64 each: which query is asked for an item, and where that item stands in the histories.
+
+        Args:
+            target: `next` or `rest`.
+            kind: `Histories.kind`.
+        """
         first = self.at[self.row, self.step]
         query = torch.arange(len(self.row))
         if target == "rest":
             left = (self.count[self.row] - self.number).clamp(min=0)
             query = query.repeat_interleave(left)
             first = torch.arange(len(query)) - (left.cumsum(0) - left)[query] + first[query]
+            if kind is not None:
+                query, first = query[kind[first] == 0], first[kind[first] == 0]
         return query, first
 
 
@@ -203,7 +222,7 @@ def _cross_entropy(
 ) -> Tensor:
     """The mean over what is asked for, weighted by age; against all items that the query was not shown."""
     device = items.device
-    query, position = asked.targets(config.target)
+    query, position = asked.targets(config.target, histories.kind)
     weight = torch.ones(len(query)) if histories.weight is None else histories.weight[position]
     weight = (weight / weight.sum().clamp(min=1e-30)).to(device)
 

@@ -35,6 +35,12 @@ def shop(model: str = "ItemKNN", **options: Any) -> Recommender:
 
 
 GRAPH: dict[str, Any] = {"pretrain": None, "channels": 8, "finetune__epochs": 3}
+LINEAR: dict[str, Any] = {
+    **GRAPH,
+    "decoder": {"name": "Linear"},
+    "finetune__epochs": 15,
+    "finetune__learning_rate": 0.05,
+}
 
 
 def of(user: str, *events: tuple[str, int]) -> pd.DataFrame:
@@ -42,7 +48,9 @@ def of(user: str, *events: tuple[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["user_id", "item_id", "what", "when"])
 
 
-@pytest.mark.parametrize(("model", "options"), [("ItemKNN", {}), ("EASE", {}), ("ALS", {}), ("GraphSAGE", GRAPH)])
+@pytest.mark.parametrize(
+    ("model", "options"), [("ItemKNN", {}), ("EASE", {}), ("ALS", {}), ("GraphSAGE", GRAPH), ("GraphSAGE", LINEAR)]
+)
 def test_recorded_events_are_as_those_told_with_the_request(
     model: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -58,6 +66,20 @@ def test_recorded_events_are_as_those_told_with_the_request(
     assert rec.score(PEOPLE).equals(told)
     rec.save(tmp_path / "shop")
     assert gnnrec.load(tmp_path / "shop").score(PEOPLE).equals(told)
+
+
+def test_a_decoder_reads_events_in_the_order_of_time_whatever_their_kind() -> None:
+    rec = shop("GraphSAGE", **LINEAR)
+
+    def scores(*events: tuple[str, int]) -> list[float]:
+        found: list[float] = rec.score(PEOPLE, history=of("new", *events)).iloc[0, 1:].tolist()
+        return found
+
+    first = scores(("view", 0), ("buy", 5), ("view", 9))
+    assert first != scores(("view", 9), ("buy", 5), ("view", 0))
+    assert first != scores(("buy", 5), ("view", 0), ("view", 9))
+    swapped = of("new", ("view", 0), ("buy", 5), ("view", 9)).iloc[[2, 0, 1]]  # rows in another order, at their times
+    assert rec.score(PEOPLE, history=swapped).iloc[0, 1:].tolist() == first
 
 
 def test_lists_hold_what_was_looked_at_and_neither_what_was_bought_nor_what_was_sent_back() -> None:

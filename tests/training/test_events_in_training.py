@@ -45,6 +45,7 @@ def losses(train: TrainingData, decoder: str, target: str) -> list[float]:
     task = RankingTask(train, config, ENCODER, SAGEConv, chosen, pretrained=False, seed=1, weights_seed=1)
     torch.nn.init.ones_(task.head.logit_scale)  # it starts at 0, where no vector counts
     task.head.train()
+    torch.manual_seed(5)  # of dropout
     everybody = [torch.arange(train.num_users)]  # nobody else's events reach the items
     generator = torch.Generator().manual_seed(3)
     found = task.losses(Shard.whole(task.block), None, generator, everybody * 4)
@@ -72,9 +73,18 @@ def test_a_look_at_the_very_moment_of_what_is_asked_for_is_not_known(target: str
     assert at == other  # at the latest, what is asked for begins with the last choice, at 100
 
 
-@pytest.mark.parametrize("decoder", ["Linear", "PairWise"])
-def test_a_decoder_that_reads_histories_gets_nobodys_own_events(decoder: str) -> None:
-    one, other = (losses(training(*looked(seed, 5)), decoder, "next") for seed in (0, 1))
+@pytest.mark.parametrize("decoder", ["Linear", "MLP", "Transformer"])
+@pytest.mark.parametrize("target", ["rest", "next"])
+def test_a_decoder_that_reads_histories_reads_the_looks_of_before_among_them(decoder: str, target: str) -> None:
+    early, other_early = (losses(training(*looked(seed, 5)), decoder, target) for seed in (0, 1))
+    assert early != other_early
+    for time in (100, 101):  # of the moment of the last choice, and later
+        late, other_late = (losses(training(*looked(seed, time)), decoder, target) for seed in (0, 1))
+        assert late == other_late
+
+
+def test_pairs_are_scored_without_looks() -> None:
+    one, other = (losses(training(*looked(seed, 5)), "PairWise", "next") for seed in (0, 1))
     assert one == other
 
 
