@@ -11,7 +11,7 @@ from experiments.budgets import render_budgets
 from experiments.figures import FIGURES as MAKERS
 from experiments.numbers import numbers_tex
 from experiments.overview import replaced
-from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES
+from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, protocol_named
 from experiments.render import read_kept, reference_lines, render
 from experiments.replays import REPLAYS
 from experiments.reproduce import README
@@ -141,19 +141,37 @@ def test_a_share_of_the_users_is_all_that_differs(path):
     assert few.model_copy(update={"split": whole.split}) == whole
 
 
-@pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if p.reference], ids=lambda p: p.name)
-def test_variants_differ_from_their_reference_in_one_option(protocol):
-    def options(name):
-        model = read_config(CONFIGS / protocol.name / f"{name}.yaml").config.model
-        flat = {f"{part}.{key}": value for part in ("encoder", "finetune") for key, value in model[part].items()}
-        return flat | {key: value for key, value in model.items() if key not in ("encoder", "finetune")}
+def options_of_row(protocol, name):
+    model = read_config(CONFIGS / protocol.name / f"{name}.yaml").config.model
+    parts = [part for part in ("encoder", "finetune", "decoder") if part in model]
+    flat = {f"{part}.{key}": value for part in parts for key, value in model[part].items()}
+    return flat | {key: value for key, value in model.items() if key not in parts}
 
-    reference = options(protocol.reference)
+
+def changed_options(protocol, name, reference):
+    one, other = options_of_row(protocol, name), options_of_row(protocol, reference)
+    return {key for key, value in one.items() if value != other[key]}
+
+
+@pytest.mark.parametrize("protocol", [p for p in PROTOCOLS if p.name.endswith("-ablation")], ids=lambda p: p.name)
+def test_variants_differ_from_their_reference_in_one_option(protocol):
     for path in protocol.configs():
-        changed = {key for key, value in options(path.stem).items() if value != reference[key]}
-        assert len(changed) == (path.stem != protocol.reference), path.stem
+        assert len(changed_options(protocol, path.stem, protocol.reference)) == (path.stem != protocol.reference)
     of_data = read_config(CONFIGS / protocol.name.removesuffix("-ablation") / f"{protocol.reference}.yaml")
     assert read_config(CONFIGS / protocol.name / f"{protocol.reference}.yaml").config == of_data.config
+
+
+def test_rows_of_kinds_and_times_differ_from_their_model_in_one_option():
+    protocol = protocol_named("ml-100k-events")
+    models = ("graphsage-dot", "graphsage-linear", "item-knn", "ease", "als")
+    changed = set()
+    for path in protocol.configs():
+        (model,) = (one for one in models if path.stem.startswith(one))
+        different = changed_options(protocol, path.stem, model)
+        assert len(different) == (path.stem != model), path.stem
+        changed |= different
+        assert options_of_row(protocol, model)["events"] == ()
+    assert changed == {"events", "decoder.last", "finetune.half_life", "finetune.target"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
