@@ -170,7 +170,7 @@ def test_rows_of_kinds_and_times_differ_from_their_model_in_one_option():
         different = changed_options(protocol, path.stem, model)
         assert len(different) == (path.stem != model), path.stem
         changed |= different
-        assert options_of_row(protocol, model)["events"] == ()
+        assert options_of_row(protocol, model)["events"] == []
     assert changed == {"events", "decoder.last", "finetune.half_life", "finetune.target"}
 
 
