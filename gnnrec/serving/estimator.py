@@ -72,6 +72,7 @@ class Recommender:
         self.device: DeviceName = device
         self._options = options
         self.artifact: Artifact | None = None
+        self._learned: _Learned | None = None
         self._complete()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -174,12 +175,12 @@ class Recommender:
             config["relations"].append({**own, "path": f"relations[{number}]"})
         dataset = from_frames(frames, **config)
         checked = TableData.model_validate({"source": "table", **config})
-        self._fit(dataset, checked)
-        columns = [frames[name][item] for name in ("interactions", "items") if name in frames]
-        self.artifact = _with_item_ids(self._fitted(), columns)
+        full = self._fit(dataset, checked)
+        self._learned = _Learned(frames, config, full.bounds)
+        self.artifact = _with_item_ids(self._fitted(), self._learned.item_columns)
         return self
 
-    def _fit(self, dataset: Dataset, config: TableData) -> None:
+    def _fit(self, dataset: Dataset, config: TableData) -> TrainingData:
         everyone = torch.arange(dataset.num_users)
         full = training_data(dataset, everyone, torch.ones(len(dataset.interactions), dtype=torch.bool))
         cls, options = self._complete()
@@ -197,6 +198,7 @@ class Recommender:
             model = made(model.best_params)
         model.fit(full, None, self.seed)
         self.artifact = Artifact(model, Vocabulary.of(full, dataset.ids[USER], config))
+        return full
 
     def recommend(
         self,
@@ -290,30 +292,76 @@ class Recommender:
         fitted = self._fitted()
         return self._of_each(users, history, at, fitted.model.score, lambda width: list(fitted.vocabulary.ids[ITEM]))
 
-    def update(self, interactions: Frame, *, at: int | str | datetime | None = None) -> "Recommender":
+    def update(
+        self,
+        interactions: Frame,
+        *,
+        at: int | str | datetime | None = None,
+        steps: int = 0,
+        users: Frame | None = None,
+        items: Frame | None = None,
+    ) -> "Recommender":
         """Records interactions of users: from now on they are among the known items of these users.
 
-        Nothing is trained; every model that looks at known items looks at these. An interaction is known once, however
-        often it is given: two are one if they have the same `event_id`, or, without such a column, the same user,
-        item, time and value. Items that the model does not know are kept, and count nothing.
+        Every model that looks at known items looks at these, and nothing is trained, unless `steps` asks for it. An
+        interaction is known once, however often it is given: two are one if they have the same `event_id`, or, without
+        such a column, the same user, item, time and value. Items that the model does not know are kept, and count
+        nothing until it learns in steps.
 
         Args:
             interactions: as `history` of `recommend`; ids of users as they are in `users` there.
             at: the moment of the call; None for now. An interaction of after it is refused.
+            steps: of training on all interactions recorded since the last ones, with a replay of the frames that the
+                model was fitted on, see `GraphSAGE.update`; 0 for none.
+            users: with `steps`, users who were in no frame, with the columns of `users` of `fit`.
+            items: with `steps`, items that were in no frame.
 
         Returns:
             Itself.
 
         Raises:
             DataError: a row cannot be read, or is of after that moment; then nothing of the call is recorded.
+            ConfigError: the model does not learn in steps.
+            InputError: steps are asked of a model that was loaded.
         """
-        fitted = self._fitted()
+        fitted, learned = self._fitted(), self._learned
+        if steps and not hasattr(fitted.model, "update"):
+            raise ConfigError(f"update: {type(fitted.model).__name__} does not learn in steps; GraphSAGE does")
+        if steps and learned is None:
+            raise InputError(
+                "update: the model was loaded, and the frames that it was fitted on are not there; fit it again, or "
+                "use `gnnrec update --steps` on the folder of a run"
+            )
         events = self._events(interactions, "interactions", at)
         fresh = fitted.feedback.add(events)
+        if learned is not None:
+            learned.add(as_pandas(interactions).iloc[fresh.index.to_numpy()])
+        if steps and learned is not None:
+            return self._learn(learned, steps, {"users": users, "items": items})
         unknown = unknown_items(fresh, fitted.vocabulary)
         if unknown:
             some = ", ".join(map(repr, unknown[:3]))
             warnings.warn(f"interactions: {len(unknown):,} items that the model does not know: {some}", stacklevel=2)
+        return self
+
+    def _learn(self, learned: "_Learned", steps: int, more: Mapping[str, Frame | None]) -> "Recommender":
+        """Steps of training on what was recorded since the last ones; none where nothing was."""
+        fitted = self._fitted()
+        rows = learned.fresh()
+        if not len(rows):
+            return self
+        learned.join(rows, more)
+        dataset = from_frames(learned.frames, **learned.config)
+        everyone = torch.arange(dataset.num_users)
+        every = torch.ones(len(dataset.interactions), dtype=torch.bool)
+        full = training_data(dataset, everyone, every, bounds=learned.bounds)
+        user = learned.config["interactions"]["user"]
+        new = dataset.ids[USER].isin(id_texts("interactions", rows[user]))
+        model: Any = fitted.model
+        model.update(full, fresh=torch.from_numpy(new), steps=steps, seed=self.seed + len(fitted.feedback))
+        config = TableData.model_validate({"source": "table", **learned.config})
+        vocabulary = Vocabulary.of(full, dataset.ids[USER], config)
+        self.artifact = _with_item_ids(replace(fitted, vocabulary=vocabulary), learned.item_columns)
         return self
 
     def _events(self, frame: Frame, where: str, at: int | str | datetime | None) -> pd.DataFrame:
@@ -425,6 +473,69 @@ class Recommender:
         mask = torch.zeros(vocabulary.num_items, dtype=torch.bool)
         mask[found[found >= 0]] = True
         return mask
+
+
+class _Learned:
+    """What a model was fitted on: frames, their config, bounds of bins; and rows that were recorded since.
+
+    Args:
+        frames: as `from_frames` takes them.
+        config: of the frames.
+        bounds: as `TrainingData` has them.
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[str, pd.DataFrame],
+        config: Mapping[str, Any],
+        bounds: Mapping[tuple[str, str], tuple[float, ...]],
+    ) -> None:
+        self.frames = dict(frames)
+        self.config = config
+        self.bounds = bounds
+        self._fresh: list[pd.DataFrame] = []
+
+    @property
+    def item_columns(self) -> list["pd.Series"]:
+        """The columns of item ids."""
+        column = self.config["interactions"]["item"]
+        return [self.frames[name][column] for name in ("interactions", "items") if name in self.frames]
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Notes rows of interactions to learn from."""
+        if len(rows):
+            self._fresh.append(rows)
+
+    def fresh(self) -> pd.DataFrame:
+        """The rows that were noted since they were joined."""
+        return pd.concat(self._fresh, ignore_index=True) if self._fresh else pd.DataFrame()
+
+    def join(self, rows: pd.DataFrame, more: Mapping[str, Frame | None]) -> None:
+        """Puts rows behind the interactions, and users and items behind theirs, those of the rows among them.
+
+        Raises:
+            ConfigError: there are more users or items, but the model was fitted without a frame of them.
+        """
+        own = self.config["interactions"]
+        joined = {"interactions": pd.concat([self.frames["interactions"], rows], ignore_index=True)}
+        for name, column in (("users", own["user"]), ("items", own["item"])):
+            given = more[name]
+            if name not in self.frames:
+                if given is not None:
+                    raise ConfigError(f"update: {name} are given, but the model was fitted without a frame of {name}")
+                continue
+            parts = [self.frames[name]]
+            if given is not None:
+                attributes = self.config[name]["attributes"]
+                wanted = {one: attributes[one] for one in attributes if one in as_pandas(given)}
+                parts.append(described(as_pandas(given), name, {column}, wanted)[0])
+            there = {one for part in parts for one in id_texts(name, part[column])}
+            bare = rows[column][~pd.Index(id_texts("interactions", rows[column])).isin(list(there))]
+            parts.append(pd.DataFrame({column: bare.drop_duplicates()}))
+            whole = pd.concat(parts, ignore_index=True)
+            joined[name] = whole[~pd.Index(id_texts(name, whole[column])).duplicated(keep="last")]
+        self.frames |= joined
+        self._fresh = []
 
 
 def _with_item_ids(fitted: Artifact, columns: Sequence["pd.Series"]) -> Artifact:
