@@ -300,15 +300,29 @@ def test_steps_train_and_are_the_same_each_time(tmp_path: Path) -> None:
     assert not torch.equal(found[0], found[1])
 
 
-def test_only_a_ranking_that_was_fitted_here_is_updated(tmp_path: Path) -> None:
+def test_a_loaded_model_is_updated_as_the_fitted_one(tmp_path: Path) -> None:
     stream = stream_of(tmp_path)
-    train = stream.training(stream.ends[0])
+    train, later = (stream.training(end) for end in stream.ends[:2])
     model: Any = build(GraphSAGE, {k: v for k, v in SMALL.items() if k != "class"})
     model.fit(train, None, 3)
     other: Any = build(GraphSAGE, {k: v for k, v in SMALL.items() if k != "class"})
     other.load_state_dict(model.state_dict())
-    with pytest.raises(ConfigError, match="update: needs a model of the ranking objective that was fitted"):
-        other.update(train, fresh=torch.ones(train.num_users) > 0)
+    for one in (model, other):
+        one.update(later, fresh=torch.arange(later.num_users) % 2 > 0, steps=3, seed=4)
+    assert torch.equal(model.score(later.users), other.score(later.users))
+
+
+def test_only_a_ranking_is_updated(tmp_path: Path) -> None:
+    train = stream_of(tmp_path).training(stream_of(tmp_path).ends[0])
+    model: Any = build(GraphSAGE, {"pretrain": None, "finetune": {"objective": "rating", "epochs": 1}})
+    older: Any = build(GraphSAGE, {k: v for k, v in SMALL.items() if k != "class"})
+    older.fit(train, None, 3)
+    state = older.state_dict()
+    state["tasks"][0].pop("start_bias")  # as models were saved before
+    older.load_state_dict(state)
+    for one in (model, older):
+        with pytest.raises(ConfigError, match="update: needs a model of the ranking objective, saved by this version"):
+            one.update(train, fresh=torch.ones(train.num_users) > 0)
 
 
 def test_the_metrics_are_those_of_the_config(tmp_path: Path) -> None:
