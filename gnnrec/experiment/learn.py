@@ -96,11 +96,13 @@ def learn(folder: Path, to: Path, steps: int, users: Path | None = None, items: 
         raise InputError(
             f"{folder}: nothing was recorded since the model was trained; give new interactions with --interactions"
         )
-    about = {"interactions": len(recorded), "steps": steps, "from": _checksum(place)}
     added = {
         node_type: _added(place, node_type, described, given)
         for node_type, described, given in ((USER, data.users, users), (ITEM, data.items, items))
     }
+    rows = {name: None if one is None else _sha256(one.to_csv(index=False).encode()) for name, one in added.items()}
+    source = _sha256((place / ARTIFACT).read_bytes())
+    about = {"interactions": len(recorded), "steps": steps, "from": source, "added": rows}
     split = load_split(config)
     whole = _read(config, data, _columns(recorded, data, artifact.vocabulary), added)
     train, is_fresh = _training(whole, split, recorded, fresh)
@@ -154,8 +156,8 @@ def _learned(place: Path) -> int:
     return int(json.loads(path.read_text())["interactions"]) if path.is_file() else 0
 
 
-def _checksum(place: Path) -> str:
-    return hashlib.sha256((place / ARTIFACT).read_bytes()).hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is_done(to: Path, about: Mapping[str, Any]) -> bool:
@@ -169,7 +171,9 @@ def _is_done(to: Path, about: Mapping[str, Any]) -> bool:
     path = to / LEARNED
     if path.is_file() and json.loads(path.read_text()) == about:
         return True
-    raise InputError(f"{to}: is there already, and is no model of these interactions and steps; choose another --out")
+    raise InputError(
+        f"{to}: is there already, and is no model of these interactions, users, items and steps; choose another --out"
+    )
 
 
 def _added(place: Path, node_type: str, described: NodesFile | None, given: Path | None) -> pd.DataFrame | None:

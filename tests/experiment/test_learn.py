@@ -144,8 +144,11 @@ def test_the_same_call_again_changes_nothing_and_another_is_refused(shop: Path) 
     stamps = {path: path.stat().st_mtime_ns for path in later.rglob("*")}
     taught(shop)
     assert {path: path.stat().st_mtime_ns for path in later.rglob("*")} == stamps
-    with pytest.raises(InputError, match="later: is there already, and is no model of these interactions and steps"):
+    other = "later: is there already, and is no model of these interactions, users, items and steps"
+    with pytest.raises(InputError, match=other):
         learn(shop / "run", later, 6, shop / "people.csv", shop / "things.csv")
+    with pytest.raises(InputError, match=other):
+        learn(shop / "run", later, 5, shop / "people.csv")
 
 
 def test_what_has_learned_learns_again(shop: Path) -> None:
