@@ -27,7 +27,7 @@ from experiments.keep import EXPLAINED, keep
 from experiments.numbers import numbers_tex
 from experiments.overview import replaced
 from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, Protocol
-from experiments.quick import quick_overrides
+from experiments.quick import TWINS, quick_overrides
 from experiments.render import read_kept, reference_lines, render, suspects
 from experiments.targets import render_targets
 from gnnrec.data.config import NamedData
@@ -99,7 +99,8 @@ def reproduce(
             err.print(f"{protocol.name}: skipped, {why}")
             continue
         if quick:
-            configs = [read_config(path, quick_overrides(read_config(path))) for path in protocol.configs()]
+            named = [path for path in protocol.configs() if path.stem not in TWINS]
+            configs = [read_config(path, quick_overrides(read_config(path))) for path in named]
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
         show = err.is_terminal and workers == 1
         side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
