@@ -59,8 +59,14 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
     check_weights("the support", support, users.items.weight, pair, raw.value)
     if split.moments is not None:
         audit_order(split, held_out, part)
-    elif users.events:
+    elif split.by_time:
         audit_shown(data, index, held_out)
+    for edge_type, edges in users.events.items():
+        if len(edges) and not split.by_time:
+            raise AuditError(
+                f"audit: {len(edges)} events {edge_type[1]!r} of held-out users are known, although nobody knows "
+                "whether they came before the ground truth"
+            )
     if held_out.masked is not None:
         masked = _of(data, index, held_out.masked)
         _check_pairs(data, masked, ~np.isin(masked, target), "are masked and in the ground truth")

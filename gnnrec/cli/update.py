@@ -43,6 +43,10 @@ def update(
         raise InputError("--steps and --out go together: the model that has learned gets a folder of its own")
     if steps is None and (users is not None or items is not None):
         raise InputError("--users and --items are for training: they need --steps")
+    if to is not None:
+        from gnnrec.experiment.learn import ready
+
+        ready(model, to)  # before anything is recorded
     facts: dict[str, Any] = {}
     if interactions is not None:
         from gnnrec.serving.record import record_file

@@ -1,9 +1,10 @@
 """The `data` part of a config: a named data set or files, its relations, the threshold of positives."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gnnrec.data.datasets import SOURCES
 from gnnrec.data.delimited import Format
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     NamedSource = str
 else:
     NamedSource = Literal[tuple(SOURCES)]  # the names are checked when a config is read
+
+
+def _cell(kind: Any) -> str:
+    """A value of YAML as a cell of a file has it."""
+    return str(kind).lower() if isinstance(kind, bool) else str(kind)
 
 
 class _DataConfig(BaseModel):
@@ -111,7 +117,8 @@ class InteractionsFile(File):
     repeated: Literal["last", "first", "sum", "mean", "count"] = "last"
     """What becomes of several rows of one user and item: the last one counts (by time, else by its place in the file),
     or the first, or one interaction whose value is their sum, their mean or their number (`count`), at the last time.
-    A split by time wants the first one: it looks at when users and items appear."""
+    A split by time wants the first one: it looks at when users and items appear. Of kinds of events that are not
+    predicted, the first row counts: who has looked knows of it from then on."""
     event: str | None = None
     """Column of the kind of each row, for example view, cart or purchase; it needs `events` and a column of times."""
     events: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]] | None = None
@@ -125,6 +132,17 @@ class InteractionsFile(File):
         if self.repeated in ("sum", "mean") and self.value is None:
             raise ValueError(f"repeated: {self.repeated} needs a value column; name it by value, or count the rows")
         return self
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _as_text(cls, events: Any) -> Any:
+        """Kinds that YAML reads as numbers or truth values are text, as cells are."""
+        return {_cell(kind): weight for kind, weight in events.items()} if isinstance(events, Mapping) else events
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _target_as_text(cls, target: Any) -> Any:
+        return None if target is None else _cell(target)
 
     @model_validator(mode="after")
     def _has_kinds(self) -> "InteractionsFile":
@@ -142,6 +160,12 @@ class InteractionsFile(File):
             raise ValueError(f"target: {self.target!r} is not among events: {', '.join(self.events)}")
         if not (self.events and self.events[self.asked] > 0):
             raise ValueError("events: the kind that is predicted needs a weight above 0")
+        for kind in self.events:
+            if kind != kind.strip() or not kind:
+                raise ValueError(f"events: {kind!r} is empty or has blanks around it, which cells have not")
+        heaviest = [kind for kind, weight in self.events.items() if weight == max(self.events.values())]
+        if self.target is None and len(heaviest) > 1:
+            raise ValueError(f"target: {' and '.join(heaviest)} weigh the same; name the kind that is predicted")
         return self
 
     @property
@@ -207,6 +231,12 @@ class TableData(_DataConfig):
     be read, the value alone is left out."""
     missing: tuple[str, ...] = MISSING
     """Cells that are taken for empty ones, besides empty ones; `[]` for none."""
+
+    @model_validator(mode="after")
+    def _one_way_to_kinds(self) -> "TableData":
+        if self.interactions.events is not None and self.positive is not None and self.positive.below is not None:
+            raise ValueError("give kinds by interactions.events or by positive.below, not by both")
+        return self
 
     def files(self, base: Path) -> list[Path]:
         """Every file that is read; relative paths start from `base`."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.errors import DataError
-from gnnrec.views import ITEM, USER, Relation
+from gnnrec.views import INTERACTS, ITEM, USER, Relation
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,12 @@ class Dataset:
             self._check_numbers(relation.name, relation.time, relation.edge_index.shape[1])
             if of_events and (relation.source, relation.target) != (USER, ITEM):
                 raise DataError(f"{self.name}: relation {relation.type} has times, but only users' events have them")
+            others = [r.name for r in self.relations if r.source == USER and r is not relation]
+            others += [a.name for a in self.numeric if a.node_type == USER] + [USER, ITEM, INTERACTS[1]]
+            if of_events and relation.name in others:
+                raise DataError(
+                    f"{self.name}: events {relation.name!r} have the name of something else of users; rename one"
+                )
             if of_events and self.interactions.time is None:
                 raise DataError(f"{self.name}: events {relation.name!r} have times, but the interactions have none")
             if relation.source == relation.target == USER:

@@ -39,7 +39,7 @@ def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
             raise ConfigError(f"from_frames: there is no frame {name!r}; there are {', '.join(frames)}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        dataset = table.read(checked, lambda path, place, form: _rows(str(path), frames[str(path)]))
+        dataset = table.read(checked, lambda path, place, form: frame_rows(str(path), frames[str(path)]))
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)  # where this function is called
     dataset = replace(dataset, name=str(checked.interactions.path))
@@ -49,7 +49,7 @@ def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
     return dataset
 
 
-def _rows(name: str, frame: pd.DataFrame) -> ArrowRows:
+def frame_rows(name: str, frame: pd.DataFrame) -> ArrowRows:
     """The rows of a frame. A named index is a column, too."""
     levels = [level for level in frame.index.names if level is not None and level not in frame.columns]
     frame = frame.reset_index(levels) if levels else frame

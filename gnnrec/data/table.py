@@ -15,6 +15,7 @@ from gnnrec.data.config import Attribute, File, InteractionsFile, ItemsFile, Nod
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, event_relation, symmetric
 from gnnrec.data.files import Opener
 from gnnrec.data.textfile import EXAMPLES, TITLE, TextFile
+from gnnrec.errors import DataError
 from gnnrec.views import ITEM, USER, Relation
 
 
@@ -83,6 +84,15 @@ def read(config: TableData, opened: Opener) -> Dataset:
 
 def _text_file(file: File, place: str, columns: Mapping[str, str], opened: Opener, data: TableData) -> TextFile:
     return TextFile(file.path, place, columns, data.on_bad_row == "skip", file, data.missing, opened)
+
+
+def check_nodes(node_type: str, config: NodesFile, opened: Opener, data: TableData) -> None:
+    """Reads a file of users or items alone, for what is wrong with it.
+
+    Raises:
+        DataError: a column or a row cannot be read.
+    """
+    _nodes_file(node_type, config, opened, data)
 
 
 def _nodes_file(node_type: str, config: NodesFile, opened: Opener, data: TableData) -> TextFile:
@@ -229,9 +239,15 @@ def _interactions(rows: TextFile, config: InteractionsFile) -> tuple[Interaction
     if config.events is None:
         return _one_of_each(frame, config.repeated), []
     asked = _one_of_each(frame[frame["event"] == config.asked], config.repeated)
+    if not len(asked):
+        there = ", ".join(frame["event"].unique())
+        raise DataError(f"{rows.name}: no row is of the kind that is predicted, {config.asked!r}; there are {there}")
     events = []
     for kind, weight in config.kinds.items():
-        events += event_relation(kind, _one_of_each(frame[frame["event"] == kind], config.repeated), weight)
+        some = frame[frame["event"] == kind]
+        if not len(some):
+            warnings.warn(f"{rows.name}: no row is of the kind {kind!r} (data.interactions.events)", stacklevel=4)
+        events += event_relation(kind, _one_of_each(some, "first"), weight)
     return asked, events
 
 

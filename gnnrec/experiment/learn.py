@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from gnnrec.data.files import Cells, open_file
 from gnnrec.data.times import are_numbers
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
-from gnnrec.experiment.results import CONFIG
+from gnnrec.experiment.results import CONFIG, RESULT
 from gnnrec.experiment.run import load_split
 from gnnrec.runtime.files import claimed, is_left, partial_ending, replace_file, writing_to
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of, save
@@ -79,16 +80,8 @@ def learn(folder: Path, to: Path, steps: int, users: Path | None = None, items: 
         InputError: nothing was recorded since the last steps, or `to` holds something else.
         DataError: a file or a row cannot be read.
     """
-    place, config = place_of(folder), _config_of(folder)
-    artifact = load(folder)
-    data = config.config.data
-    if not hasattr(artifact.model, "update"):
-        raise ConfigError(f"{folder}: {type(artifact.model).__name__} does not learn in steps; GraphSAGE does")
-    if not isinstance(data, TableData):
-        raise ConfigError(
-            f"{folder}: {data.source} is a data set of its own, which nothing can be added to; steps need a run on "
-            "files of one's own (data.source: table)"
-        )
+    artifact, config, data = ready(folder, to)
+    place = place_of(folder)
     before = _learned(place)
     recorded = artifact.feedback.frame
     fresh = recorded.iloc[before:]
@@ -97,23 +90,54 @@ def learn(folder: Path, to: Path, steps: int, users: Path | None = None, items: 
             f"{folder}: nothing was recorded since the model was trained; give new interactions with --interactions"
         )
     added = {
-        node_type: _added(place, node_type, described, given)
+        node_type: _added(place, node_type, described, given, data)
         for node_type, described, given in ((USER, data.users, users), (ITEM, data.items, items))
     }
     rows = {name: None if one is None else _sha256(one.to_csv(index=False).encode()) for name, one in added.items()}
     source = _sha256((place / ARTIFACT).read_bytes())
     about = {"interactions": len(recorded), "steps": steps, "from": source, "added": rows}
     split = load_split(config)
+    _warn_of_changes(folder, split)
     whole = _read(config, data, _columns(recorded, data, artifact.vocabulary), added)
     train, is_fresh = _training(whole, split, recorded, fresh)
     news = _news(train, whole, split, is_fresh, recorded.iloc[:before], len(fresh), steps)
     place_of_lock = to.resolve().parent / f".{to.resolve().name}.learning"
     with claimed(place_of_lock):
         if not _is_done(to, about):
-            artifact.model.update(train, fresh=is_fresh, steps=steps, seed=config.config.seed + len(recorded))
+            model: Any = artifact.model
+            model.update(train, fresh=is_fresh, steps=steps, seed=config.config.seed + len(recorded))
             _write(replace(artifact, vocabulary=Vocabulary.of(train, whole.ids[USER], data)), config, added, about, to)
     place_of_lock.rmdir()
     return news
+
+
+def ready(folder: Path, to: Path) -> tuple[Artifact, NamedConfig, TableData]:
+    """What `learn` begins with; called before anything is recorded, so that nothing is where it cannot learn.
+
+    Raises:
+        ConfigError: as `learn`.
+        InputError: `to` is there, and is no model that has learned.
+    """
+    config, artifact = _config_of(folder), load(folder)
+    data, name = config.config.data, type(artifact.model).__name__
+    if not hasattr(artifact.model, "update"):
+        raise ConfigError(f"{folder}: {name} does not learn in steps; GraphSAGE does")
+    if artifact.model.predicts_ratings:
+        raise ConfigError(f"{folder}: {name} with objective: rating does not learn in steps; with ranking it does")
+    if not isinstance(data, TableData):
+        raise ConfigError(
+            f"{folder}: {data.source} is a data set of its own, which nothing can be added to; steps need a run on "
+            "files of one's own (data.source: table)"
+        )
+    for path in data.files(config.folder):
+        if not path.is_file():
+            raise ConfigError(
+                f"{folder}: {path}, which it was trained on, is not there; bring it back, or, where the run was moved, "
+                "run its config again"
+            )
+    if to.exists() and not (to / LEARNED).is_file():
+        raise InputError(f"{to}: is there already, and is no model that has learned; choose another --out")
+    return artifact, config, data
 
 
 def _write(
@@ -150,6 +174,16 @@ def _config_of(folder: Path) -> NamedConfig:
     return read_config(path)
 
 
+def _warn_of_changes(folder: Path, split: Split) -> None:
+    """Warns where the files of a run are not those that it was trained on."""
+    if (folder / RESULT).is_file():
+        before = json.loads((folder / RESULT).read_text())["checksums"].get("data")
+        if before != split.dataset.checksum:
+            warnings.warn(
+                f"{folder}: its files have changed since it was trained; what is in them now is replayed", stacklevel=3
+            )
+
+
 def _learned(place: Path) -> int:
     """How many of the recorded interactions a model was trained on."""
     path = place / LEARNED
@@ -176,7 +210,9 @@ def _is_done(to: Path, about: Mapping[str, Any]) -> bool:
     )
 
 
-def _added(place: Path, node_type: str, described: NodesFile | None, given: Path | None) -> pd.DataFrame | None:
+def _added(
+    place: Path, node_type: str, described: NodesFile | None, given: Path | None, data: TableData
+) -> pd.DataFrame | None:
     """The rows of users, or items, that are in no file of the run: text, columns as there; None for none."""
     frames = []
     old = place / f"{ADDED[node_type]}.parquet"
@@ -185,10 +221,13 @@ def _added(place: Path, node_type: str, described: NodesFile | None, given: Path
     if given is not None:
         if described is None:
             raise ConfigError(f"{given}: the run has no file of {node_type}s, so that no more can be read")
+        alone = described.model_copy(update={"path": given})
         rows = open_file(given, "", described.form)
+        missing = [name for name in _names(described) if name not in rows.names]
+        if missing:
+            raise InputError(f"{given}: no column {missing[0]!r}; there are {', '.join(rows.names)}")
+        table.check_nodes(node_type, alone, open_file, data)
         read = rows.read([name for name in rows.names if name in _names(described)], False)
-        if described.id not in read:
-            raise InputError(f"{given}: no column {described.id!r}; there are {', '.join(rows.names)}")
         frames.append(pd.DataFrame({name: column.to_pandas() for name, column in read.items()}))
     if not frames or described is None:
         return None

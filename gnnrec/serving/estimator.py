@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from pydantic import BaseModel
 
+from gnnrec.data import table
 from gnnrec.data.config import TableData
 from gnnrec.data.dataset import Dataset
-from gnnrec.data.frames import from_frames
+from gnnrec.data.frames import frame_rows, from_frames
 from gnnrec.errors import ConfigError, DataError, InputError
 from gnnrec.models.saving import REGISTRY
 from gnnrec.options.resolve import build, complete_options, resolve
@@ -325,6 +326,10 @@ class Recommender:
             InputError: steps are asked of a model that was loaded.
         """
         fitted, learned = self._fitted(), self._learned
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise InputError(f"update: steps must be a whole number of at least 0, got {steps!r}")
+        if not steps and (users is not None or items is not None):
+            raise InputError("update: users and items are for training: they need steps")
         if steps and not hasattr(fitted.model, "update"):
             raise ConfigError(f"update: {type(fitted.model).__name__} does not learn in steps; GraphSAGE does")
         if steps and learned is None:
@@ -350,7 +355,7 @@ class Recommender:
         rows = learned.fresh()
         if not len(rows):
             return self
-        learned.join(rows, more)
+        learned = learned.joined(rows, more)
         dataset = from_frames(learned.frames, **learned.config)
         everyone = torch.arange(dataset.num_users)
         every = torch.ones(len(dataset.interactions), dtype=torch.bool)
@@ -362,6 +367,7 @@ class Recommender:
         config = TableData.model_validate({"source": "table", **learned.config})
         vocabulary = Vocabulary.of(full, dataset.ids[USER], config)
         self.artifact = _with_item_ids(replace(fitted, vocabulary=vocabulary), learned.item_columns)
+        self._learned = learned
         return self
 
     def _events(self, frame: Frame, where: str, at: int | str | datetime | None) -> pd.DataFrame:
@@ -510,11 +516,12 @@ class _Learned:
         """The rows that were noted since they were joined."""
         return pd.concat(self._fresh, ignore_index=True) if self._fresh else pd.DataFrame()
 
-    def join(self, rows: pd.DataFrame, more: Mapping[str, Frame | None]) -> None:
-        """Puts rows behind the interactions, and users and items behind theirs, those of the rows among them.
+    def joined(self, rows: pd.DataFrame, more: Mapping[str, Frame | None]) -> "_Learned":
+        """The same with rows behind the interactions, and users and items behind theirs, those of the rows among them.
 
         Raises:
             ConfigError: there are more users or items, but the model was fitted without a frame of them.
+            DataError: they cannot be read.
         """
         own = self.config["interactions"]
         joined = {"interactions": pd.concat([self.frames["interactions"], rows], ignore_index=True)}
@@ -528,14 +535,27 @@ class _Learned:
             if given is not None:
                 attributes = self.config[name]["attributes"]
                 wanted = {one: attributes[one] for one in attributes if one in as_pandas(given)}
-                parts.append(described(as_pandas(given), name, {column}, wanted)[0])
+                frame = described(as_pandas(given), name, {column}, wanted)[0]
+                _check_nodes(name, frame, {**self.config[name], "attributes": wanted})
+                parts.append(frame)
             there = {one for part in parts for one in id_texts(name, part[column])}
             bare = rows[column][~pd.Index(id_texts("interactions", rows[column])).isin(list(there))]
             parts.append(pd.DataFrame({column: bare.drop_duplicates()}))
             whole = pd.concat(parts, ignore_index=True)
             joined[name] = whole[~pd.Index(id_texts(name, whole[column])).duplicated(keep="last")]
-        self.frames |= joined
-        self._fresh = []
+        return _Learned({**self.frames, **joined}, self.config, self.bounds)
+
+
+def _check_nodes(name: str, frame: pd.DataFrame, described: Mapping[str, Any]) -> None:
+    """Raises DataError where a frame of users or items cannot be read; the message names its row."""
+    data = TableData.model_validate(
+        {"source": "table", "interactions": {"path": "", "user": "", "item": ""}, name: {**described, "title": None}}
+        if name == "items"
+        else {"source": "table", "interactions": {"path": "", "user": "", "item": ""}, name: dict(described)}
+    )
+    file = data.users if name == "users" else data.items
+    assert file is not None
+    table.check_nodes(USER if name == "users" else ITEM, file, lambda *_: frame_rows(name, frame), data)
 
 
 def _with_item_ids(fitted: Artifact, columns: Sequence["pd.Series"]) -> Artifact:

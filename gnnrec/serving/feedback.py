@@ -159,7 +159,10 @@ def read_events(
     if "kind" in columns:
         kinds = vocabulary.kinds
         found["kind"] = columns["kind"].to_numpy(object)
-        refuse(kinds.of(found["kind"], None, None) == NO_KIND, "kind", no_kind(kinds))
+        refuse((kinds.of(found["kind"], None, None) == NO_KIND) | (found["kind"] == ""), "kind", no_kind(kinds))
+    elif vocabulary.kinds.predicted is not None:
+        column = vocabulary.columns.history_event
+        raise DataError(f"{where(0)}: there is no column {column!r}, which says of what kind a row is")
     if "time" in columns:
         whole, part, fits = read_times(columns["time"], are_numbers(columns["time"]))
         refuse(~fits, "time", NO_TIME)

@@ -161,6 +161,8 @@ def recommend_to(
     if not served.model.supports_cold_users and not len(user.items):
         named = ", ".join(map(str, items))
         known = f"none of {named} is an item of the data" if named else "no item is known of the user"
+        if user.events and vocabulary.kinds.predicted is not None:
+            known = f"no item of the kind that is predicted, {vocabulary.kinds.predicted!r}, is known of the user"
         raise InputError(
             f"{type(served.model).__name__} cannot score a user without known items, and {known}; give --items, or "
             "serve a model that uses attributes"

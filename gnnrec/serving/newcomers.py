@@ -87,7 +87,12 @@ class History(RecordedItems):
         user = rows.column(None, user_column, names.history_user, names.user, what="users")
         item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
         value = names.history_value if names.history_value in rows.columns else None
-        event = names.history_event if names.history_event in rows.columns else None
+        event = names.history_event
+        if event is not None and event not in rows.columns:
+            there = ", ".join(rows.columns)
+            raise DataError(
+                f"{path}: there is no column {event!r}, which says of what kind a row is; there are {there}"
+            )
         self._unknown: dict[str, None] = {}
         self._num_unknown = self._num_low = 0
         time = next((name for name in (names.history_time, "time") if name in rows.columns[1:]), None)
@@ -113,7 +118,8 @@ class History(RecordedItems):
                 kind = vocabulary.kinds.of(text, None if value is None else number, vocabulary.min_value)
                 if event is not None:
                     wrong = no_kind(vocabulary.kinds).replace("{cell}", "the cell")
-                    _refuse(kind == NO_KIND, rows, event, row, wrong)
+                    assert text is not None
+                    _refuse((kind == NO_KIND) | (text == ""), rows, event, row, wrong)
             self._num_low += int((kept & (kind == IGNORED)).sum())
             kept &= kind >= PREDICTED
             kinds.append(kind[kept])

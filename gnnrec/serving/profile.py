@@ -42,13 +42,18 @@ def encode(
     Args:
         vocabulary: of the model.
         profile: name of an attribute or relation (or, where only one relation leads there, the node type of its values)
-            -> a value, a list of values, or a mapping from value to weight; null is no value.
+            -> a value, a list of values, or a mapping from value to weight; null is no value. Kinds of events are named
+            so, too; items of the kind that is predicted are known items.
         items: ids of items that the user is known to have chosen.
 
     Returns:
         The user, and a warning for each name or value that is unknown and so ignored.
     """
     warnings: list[str] = []
+    predicted = vocabulary.kinds.predicted
+    if predicted is not None and predicted in profile:
+        items = [*items, *_weights(predicted, profile[predicted], warnings)]
+        profile = {name: value for name, value in profile.items() if name != predicted}
     names = vocabulary.names(profile)
     edges = {}
     for edge_type, name in names.items():

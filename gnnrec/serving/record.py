@@ -53,7 +53,7 @@ def record_file(
 def _read(path: Path, vocabulary: Vocabulary, user_column: str | None, at: int | str | None) -> pd.DataFrame:
     names = vocabulary.columns
     rows = Rows(path, vocabulary.history_form, (user_column, names.history_user, names.user, names.history_item))
-    user = rows.column(None, user_column, names.history_user, names.user, what="users")
+    user = rows.column(user_column, names.history_user, names.user, what="users")
     item = rows.column(None, names.history_item, what="items", place=0 if [user] == rows.columns[1:2] else 1)
     called: dict[str, str | None] = {"user": user, "item": item}
     others = {

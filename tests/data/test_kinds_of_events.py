@@ -19,7 +19,7 @@ from gnnrec.views import ITEM, USER, Relation
 ROWS = (
     "user,item,what,at\n"
     "a,x,view,1\n"
-    "a,x,view,3\n"  # of one kind, the last one counts
+    "a,x,view,3\n"  # of one kind that is not predicted, the first one counts
     "a,x,buy,4\n"
     "a,y,back,9\n"
     "b,y,buy,2\n"
@@ -62,7 +62,7 @@ def test_each_kind_but_the_predicted_one_is_a_relation_with_times(tmp_path: Path
     ]
     assert own.time is not None
     assert own.time.tolist() == [4, 2]
-    assert edges(data, "view") == [("a", "x", 0.25, 3), ("b", "z", 0.25, 7)]  # weights as shares of that of buy
+    assert edges(data, "view") == [("a", "x", 0.25, 1), ("b", "z", 0.25, 7)]  # weights as shares of that of buy
     assert edges(data, "back") == [("a", "y", -0.5, 9)]
 
 
@@ -72,9 +72,27 @@ def test_the_predicted_kind_can_be_named(tmp_path: Path) -> None:
     assert edges(data, "buy") == [("a", "x", 4.0, 4), ("b", "y", 4.0, 2)]
 
 
-def test_a_kind_without_rows_is_no_relation(tmp_path: Path) -> None:
-    data = table(tmp_path, ROWS.replace("back", "view"))
+def test_a_kind_without_rows_is_no_relation_and_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="events.csv: no row is of the kind 'back'"):
+        data = table(tmp_path, ROWS.replace("back", "view"))
     assert [relation.name for relation in data.relations] == ["view"]
+    with pytest.raises(DataError, match="no row is of the kind that is predicted, 'buy'; there are view, back"):
+        table(tmp_path, ROWS.replace("buy", "view"))
+
+
+def test_kinds_that_are_numbers_or_truth_values_are_text(tmp_path: Path) -> None:
+    rows = ROWS.replace("view", "2").replace("buy", "true").replace("back", "3")
+    data = table(tmp_path, rows, events={2: 1, True: 4, 3: -2})
+    assert [relation.name for relation in data.relations] == ["2", "3"]
+    assert table(tmp_path, rows, events={2: 1, True: 4, 3: -2}, target=2).interactions.item.tolist() == [0, 2]
+
+
+def test_a_kind_has_no_name_of_something_else(tmp_path: Path) -> None:
+    for name in ("user", "item", "interacts"):
+        with pytest.raises(DataError, match=f"events '{name}' have the name of something else of users"):
+            table(tmp_path, ROWS.replace("view", name), events={name: 1, "buy": 4, "back": -2})
+    with pytest.raises(DataError, match="events 'club' have the name of something else of users"):
+        rated().positives(4, {"club": (1, 1.0)})
 
 
 @pytest.mark.parametrize(
@@ -87,6 +105,9 @@ def test_a_kind_without_rows_is_no_relation(tmp_path: Path) -> None:
         ({"target": "back"}, "needs a weight above 0"),
         ({"events": {"view": 0.0}}, "needs a weight above 0"),
         ({"events": {}}, "needs a weight above 0"),
+        ({"events": {"": 1, "buy": 4}}, "'' is empty or has blanks around it"),
+        ({"events": {" view": 1, "buy": 4}}, "' view' is empty or has blanks around it"),
+        ({"events": {"view": 4, "buy": 4}}, "target: view and buy weigh the same"),
         ({"events": None, "event": None, "target": "buy"}, "target needs event and events"),
     ],
 )

@@ -151,6 +151,22 @@ def test_the_same_call_again_changes_nothing_and_another_is_refused(shop: Path) 
         learn(shop / "run", later, 5, shop / "people.csv")
 
 
+def test_changed_files_of_the_run_are_warned_of_and_nothing_is_recorded_where_it_cannot_learn(
+    gnnrec: Any, shop: Path
+) -> None:
+    new = clicks(shop, *NEWS)
+    (shop / "taken").mkdir()
+    answer = gnnrec("update", shop / "run", "--interactions", new, "--steps", 2, "--out", shop / "taken")
+    assert answer.code == 2
+    assert "taken: is there already, and is no model that has learned" in answer.err
+    assert len(load(shop / "run").feedback) == 0
+    with (shop / "log.csv").open("a") as log:
+        log.write("u1,2,buy,2024-03-01T12:00:00\n")
+    record_file(shop / "run", new)
+    with pytest.warns(UserWarning, match="run: its files have changed since it was trained"):
+        learn(shop / "run", shop / "later", 1)
+
+
 def test_what_has_learned_learns_again(shop: Path) -> None:
     later = taught(shop)
     with pytest.raises(InputError, match="nothing was recorded since the model was trained; give new interactions"):
@@ -215,10 +231,10 @@ def test_what_cannot_be_learned_is_one_line(shop: Path) -> None:
     with pytest.raises(InputError, match=r"wrong.csv: no column 'user_id'; there are who, plan"):
         learn(shop / "run", shop / "later", 1, wrong)
     twice = file(shop, "twice.csv", "user_id,plan,age", "n1,p1,many")
-    with pytest.raises(DataError, match="'many' is not a number"):
+    with pytest.raises(DataError, match=r"twice.csv: line 2, column 'age': 'many' is not a number"):
         learn(shop / "run", shop / "later", 1, twice)
     (shop / "log.csv").unlink()
-    with pytest.raises(DataError, match=r"log.csv: no such file"):
+    with pytest.raises(ConfigError, match=r"log.csv, which it was trained on, is not there"):
         learn(shop / "run", shop / "later", 1)
     assert not (shop / "later").exists()
     assert not list(shop.glob(".later*"))

@@ -109,6 +109,8 @@ def test_a_profile_names_events_by_their_kind(tmp_path: Path) -> None:
     told = rec.recommend({}, k=12, history=of("0", ("view", 0), ("view", 1), ("buy", 2), ("back", 7)))
     assert [row["item"] for row in listed] == told["item_id"].tolist()
     assert [row["score"] for row in listed] == told["score"].tolist()
+    again, _ = recommend_to(serve(artifact), {"view": [0, 1], "back": 7, "buy": [2]}, number=12)
+    assert again == listed  # the predicted kind is named as the others are
     _, warnings = recommend_to(serve(artifact), {"item": 3}, number=1)  # no other name for looks
     assert warnings == ["unknown attribute 'item' is ignored. Known: view, back"]
 
@@ -123,9 +125,13 @@ def test_a_kind_that_training_has_not_seen_is_refused() -> None:
     assert len(rec.artifact.feedback) == 0
 
 
-def test_an_empty_kind_is_the_predicted_one_and_one_event_of_two_kinds_is_two() -> None:
+def test_a_row_without_a_kind_is_refused_and_one_event_of_two_kinds_is_two() -> None:
     rec = shop()
-    frame = of("new", ("", 1), ("view", 1)).assign(when=5000)
+    with pytest.raises(DataError, match="row 1, column 'what': '' is no kind of event of training"):
+        rec.update(of("new", ("", 1)))
+    with pytest.raises(DataError, match="row 1: there is no column 'what', which says of what kind a row is"):
+        rec.recommend(PEOPLE, history=of("new", ("buy", 1)).drop(columns="what"))
+    frame = of("new", ("buy", 1), ("view", 1)).assign(when=5000)
     rec.update(frame)
     rec.update(frame)
     assert rec.artifact is not None

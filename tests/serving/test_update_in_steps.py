@@ -9,7 +9,7 @@ import torch
 
 import gnnrec
 from gnnrec.data.frames import from_frames
-from gnnrec.errors import ConfigError, InputError
+from gnnrec.errors import ConfigError, DataError, InputError
 from gnnrec.serving.estimator import Recommender
 from gnnrec.splits.split import training_data
 
@@ -98,6 +98,19 @@ def test_it_is_saved_and_loaded(tmp_path: Any) -> None:
 def test_what_cannot_be_learned_is_one_line() -> None:
     with pytest.raises(ConfigError, match="update: ItemKNN does not learn in steps; GraphSAGE does"):
         Recommender("ItemKNN").fit(CLICKS, time="when").update(NEW, steps=1)
+    for steps in (-1, 1.5, True):
+        with pytest.raises(InputError, match="steps must be a whole number of at least 0"):
+            shop().update(NEW, steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="users and items are for training: they need steps"):
+        shop().update(NEW, users=PEOPLE)
+    rec = shop()
+    wrong = pd.DataFrame({"user_id": [60], "age": ["old"]})
+    with pytest.raises(DataError, match="frame 'users': row 1, column 'age': 'old' is not a number"):
+        rec.update(NEW, steps=4, users=wrong)
+    with pytest.raises(DataError, match="no column 'user_id'"):
+        rec.update(NEW, steps=4, users=pd.DataFrame({"plan": ["p1"]}))
+    whole, people = taught(shop()), pd.DataFrame({"user_id": ["a"], "plan": ["p9"]})
+    assert taught(rec).score(people).equals(whole.score(people))  # what failed has changed nothing
     rec = Recommender("GraphSAGE", **OPTIONS).fit(CLICKS, users=PEOPLE, time="when")
     with pytest.raises(ConfigError, match="update: items are given, but the model was fitted without a frame of items"):
         taught(rec)

@@ -12,7 +12,7 @@ from gnnrec.audit.training import audit
 from gnnrec.data.dataset import Dataset, Interactions, event_relation
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import AuditError
-from gnnrec.splits import Temporal, UnseenItems, UnseenUsers, make_split
+from gnnrec.splits import Temporal, UnseenItems, UnseenUsers, WarmInteractions, make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.kshot import reveal
@@ -187,7 +187,14 @@ def audited(split: Split, train: TrainingData | None = None, test: TestSet | Non
     audit_held_out(split, split.test if test is None else test, split.full if train is None else train, TEST)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+WITHOUT_ORDER = [
+    UnseenUsers(test=0.2, validation=0.2, support=1),
+    UnseenItems(test=0.2, validation=0.2),
+    WarmInteractions(test=0.2, validation=0.2),
+]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *WITHOUT_ORDER], ids=str)
 def test_what_is_honest_passes_the_audit(kind: SplitKind) -> None:
     split = opened(kind)
     audited(split)
@@ -261,6 +268,12 @@ def weights_turned_round(split: Split) -> None:
     assert own.weight is not None
     turned = {**users.relations, BACK: replace(own, weight=-own.weight)}
     audited(split, test=replace(split.test, users=replace(users, relations=turned)))
+
+
+def test_an_event_without_an_order_of_time_is_caught() -> None:
+    split = opened(WITHOUT_ORDER[0])
+    with pytest.raises(AuditError, match="events 'view' of held-out users are known, although nobody knows"):
+        later_events_of_the_asked(split)
 
 
 @pytest.mark.parametrize(
