@@ -28,8 +28,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     Returns:
         `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `skipped_values`, `skipped` (both in words,
         with examples), `value` (None where there is none), `attributes` (edges from users or items to values),
-        `relations` (every other edge), `degrees`, `popularity` (see `popularity_share`), and `source` (title, terms,
-        citation, page; None for your own files).
+        `relations` (every other edge; of events of other kinds than the interactions, `event_weight`), `degrees`,
+        `popularity` (see `popularity_share`), and `source` (title, terms, citation, page; None for your own files).
     """
     interactions = dataset.interactions
     source = SOURCES.get(dataset.name)
@@ -49,7 +49,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "times": interactions.time is not None,
         "attributes": _attributes(dataset),
         "relations": [
-            {"source": r.source, "name": r.name, "target": r.target, "edges": r.edge_index.shape[1]}
+            {
+                "source": r.source,
+                "name": r.name,
+                "target": r.target,
+                "edges": r.edge_index.shape[1],
+                "event_weight": None if r.time is None or r.weight is None else float(r.weight[0]),
+            }
             for r in dataset.relations
             if not _is_attribute(r.source, r.target)
         ],
@@ -193,8 +199,10 @@ def describe_text(description: dict[str, Any], width: int = 100) -> str:
             )
         )
     if d["relations"]:
-        rows = [(r["name"], r["source"], r["target"], f"{r['edges']:,}") for r in d["relations"]]
-        out.print(_table(("relation", "from", "to", "edges"), rows))
+        rows = [(r["name"], r["source"], r["target"], f"{r['edges']:,}", _weight(r)) for r in d["relations"]]
+        events = any(r["event_weight"] is not None for r in d["relations"])
+        names = ("relation", "from", "to", "edges", "weight of an event")
+        out.print(_table(names if events else names[:-1], rows if events else [row[:-1] for row in rows]))
     quantiles = [float(q) for q in d["degrees"][USER]]
     out.print(
         _table(
@@ -221,3 +229,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _weight(relation: dict[str, Any]) -> str:
+    """The weight of an event, where an interaction weighs 1; empty for a relation that is none of events."""
+    return "" if relation["event_weight"] is None else f"{relation['event_weight']:g}"

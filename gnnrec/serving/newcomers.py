@@ -117,9 +117,9 @@ class History(RecordedItems):
                 text = None if event is None else texts(table[event], str(path), event).to_pandas().to_numpy(object)
                 kind = vocabulary.kinds.of(text, None if value is None else number, vocabulary.min_value)
                 if event is not None:
-                    wrong = no_kind(vocabulary.kinds).replace("{cell}", "the cell")
+                    wrong = no_kind(vocabulary.kinds)
                     assert text is not None
-                    _refuse((kind == NO_KIND) | (text == ""), rows, event, row, wrong)
+                    _refuse((kind == NO_KIND) | (text == ""), rows, event, row, wrong, text)
             self._num_low += int((kept & (kind == IGNORED)).sum())
             kept &= kind >= PREDICTED
             kinds.append(kind[kept])
@@ -129,8 +129,9 @@ class History(RecordedItems):
                 cells = texts(table[time], str(path), time).to_pandas()
                 numeric = are_numbers(cells) if numeric is None else numeric
                 when, part, fits = read_times(cells, numeric)
-                _refuse(~fits, rows, time, row, NO_TIME.replace("{cell}", "the cell"))
-                _refuse(in_the_future(when, limit), rows, time, row, FUTURE.format(limit=limit, at="--at"))
+                _refuse(~fits, rows, time, row, NO_TIME, cells.to_numpy(object))
+                late = "{cell} " + FUTURE.format(limit=limit, at="--at")
+                _refuse(in_the_future(when, limit), rows, time, row, late, cells.to_numpy(object))
                 whole.append(when[kept])
                 fraction.append(part[kept])
             users.append(of_user.filter(pa.array(kept)).dictionary_encode())
@@ -147,6 +148,12 @@ class History(RecordedItems):
         )
         super().__init__(vocabulary, [*recorded, self._source])
 
+    @property
+    def _least(self) -> float:
+        """The least value of an interaction or event of training."""
+        assert self._vocabulary.min_value is not None
+        return min([self._vocabulary.min_value, *self._vocabulary.kinds.least.values()])
+
     def notes(self) -> list[str]:
         """What was ignored, once all users have been asked about."""
         notes = []
@@ -154,9 +161,10 @@ class History(RecordedItems):
             some = ", ".join(repr(item) for item in list(self._unknown)[:3])
             notes.append(f"history: {self._num_unknown:,} rows ignored, whose item training does not have: {some}")
         if self._num_low:
+            what = "an event" if self._vocabulary.kinds.least else "a positive interaction"
             notes.append(
-                f"history: {self._num_low:,} rows ignored, whose value is below {self._vocabulary.min_value:g}, "
-                "the least of a positive interaction in training"
+                f"history: {self._num_low:,} rows ignored, whose value is below {self._least:g}, the least of {what} in "
+                "training"
             )
         strange = self._source.strangers()
         if len(strange):
@@ -246,9 +254,12 @@ def _refuse_no_id(cells: Any, rows: Rows, column: str, before: int) -> None:
         _refuse(spans.to_numpy(zero_copy_only=False), rows, column, before, f"the id spans lines; {ADVICE.quotes}")
 
 
-def _refuse(wrong: np.ndarray, rows: Rows, column: str, before: int, why: str) -> None:
+def _refuse(wrong: np.ndarray, rows: Rows, column: str, before: int, why: str, cells: np.ndarray | None = None) -> None:
+    """Raises for the first row that is wrong; `{cell}` stands for its cell."""
     if wrong.any():
-        raise DataError(f"{rows.where(before + int(wrong.argmax()))}, column {column!r}: {why}")
+        row = int(wrong.argmax())
+        cell = "the cell" if cells is None else repr(str(cells[row]))
+        raise DataError(f"{rows.where(before + row)}, column {column!r}: {why.replace('{cell}', cell)}")
 
 
 def read_items(given: str, vocabulary: Vocabulary, option: str) -> tuple[Tensor, list[str]]:

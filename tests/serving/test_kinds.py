@@ -170,7 +170,7 @@ def test_small_values_are_events_where_training_took_them_for_some(gnnrec: Any, 
         "recommend", "runs/shop/0", "--users", "users.csv", "--history", "history.csv", "--out", "l.csv", "-k", 12
     )
     assert answer.code == 0, answer.err
-    assert "1 rows ignored, whose value is below 4" in answer.err
+    assert "1 rows ignored, whose value is below 1, the least of an event in training" in answer.err
     lists = pd.read_csv("l.csv").groupby("user")["item"].apply(set)
     assert 1 not in lists["a"]  # rejected
     assert 1 in lists["b"]

@@ -152,12 +152,14 @@ def test_an_event_of_the_future_is_one_line(tmp_path: Path) -> None:
     words = replace(vocabulary(), columns=Columns(history_time="when"))
     rows = "who,what,when\na,item 7,30\na,item 3,40\n"
     assert in_time(tmp_path, rows, words, at=40) == [7, 3]
-    message = "line 3, column 'when': is in the future: after 39, the moment of the request; leave the row out, or name"
+    message = (
+        "line 3, column 'when': '40' is in the future: after 39, the moment of the request; leave the row out, or name"
+    )
     with pytest.raises(DataError, match=message):
         in_time(tmp_path, rows, words, at="39")
     far = "who,what,when\na,item 7,2024-03-01\na,item 3,2999-01-01\n"
     seconds = replace(words, last_time=1_700_000_000)
-    with pytest.raises(DataError, match="line 3, column 'when': is in the future"):
+    with pytest.raises(DataError, match="line 3, column 'when': '2999-01-01' is in the future"):
         in_time(tmp_path, far, seconds)
     assert in_time(tmp_path, far, seconds, at="2999-01-01") == [7, 3]
     assert in_time(tmp_path, far, replace(words, last_time=10**15)) == [7, 3]  # no seconds: nobody knows what now is
