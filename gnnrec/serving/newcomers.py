@@ -163,8 +163,8 @@ class History(RecordedItems):
         if self._num_low:
             what = "an event" if self._vocabulary.kinds.least else "a positive interaction"
             notes.append(
-                f"history: {self._num_low:,} rows ignored, whose value is below {self._least:g}, the least of {what} in "
-                "training"
+                f"history: {self._num_low:,} rows ignored, whose value is below {self._least:g}, the least of {what} "
+                "in training"
             )
         strange = self._source.strangers()
         if len(strange):

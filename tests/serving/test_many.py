@@ -163,7 +163,7 @@ def test_an_event_of_the_future_is_one_line(tmp_path: Path) -> None:
         in_time(tmp_path, far, seconds)
     assert in_time(tmp_path, far, seconds, at="2999-01-01") == [7, 3]
     assert in_time(tmp_path, far, replace(words, last_time=10**15)) == [7, 3]  # no seconds: nobody knows what now is
-    with pytest.raises(DataError, match="line 3, column 'when': the cell is neither a number nor a date such as"):
+    with pytest.raises(DataError, match="line 3, column 'when': 'soon' is neither a number nor a date such as"):
         in_time(tmp_path, "who,what,when\na,item 7,30\na,item 3,soon\n", words)
     with pytest.raises(ConfigError, match="--at: 'tomorrow' is neither a whole number nor a date"):
         in_time(tmp_path, rows, words, at="tomorrow")
