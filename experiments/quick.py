@@ -18,8 +18,8 @@ SMALL = {
 """Options of models that time hangs on, wherever they stand -> the most that a smoke run has."""
 SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null", "fold": "null"}
 LARGE = ("ta-feng-next",)
-"""Protocols that a smoke run leaves out unless it names them: a split by time cannot be cut to few users, and these have
-many; `ml-100k-next` goes the same way."""
+"""Protocols that a smoke run leaves out unless it names them: a split by time cannot be cut to few users, and these
+have many; `ml-100k-next` goes the same way."""
 TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec")
 """Rows that a smoke run leaves out: they differ from `blend-without-graphsage` in a component that has a row too."""
 EARLY = {"test": 0.7, "validation": 0.5}
