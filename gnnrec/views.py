@@ -58,6 +58,11 @@ class Relation:
         """The edge type in torch_geometric's notation."""
         return (self.source, self.name, self.target)
 
+    def take(self, kept: Tensor) -> "Relation":
+        """The edges selected by a [E] bool mask."""
+        weight, time = (None if one is None else one[kept] for one in (self.weight, self.time))
+        return replace(self, edge_index=self.edge_index[:, kept], weight=weight, time=time)
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -161,6 +166,10 @@ class UserBatch:
         """
         known = {t: e.take(e.time < time[e.row]) for t, e in self.events.items() if e.time is not None}
         return replace(self, relations={**self.relations, **known}) if known else self
+
+    def without_events(self) -> "UserBatch":
+        """The users as if nothing but interactions had happened yet: their events are there, and empty."""
+        return self.before(torch.full((len(self),), torch.iinfo(torch.int64).min))
 
     def copies(self, rows: Tensor) -> "UserBatch":
         """Users with their relations, each as often as it stands in `rows` ([P] int64), without interactions."""

@@ -357,10 +357,7 @@ def _training(whole: Dataset, split: Split, recorded: pd.DataFrame, fresh: pd.Da
             there = old.users.relations.get(relation.type)
             pairs = told if there is None else learned(there)
             user, item = relation.edge_index
-            kept = torch.isin(user * whole.num_items + item, pairs)
-            weight = None if relation.weight is None else relation.weight[kept]
-            time = relation.time[kept]
-            relation = replace(relation, edge_index=relation.edge_index[:, kept], weight=weight, time=time)
+            relation = relation.take(torch.isin(user * whole.num_items + item, pairs))
         relations.append(relation)
     users = torch.cat([user_of[old.users.index], told_user[told_user >= 0]]).unique()
     known = torch.ones(whole.num_items, dtype=torch.bool)

@@ -118,8 +118,7 @@ class Stream:
         weight = None if value is None else value[self.histories.edge]
         moment = self.dataset.interactions.time
         assert moment is not None
-        now = moment[self.histories.edge[events]]
-        users = users.before(now if shown else torch.full_like(now, torch.iinfo(now.dtype).min))
+        users = users.before(moment[self.histories.edge[events]]) if shown else users.without_events()
         before = Edges(row, self.histories.item[at], None if weight is None else weight[at], at)
         truth = Edges(torch.arange(len(events)), self.histories.item[events])
         nothing = before.take(torch.empty(0, dtype=torch.int64))

@@ -31,7 +31,6 @@ from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.training.transfer import take_weights
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
 
-BEFORE_ALL = torch.iinfo(torch.int64).min
 PART = 1024
 """Users whose histories are decoded at once."""
 
@@ -179,7 +178,7 @@ class RankingTask:
         if not self.head.decoder.reads_history:
             return self._attached.embed(users)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
-        bare = replace(users, items=nothing).before(torch.full((len(users),), BEFORE_ALL))
+        bare = replace(users, items=nothing).without_events()
         vectors, items = self._attached.embed(bare), self._attached.items
         recent = Recent.of(users.items, len(users), self.last, self._events_of(users))
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)

@@ -548,11 +548,9 @@ class _Learned:
 
 def _check_nodes(name: str, frame: pd.DataFrame, described: Mapping[str, Any]) -> None:
     """Raises DataError where a frame of users or items cannot be read; the message names its row."""
-    data = TableData.model_validate(
-        {"source": "table", "interactions": {"path": "", "user": "", "item": ""}, name: {**described, "title": None}}
-        if name == "items"
-        else {"source": "table", "interactions": {"path": "", "user": "", "item": ""}, name: dict(described)}
-    )
+    plain = {key: described[key] for key in ("path", "id", "attributes")}
+    nowhere = {"path": "", "user": "", "item": ""}
+    data = TableData.model_validate({"source": "table", "interactions": nowhere, name: plain})
     file = data.users if name == "users" else data.items
     assert file is not None
     table.check_nodes(USER if name == "users" else ITEM, file, lambda *_: frame_rows(name, frame), data)

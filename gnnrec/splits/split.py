@@ -149,8 +149,7 @@ class Split:
         found = TestSet(UserBatch(users.index, items, seen), ground_truth, next_item=self.next_item)
         if self.by_time:
             return found.in_time()
-        never = torch.full((len(index),), torch.iinfo(torch.int64).min)  # which events came first, nobody knows
-        return replace(found, users=found.users.before(never))
+        return replace(found, users=found.users.without_events())  # which events came first, nobody knows
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
         """[I] bool, the items to rank: the held-out items where there are any, else those in training."""
@@ -230,8 +229,7 @@ def _of_items(data: Dataset, known: Tensor) -> Dataset:
         for node_type, node in zip((relation.source, relation.target), relation.edge_index, strict=True):
             if node_type == ITEM:
                 kept &= known[node]
-        weight, time = (None if one is None else one[kept] for one in (relation.weight, relation.time))
-        relations.append(replace(relation, edge_index=relation.edge_index[:, kept], weight=weight, time=time))
+        relations.append(relation.take(kept))
     numeric = []
     for one in data.numeric:
         kept = known[one.node] if one.node_type == ITEM else torch.ones(len(one.node), dtype=torch.bool)

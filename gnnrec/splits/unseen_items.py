@@ -39,12 +39,5 @@ class UnseenItems(SplitKind):
 
 def _without_events(dataset: Dataset, items: Tensor) -> Dataset:
     """The data set without the events of some items ([I] bool)."""
-    relations = []
-    for relation in dataset.relations:
-        if relation.time is not None:
-            kept = ~items[relation.edge_index[1]]
-            weight = None if relation.weight is None else relation.weight[kept]
-            edge_index, time = relation.edge_index[:, kept], relation.time[kept]
-            relation = replace(relation, edge_index=edge_index, weight=weight, time=time)
-        relations.append(relation)
+    relations = [r if r.time is None else r.take(~items[r.edge_index[1]]) for r in dataset.relations]
     return replace(dataset, relations=tuple(relations))
