@@ -177,8 +177,9 @@ class Recommender:
         dataset = from_frames(frames, **config)
         checked = TableData.model_validate({"source": "table", **config})
         full = self._fit(dataset, checked)
-        self._learned = _Learned(frames, config, full.bounds)
-        self.artifact = _with_item_ids(self._fitted(), self._learned.item_columns)
+        learned = _Learned(frames, config, full.bounds)
+        self.artifact = _with_item_ids(self._fitted(), learned.item_columns)
+        self._learned = learned if hasattr(self.artifact.model, "update") else None  # others need the frames no more
         return self
 
     def _fit(self, dataset: Dataset, config: TableData) -> TrainingData:
