@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from gnnrec.cli import compare, data, embed, layers, recommend, replay, run, schema, tune, update
+from gnnrec.cli import compare, data, embed, layers, recommend, replay, run, schema, serve, tune, update
 from gnnrec.cli.console import err, line
 from gnnrec.errors import InputError
 
@@ -29,6 +29,7 @@ app.command()(replay.replay)
 app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(update.update)
+app.command()(serve.serve)
 app.command()(schema.schema)
 app.add_typer(data_app, name="data")
 app.command()(layers.layers)

@@ -76,6 +76,12 @@ class _Relation(_Strict):
     weighted: bool
 
 
+class _OfItems(_Strict):
+    name: str
+    target: str
+    file: str
+
+
 class _Kinds(_Strict):
     predicted: str | None = None
     weights: dict[str, float] = {}
@@ -99,6 +105,8 @@ class _Words(_Strict):
     repeated: Literal["first", "last"] = "last"
     last_time: int | None = None
     kinds: _Kinds = _Kinds()
+    of_items: tuple[_OfItems, ...] = ()
+    item_bounds: dict[str, tuple[float, ...]] = {}
 
 
 class _Header(_Strict):
@@ -133,7 +141,7 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
     folder = Path(folder)
     tables = dict(_tables(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (folder / ARTIFACT, *folder.glob("nodes-*.parquet")):
+    for old in (folder / ARTIFACT, *folder.glob("nodes-*.parquet"), *folder.glob("edges-*.parquet")):
         old.unlink(missing_ok=True)
     save_model(model, folder)
     structure = (folder / STRUCTURE).read_bytes()
@@ -303,17 +311,24 @@ def _words(vocabulary: Vocabulary) -> _Words:
         repeated=vocabulary.repeated,
         last_time=vocabulary.last_time,
         kinds=_Kinds(**asdict(vocabulary.kinds)),
+        of_items=tuple(
+            _OfItems(name=name, target=target, file=f"edges-{place}.parquet")
+            for place, (_, name, target) in enumerate(vocabulary.of_items)
+        ),
+        item_bounds=dict(vocabulary.item_bounds),
     )
 
 
 def _tables(vocabulary: Vocabulary) -> Iterator[tuple[str, bytes]]:
-    """The file of each node type, with one row per node."""
+    """The file of each node type, with one row per node, and of each relation from items, with one per edge."""
     for nodes in _words(vocabulary).nodes:
         columns: dict[str, Any] = {"id": vocabulary.ids[nodes.type]}
         if nodes.type != USER:
             columns["seen"] = vocabulary.seen[nodes.type].numpy()
         if nodes.type == ITEM:
             columns["candidate"] = vocabulary.candidates.numpy()
+            if vocabulary.popularity is not None:
+                columns["count"] = vocabulary.popularity.numpy()
             if vocabulary.titles:
                 columns["title"] = list(vocabulary.titles)
         content = io.BytesIO()
@@ -323,6 +338,10 @@ def _tables(vocabulary: Vocabulary) -> Iterator[tuple[str, bytes]]:
             some = list(vocabulary.ids[nodes.type][:3])
             raise ConfigError(f"ids of {nodes.type}: must be all text or all whole numbers, got {some} ...") from error
         yield nodes.file, content.getvalue()
+    for relation, edge in zip(_words(vocabulary).of_items, vocabulary.of_items.values(), strict=True):
+        content = io.BytesIO()
+        pd.DataFrame({"item": edge[0].numpy(), "value": edge[1].numpy()}).to_parquet(content, index=False)
+        yield relation.file, content.getvalue()
 
 
 def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
@@ -330,7 +349,7 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
     for nodes in words.nodes:
         if len(frames[nodes.type]) != nodes.count:
             raise ValueError(f"{nodes.file} has {len(frames[nodes.type])} rows instead of {nodes.count}")
-    missing = {ITEM, *(relation.target for relation in words.relations)} - set(frames)
+    missing = {ITEM, *(one.target for one in words.relations), *(one.target for one in words.of_items)} - set(frames)
     if missing:
         raise ValueError(f"no ids of {', '.join(sorted(missing))}")
     ids = {t: pd.Index(frame["id"]).rename(None) for t, frame in frames.items()}
@@ -355,7 +374,19 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
         repeated=words.repeated,
         last_time=words.last_time,
         kinds=Kinds(**dict(words.kinds)),
+        popularity=torch.from_numpy(items["count"].to_numpy(np.int64, copy=True)) if "count" in items else None,
+        of_items={(ITEM, one.name, one.target): _edges(one, files, ids) for one in words.of_items},
+        item_bounds=words.item_bounds,
     )
+
+
+def _edges(relation: _OfItems, files: Mapping[str, bytes], ids: Mapping[str, pd.Index]) -> torch.Tensor:
+    frame = pd.read_parquet(io.BytesIO(files[relation.file]))
+    edge = torch.from_numpy(frame[["item", "value"]].to_numpy(np.int64, copy=True)).T.contiguous()
+    for end, node_type in zip(edge, (ITEM, relation.target), strict=True):
+        if len(end) and not (int(end.min()) >= 0 and int(end.max()) < len(ids[node_type])):
+            raise ValueError(f"{relation.file} has an edge to no {node_type}")
+    return edge
 
 
 def _mask(column: "pd.Series") -> torch.Tensor:

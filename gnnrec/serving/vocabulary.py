@@ -85,8 +85,9 @@ class Vocabulary:
     """All that serving needs to know of the training data; no interaction is in it.
 
     Attributes:
-        ids: node type -> ids, for items and for every type that a relation from users leads to. Under `user` stand the
-            ids of the training users, in the order of `TrainingData.users`, and only where a relation leads to them.
+        ids: node type -> ids, for items and for every type that a relation from users or items leads to. Under `user`
+            stand the ids of the training users, in the order of `TrainingData.users`, and only where a relation leads
+            to them.
         seen: node type -> [N] bool, nodes with an edge in training; the same types without `user`.
         relations: the relations from users, in the order of training -> whether their edges have weights.
         bounds: name of a numeric attribute of users -> ascending inner bounds of its bins.
@@ -102,6 +103,10 @@ class Vocabulary:
         repeated: which of several known interactions of one user with one item counts, `first` or `last`.
         last_time: time of the last training interaction; None where training has no times.
         kinds: the kinds of events.
+        popularity: [I] int64, training interactions of each item; None in an artifact that was written before they were
+            kept.
+        of_items: relations from items, such as their attributes -> [2, E] int64, in the ids of both types.
+        item_bounds: as `bounds`, of items.
     """
 
     ids: Mapping[str, pd.Index]
@@ -120,6 +125,9 @@ class Vocabulary:
     repeated: Literal["first", "last"] = "last"
     last_time: int | None = None
     kinds: Kinds = Kinds()
+    popularity: Tensor | None = None
+    of_items: Mapping[EdgeType, Tensor] = field(default_factory=dict)
+    item_bounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
@@ -131,7 +139,8 @@ class Vocabulary:
             data: the `data` part of the config, for names of columns and separators.
         """
         targets = [t[2] for t in train.users.relations]
-        types = list(dict.fromkeys([ITEM, *(target for target in targets if target != USER)]))
+        of_items = {r.type: r.edge_index for r in train.relations if r.source == ITEM and r.target != USER}
+        types = list(dict.fromkeys([ITEM, *(t for t in targets if t != USER), *(t[2] for t in of_items)]))
         ids = {t: train.ids[t] for t in types}
         if USER in targets:
             ids[USER] = user_ids[train.users.index.numpy()]
@@ -153,6 +162,9 @@ class Vocabulary:
             repeated="first" if isinstance(data, TableData) and data.interactions.repeated == "first" else "last",
             last_time=None if train.users.items.time is None else int(train.users.items.time.max()),
             kinds=_kinds(data),
+            popularity=torch.bincount(train.users.items.node, minlength=train.num_items),
+            of_items=of_items,
+            item_bounds={name: bounds for (owner, name), bounds in train.bounds.items() if owner == ITEM},
         )
 
     @property

@@ -1,0 +1,1 @@
+"""A model behind HTTP: users, events, lists, models in service, metrics, a page to try it."""
