@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import gnnrec
+from gnnrec import cli
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import TuningConfig
@@ -26,12 +27,15 @@ IMPORTED_AS = {
     "faiss-cpu": "faiss",
     "lightfm-next": "lightfm",
     "lightning-fabric": "lightning_fabric",
+    "prometheus-client": "prometheus_client",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "torch-geometric": "torch_geometric",
 }
 WITH_A_DEPENDENCY = {"threadpoolctl"}
 """Installed with scikit-learn in any case."""
+LOADED_AGAIN = ("gnnrec.experiment.plots", "gnnrec.serving.http", "gnnrec.serving.store")
+"""Modules that import what an extra brings at their top."""
 PEOPLE = {"all", "dev", "docs"}
 """Extras that the package itself does not import."""
 
@@ -50,6 +54,10 @@ def track(folder: Path) -> None:
         pass
 
 
+def serve(folder: Path) -> None:
+    cli.serve.serve(folder)
+
+
 FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("implicit", lambda _: fit("ALS")),
     ("implicit", lambda _: fit("BPR")),
@@ -60,6 +68,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("optuna", study),
     ("faiss", lambda _: Index(torch.eye(3))),
     ("lightning_fabric", lambda _: distributed.start(2)),
+    *((name, serve) for name in ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")),
 ]
 """An optional package, and what needs it first."""
 
@@ -95,7 +104,8 @@ def test_a_missing_package_is_asked_for_in_one_line(
 ) -> None:
     for name in {package, *(name for name in sys.modules if name.startswith(f"{package}."))}:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "gnnrec.experiment.plots", raising=False)
+    for name in [name for name in sys.modules if name.startswith(LOADED_AGAIN)]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "as under torchrun")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError) as raised:

@@ -8,7 +8,21 @@ from typing import Any
 
 import typer
 
-from gnnrec.cli import compare, data, embed, layers, recommend, replay, run, schema, serve, tune, update
+from gnnrec.cli import (
+    compare,
+    data,
+    embed,
+    export_events,
+    layers,
+    recommend,
+    replay,
+    report,
+    run,
+    schema,
+    serve,
+    tune,
+    update,
+)
 from gnnrec.cli.console import err, line
 from gnnrec.errors import InputError
 
@@ -25,11 +39,13 @@ data_app.command("describe")(data.describe_)
 app.command()(run.run)
 app.command()(tune.tune)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(replay.replay)
 app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(update.update)
 app.command()(serve.serve)
+app.command("export-events")(export_events.export_events)
 app.command()(schema.schema)
 app.add_typer(data_app, name="data")
 app.command()(layers.layers)

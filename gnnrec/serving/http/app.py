@@ -121,13 +121,13 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
     )
     bearer = HTTPBearer(auto_error=False, description="A token of the file that --tokens names.")
 
-    def needs(role: Role) -> Any:
-        async def check(request: Request, _: Annotated[Any, Depends(bearer)] = None) -> None:
+    def needs(role: Role) -> list[Any]:
+        async def check(request: Request, _: Annotated[Any, Depends(bearer)]) -> None:
             token = getattr(request.state, "token", None)
-            if not tokens.open and (token is None or RANK[token.role] < RANK[role]):
+            if token is None or RANK[token.role] < RANK[role]:
                 raise HTTPException(403, f"a token with the role {role} is needed")
 
-        return [Depends(check)]
+        return [] if tokens.open else [Depends(check)]
 
     reads, writes, administers = needs("read"), needs("write"), needs("admin")
 
@@ -228,9 +228,12 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         """The models in service, and those that may be loaded."""
         return await _models()
 
-    @app.post("/v1/models", dependencies=administers)
+    @app.post("/v1/models", dependencies=administers, responses=NOT_FOUND)
     async def post_model(body: b.ModelBody) -> b.ModelsAnswer:
         """Loads a model of the service's folder of models; until it is there, the others answer."""
+        if body.name not in await threads.run(service.names):
+            there = ", ".join(await threads.run(service.models)) or "none: start the service with --models FOLDER"
+            raise HTTPException(404, f"name: {body.name!r} is no model of the service; there are {there}")
         await threads.run_slowly(service.put_model, body.name, body.role, body.share)
         return await _models()
 

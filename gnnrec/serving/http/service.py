@@ -372,6 +372,10 @@ class Service:
             return []
         return sorted(one.name for one in folder.iterdir() if (one / RESULT).is_file() or (one / ARTIFACT).is_file())
 
+    def names(self) -> list[str]:
+        """Names that `put_model` takes."""
+        return [*self.models(), FIRST]
+
     def put_model(self, name: str, role: str, share: float) -> Serving:
         """Loads a model and takes it into service, while the others answer.
 
@@ -404,13 +408,10 @@ class Service:
     def _load(self, name: str) -> LiveModel:
         if name == FIRST:
             return self._base
-        available = self.models()
-        if name not in available:  # a name is looked up in a listing; nothing of it becomes a path otherwise
-            there = ", ".join(available) or "none: start the service with --models FOLDER"
-            raise InputError(f"name: {name!r} is no model of the service; there are {there}")
         folder = self.settings.models
-        assert folder is not None
-        return read_live(next(one for one in folder.iterdir() if one.name == name), name, self._items)
+        if folder is None or name not in self.models():  # looked up in a listing: nothing of a name becomes a path
+            raise InputError(f"{name!r} is no model of the service")
+        return read_live(folder / name, name, self._items)
 
     def _first(self) -> Serving:
         """The models of before the last stop, unless the service was started with another one."""

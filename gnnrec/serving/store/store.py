@@ -9,6 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import (
     Connection,
     Engine,
@@ -108,6 +112,7 @@ class Store:
 
     Args:
         url: of SQLAlchemy, `sqlite:///FILE` or `postgresql://USER@HOST/NAME`.
+        read_only: whether nothing will be written: the database must be there, and another process may have it open.
 
     Attributes:
         alone: whether no other process can write (SQLite: one service for each file).
@@ -117,14 +122,16 @@ class Store:
         InputError: the database cannot be reached or written, or is of a later version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = _url(url)
         self.alone = self.url.get_backend_name() == "sqlite"
         self._file = Path(self.url.database or "") if self.alone else None
-        self._lock = None if self._file is None else _lock(self._file)
+        if read_only and self._file is not None and not self._file.is_file():
+            raise ConfigError(f"--store: {self._file}: no such file; `gnnrec serve` makes it")
+        self._lock = None if self._file is None or read_only else _lock(self._file)
         try:
             self._engine = _engine(self.url)
-            self._upgrade()
+            self._upgrade(read_only)
         except (SQLAlchemyError, OSError) as error:
             self._unlock()
             raise InputError(
@@ -327,13 +334,8 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreError(f"{self}: {_reason(error)}") from error
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, read_only: bool) -> None:
         """Applies the migrations that the database does not have yet; of several processes, one does."""
-        from alembic import command
-        from alembic.config import Config
-        from alembic.script import ScriptDirectory
-        from alembic.util import CommandError
-
         config = Config()
         config.set_main_option("script_location", str(files("gnnrec.serving.store") / "migrations").replace("%", "%%"))
         newest = ScriptDirectory.from_config(config).get_current_head()
@@ -343,6 +345,8 @@ class Store:
             has = inspect(connection).has_table("alembic_version")
             if has and connection.scalar(text("SELECT version_num FROM alembic_version")) == newest:
                 return
+            if read_only:
+                raise InputError(f"{self}: was written by another version of gnnrec; start `gnnrec serve` on it once")
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")

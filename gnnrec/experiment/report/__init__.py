@@ -1,0 +1,1 @@
+"""A report about finished runs: one HTML page that needs nothing else."""
