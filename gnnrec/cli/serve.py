@@ -1,6 +1,7 @@
 """`gnnrec serve`."""
 
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,6 +66,7 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(seconds) + 5,
+        timeout_keep_alive=75,  # longer than proxies keep a connection: they close it, not the service under their feet
         limit_concurrency=8 * waiting,
         backlog=2048,
     )
@@ -72,5 +74,7 @@ def serve(
     name = listening.getsockname()[1] if listening is not None else port
     line(f"http://{'[::1]' if host == '::1' else host}:{name}/  the page; Ctrl-C ends the service")
     server = uvicorn.Server(config)
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, lambda *_: None)  # the server raises it again once it has stopped in good order
     server.run(sockets=None if listening is None else [listening])
     sys.exit(0 if server.started else 2)

@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import postgres
 import psycopg
 import pytest
+
+from experiments import postgres
 
 _numbers = itertools.count()
 

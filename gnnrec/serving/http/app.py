@@ -170,21 +170,21 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         new, items, users = await threads.run(service.add_events, body)
         return b.EventsAnswer(received=len(body), new=new, unknown_items=items, unknown_users=users)
 
-    @app.get("/v1/users/{user:id}/recommendations", dependencies=reads, response_model=b.ListAnswer)
-    async def recommendations(
-        user: UserId,
-        n: Annotated[int, Query(ge=1, le=settings.longest)] = 10,
-        offset: Annotated[int, Query(ge=0, le=9 * settings.longest)] = 0,
-        exclude_seen: bool = True,
-        only: Annotated[list[str], Query(max_length=10, description="attribute:value; an item must have all.")] = [],  # noqa: B006
-        exclude: Annotated[list[b.Id], Query(max_length=settings.batch, description="Items to leave out.")] = [],  # noqa: B006
-        explain: bool = False,
-        diversity: Annotated[float, Query(ge=0, le=1)] = 0.0,
-        model: ModelRole = None,
-    ) -> Response:
+    @app.get(
+        "/v1/users/{user:id}/recommendations",
+        dependencies=reads,
+        response_model=b.ListAnswer,
+        openapi_extra={"parameters": b.parameters(b.ListQuery, b.UserPath)},
+    )
+    async def recommendations(request: Request) -> Response:
         """A list for a user: from its profile where it has done nothing yet, popular items where nothing is known."""
-        asked = Asked(Wish(n, offset, exclude_seen, None, diversity), _pairs(only), exclude, explain)
-        return _told(await threads.run(service.recommend, user, asked, model))
+        user, query = b.read_query(request.path_params, request.query_params)
+        wish = Wish(query.n, query.offset, query.exclude_seen, None, query.diversity)
+        asked = Asked(wish, _pairs(query.only), query.exclude, query.explain)
+        answer = service.recommend_at_once(user, asked, query.model)
+        if answer is None:
+            answer = await threads.run(service.recommend, user, asked, query.model)
+        return _told(answer)
 
     @app.post("/v1/recommendations", dependencies=reads, response_model=b.ListAnswer)
     async def recommend(body: b.RecommendBody, model: ModelRole = None) -> Response:
@@ -202,7 +202,7 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         return b.BatchAnswer(lists=[b.ListAnswer.model_validate(_list(one)) for one in answers])
 
     @app.get("/v1/items/{item:id}/similar", dependencies=reads, responses=NOT_FOUND)
-    async def similar(item: ItemId, n: Annotated[int, Query(ge=1, le=settings.longest)] = 10) -> b.SimilarAnswer:
+    async def similar(item: ItemId, n: Annotated[int, Query(ge=1, le=b.LONGEST)] = 10) -> b.SimilarAnswer:
         """The items that gain most for somebody who chose this one."""
         found = await threads.run(service.similar, item, n)
         if found is None:
@@ -256,7 +256,7 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
             )
             for role, live in serving.all.items()
         ]
-        return b.ModelsAnswer(serving=rows, available=available)
+        return b.ModelsAnswer(serving=rows, available=list(available))
 
     @app.get("/health/live")
     async def alive() -> b.HealthAnswer:

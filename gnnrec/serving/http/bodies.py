@@ -1,10 +1,15 @@
 """The bodies of requests and answers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from starlette.datastructures import QueryParams
 
 LONGEST_ID, MOST_VALUES = 256, 1000
+LONGEST, DEEPEST = 100, 900
+"""Most items of a list, and most that are skipped before it."""
 
 Id = Annotated[
     str,
@@ -81,8 +86,8 @@ class RecommendBody(UserBody):
     """A user who is stored nowhere, and what the list is to be like."""
 
     items: list[Id] = Field([], max_length=MOST_VALUES, description="Ids of chosen items, the last one last.")
-    n: int = Field(10, ge=1, le=100)
-    offset: int = Field(0, ge=0, le=900)
+    n: int = Field(10, ge=1, le=LONGEST)
+    offset: int = Field(0, ge=0, le=DEEPEST)
     exclude_seen: bool = True
     only: list[Annotated[str, StringConstraints(max_length=2 * LONGEST_ID)]] = Field(
         [], max_length=10, description="attribute:value, all of which an item must have.", examples=[["genre:Comedy"]]
@@ -90,6 +95,62 @@ class RecommendBody(UserBody):
     exclude: list[Id] = Field([], max_length=MOST_VALUES)
     explain: bool = False
     diversity: float = Field(0.0, ge=0, le=1)
+
+
+class ListQuery(_Body):
+    """What the list of a stored user is to be like."""
+
+    n: int = Field(10, ge=1, le=LONGEST)
+    offset: int = Field(0, ge=0, le=DEEPEST)
+    exclude_seen: bool = True
+    only: list[Annotated[str, StringConstraints(max_length=2 * LONGEST_ID)]] = Field(
+        [], max_length=10, description="attribute:value, all of which an item must have."
+    )
+    exclude: list[Id] = Field([], max_length=MOST_VALUES, description="Items to leave out.")
+    explain: bool = False
+    diversity: float = Field(0.0, ge=0, le=1)
+    model: Literal["main", "candidate", "shadow", "popular"] | None = Field(
+        None, description="Who answers; left out, main, or the candidate for its share of the users."
+    )
+
+
+class UserPath(_Body):
+    """The part of an address that is a user."""
+
+    user: Id
+
+
+LISTS = {name for name, field in ListQuery.model_fields.items() if field.annotation not in (int, bool, float)} - {
+    "model"
+}
+
+
+def read_query(path: Mapping[str, str], query: QueryParams) -> tuple[str, ListQuery]:
+    """User and wishes of the address of a list.
+
+    FastAPI reads parameters one by one, which takes a third of the time of a list; here one model reads all.
+
+    Raises:
+        RequestValidationError: one of them is out of its limits, or unknown.
+    """
+    given = {name: query.getlist(name) if name in LISTS else query[name] for name in query}
+    try:
+        return UserPath.model_validate(dict(path)).user, ListQuery.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("query", *one["loc"])} for one in error.errors(include_url=False)]
+        ) from None
+
+
+def parameters(query: type[BaseModel], path: type[BaseModel]) -> list[dict[str, Any]]:
+    """The parameters of an address as OpenAPI describes them."""
+    found = []
+    for model, where in ((path, "path"), (query, "query")):
+        for name, about in model.model_json_schema()["properties"].items():
+            own = {key: value for key, value in about.items() if key not in ("title", "description")}
+            one = {"name": name, "in": where, "required": where == "path", "schema": own}
+            found.append({**one, **({"description": about["description"]} if "description" in about else {})})
+    return found
 
 
 class BatchUser(UserBody):
@@ -102,7 +163,7 @@ class BatchBody(_Body):
     """Many users who are stored nowhere."""
 
     users: list[BatchUser] = Field(min_length=1, max_length=100)
-    n: int = Field(10, ge=1, le=100)
+    n: int = Field(10, ge=1, le=LONGEST)
     exclude_seen: bool = True
 
 

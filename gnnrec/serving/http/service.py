@@ -8,10 +8,11 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gnnrec.errors import InputError
-from gnnrec.serving.artifact import ARTIFACT, RESULT
+from gnnrec.serving.artifact import ARTIFACT, MODEL, RESULT
 from gnnrec.serving.http.bodies import AttributeInfo, EventBody
 from gnnrec.serving.http.events import frame_of, read
 from gnnrec.serving.http.metrics import Metrics, kind_label
@@ -225,6 +226,20 @@ class Service:
             self._compare(serving.shadow, user, asked, answer)
         return answer
 
+    def recommend_at_once(self, user: str, asked: Asked, model: str | None = None) -> Answer | None:
+        """As `recommend`, where that neither waits for the store nor takes long; else None.
+
+        A change of threads takes as long as half of a list.
+        """
+        serving = self._serving
+        live = serving.of(user)
+        quick = live.quick and self.store.alone and not (asked.only or asked.exclude or asked.explain)
+        if not quick or model is not None or serving.shadow is not None or asked.wish.diversity:
+            return None
+        with self._lock:
+            found = self._people.get((live.version, user))
+        return self.recommend(user, asked) if found is not None else None
+
     def recommend_to(
         self, people: Sequence[tuple[Mapping[str, Any], Sequence[str]]], asked: Asked, model: str | None = None
     ) -> list[Answer]:
@@ -365,12 +380,18 @@ class Service:
             with self._lock:
                 self._people.clear()
 
-    def models(self) -> list[str]:
-        """Names of the models that may be loaded."""
+    def models(self) -> dict[str, Path]:
+        """Name of each model that may be loaded -> its folder."""
         folder = self.settings.models
-        if folder is None or not folder.is_dir():
-            return []
-        return sorted(one.name for one in folder.iterdir() if (one / RESULT).is_file() or (one / ARTIFACT).is_file())
+        if folder is None:
+            return {}
+        found = {}
+        for path in sorted(folder.rglob(ARTIFACT)):
+            place = path.parent
+            run = place.parent
+            place = run if place.name == MODEL and (run / RESULT).is_file() else place
+            found[place.relative_to(folder).as_posix()] = place
+        return found
 
     def names(self) -> list[str]:
         """Names that `put_model` takes."""
@@ -408,10 +429,10 @@ class Service:
     def _load(self, name: str) -> LiveModel:
         if name == FIRST:
             return self._base
-        folder = self.settings.models
-        if folder is None or name not in self.models():  # looked up in a listing: nothing of a name becomes a path
+        available = self.models()
+        if name not in available:  # looked up in a listing: nothing of a name becomes a path
             raise InputError(f"{name!r} is no model of the service")
-        return read_live(folder / name, name, self._items)
+        return read_live(available[name], name, self._items)
 
     def _first(self) -> Serving:
         """The models of before the last stop, unless the service was started with another one."""

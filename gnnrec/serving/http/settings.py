@@ -12,7 +12,7 @@ class Settings:
     Attributes:
         model: folder of a run or of a saved model, in service first.
         store: URL of the database.
-        models: folder whose folders are models that may be loaded, by their names; None for none.
+        models: folder in whose folders lie models that may be loaded, by the names of these; None for none.
         unknown: whether events of users, items or kinds that the model does not know are kept and counted, or refused.
         seconds: a request that takes longer is given up.
         waiting: requests that wait for a thread at once; more are told to come again.
@@ -20,7 +20,6 @@ class Settings:
         body: largest body, in bytes.
         depth: of brackets in a body.
         batch: most events, or users of a batch, in one request.
-        longest: most items of a list, and of a list and what is skipped before it, times ten.
         cached: users who are kept encoded.
         keep_lists: seconds that a list that was shown is kept, for events that name it.
     """
@@ -35,6 +34,5 @@ class Settings:
     body: int = 2**20
     depth: int = 8
     batch: int = 1000
-    longest: int = 100
     cached: int = 100_000
     keep_lists: float = 86_400.0

@@ -1,4 +1,4 @@
-"""PostgreSQL for tests: a server of one's own on a free port of this machine, which ends with the tests."""
+"""PostgreSQL for tests and measurements: a server of one's own on a free port, which ends with them."""
 
 import contextlib
 import os
@@ -25,8 +25,12 @@ def user() -> str | None:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The start of URLs of its databases, such as postgresql://postgres@127.0.0.1:5433."""
+def server(*, fsync: bool = False) -> Iterator[str]:
+    """The start of URLs of its databases, such as postgresql://postgres@127.0.0.1:5433.
+
+    Args:
+        fsync: whether what is written outlives a loss of power, which takes longer.
+    """
     place = binaries()
     assert place is not None, MISSING
     with tempfile.TemporaryDirectory(prefix="gnnrec-postgres-") as folder:
@@ -38,7 +42,12 @@ def server() -> Iterator[str]:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             port = one.getsockname()[1]
-        options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
+        options = [
+            f"port={port}",
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={folder}",
+            f"fsync={'on' if fsync else 'off'}",
+        ]
         start = [place / "postgres", "-D", data, *(part for option in options for part in ("-c", option))]
         log = Path(folder) / "log"
         with log.open("wb") as to:
