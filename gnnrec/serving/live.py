@@ -195,7 +195,7 @@ class LiveModel:
 
     def popular(self, person: Person, wish: Wish) -> Ranked:
         """The list of the items that were chosen most often."""
-        score = self._extended(self._counts()[None])
+        score = self._extended(self._counts()[None].clone())
         value, item = top(self._masked(score, [person], wish), wish.offset + wish.number)
         return replace(_listed(item[0, wish.offset :], value[0, wish.offset :]), source=POPULAR)
 
@@ -211,7 +211,7 @@ class LiveModel:
             return _listed(item[0], value[0])
         nobody, somebody = self.person({}), self.person({}, [self.id(place)])
         with torch.no_grad():
-            score = self._masked(self.served.model.score(somebody.user), [somebody], Wish())
+            score = self._masked(self.served.model.score(somebody.user).clone(), [somebody], Wish())
             if self.served.model.supports_cold_users:
                 _, best_of_all = top(score, DEEP * number)
                 gain = score - self.served.model.score(nobody.user)
@@ -279,6 +279,7 @@ class LiveModel:
         return torch.cat([score, self.new.score(score)], dim=1) if len(self.new) else score
 
     def _masked(self, score: Tensor, people: Sequence[Person], wish: Wish) -> Tensor:
+        """The same tensor, -inf where an item may not be in the list."""
         size = self.vocabulary.num_items
         score[:, :size].masked_fill_(~self.served.eligible, -torch.inf)
         score.masked_fill_(~score.isfinite(), -torch.inf)

@@ -269,6 +269,7 @@ class AttributeInfo(_Body):
 
     name: str
     numeric: bool
+    several: bool = Field(description="Whether users of training have several of its values.")
     bounds: list[float]
     values: list[str] = Field(description="Those known, or the first of them.")
     more: int = Field(description="How many there are besides.")

@@ -63,7 +63,9 @@ class Guard:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message["headers"] = [*message.get("headers", []), *HEADERS, (b"x-request-id", request_id.encode())]
+                kept = b"no-store" if scope["path"].startswith("/v1/") else b"no-cache"
+                own = [(b"x-request-id", request_id.encode()), (b"cache-control", kept)]
+                message["headers"] = [*message.get("headers", []), *HEADERS, *own]
             await send(message)
 
         try:

@@ -20,7 +20,7 @@ from gnnrec.serving.http.settings import Settings
 from gnnrec.serving.live import LiveModel, Person, Ranked, Wish, read_live
 from gnnrec.serving.new_items import NewItem
 from gnnrec.serving.store import Event, Shown, Store, StoreError
-from gnnrec.views import EdgeType
+from gnnrec.views import USER, EdgeType
 
 log = logging.getLogger("gnnrec.serve")
 MAIN, CANDIDATE, SHADOW, BASE = "main", "candidate", "shadow", "base"
@@ -69,6 +69,7 @@ class Answer:
         request: its id.
         live: the model.
         ranked: the list.
+        shown_as: what is counted as its model: the version, or `popular` where that was asked for.
         why: for each item; None where nobody asked.
         warnings: what was ignored.
     """
@@ -76,6 +77,7 @@ class Answer:
     request: str
     live: LiveModel
     ranked: Ranked
+    shown_as: str
     why: list[list[dict[str, Any]]] | None = None
     warnings: tuple[str, ...] = ()
 
@@ -250,9 +252,10 @@ class Service:
             answers = [self._answer(live, found[0], asked, popular=model == "popular")]
         else:
             ranked = live.rank(found, self._wish(live, asked))
-            answers = [Answer(_new_id(), live, one, None, p.warnings) for one, p in zip(ranked, found, strict=True)]
+            pairs = zip(ranked, found, strict=True)
+            answers = [Answer(_new_id(), live, one, live.version, None, person.warnings) for one, person in pairs]
             for one in answers:
-                self._metrics.lists.labels(live.version, one.ranked.source).inc()
+                self._metrics.lists.labels(one.shown_as, one.ranked.source).inc()
         for one in answers:
             self._keep(one, None)
         return answers
@@ -267,8 +270,9 @@ class Service:
         wish = self._wish(live, asked)
         ranked = live.popular(person, wish) if popular else live.rank([person], wish)[0]
         why = live.why(person, ranked) if asked.explain else None
-        self._metrics.lists.labels(live.version, ranked.source).inc()
-        return Answer(_new_id(), live, ranked, why, person.warnings)
+        shown_as = ranked.source if popular else live.version
+        self._metrics.lists.labels(shown_as, ranked.source).inc()
+        return Answer(_new_id(), live, ranked, shown_as, why, person.warnings)
 
     def _wish(self, live: LiveModel, asked: Asked) -> Wish:
         if not asked.only and not asked.exclude:
@@ -326,7 +330,7 @@ class Service:
 
     def _keep(self, answer: Answer, user: str | None) -> None:
         items = [answer.live.id(place) for place in answer.ranked.item.tolist()]
-        shown = Shown(answer.request, user, answer.live.version, time.time(), items)
+        shown = Shown(answer.request, user, answer.shown_as, time.time(), items)
         with self._lock:
             self._shown[answer.request] = shown
             if len(self._shown) > MOST_LISTS:
@@ -478,9 +482,10 @@ class Service:
             texts = words.texts[target]
             if target in words.seen:
                 texts = texts[words.seen[target].numpy()]
-            shown = [] if own is not None else [str(one) for one in texts[:MOST_VALUES]]
-            more = 0 if own is not None else max(0, len(texts) - MOST_VALUES)
-            return AttributeInfo(name=name, numeric=own is not None, bounds=list(own or ()), values=shown, more=more)
+            most = 0 if own is not None or target == USER else MOST_VALUES  # ids of people are nobody's business
+            shown, more = [str(one) for one in texts[:most]], 0 if own is not None else max(0, len(texts) - most)
+            about_it = {"numeric": own is not None, "bounds": list(own or ()), "several": name in words.separators}
+            return AttributeInfo(name=name, values=shown, more=more, **about_it)
 
         of_users = [about(t, words.bounds) for t in words.relations if words.weight(t) is None]
         kinds = [] if words.kinds.predicted is None else [words.kinds.predicted, *words.kinds.weights]

@@ -156,6 +156,19 @@ def test_without_a_store_a_list_comes_from_the_body(client: Client) -> None:
     assert [note.split(":")[0].split(" is ")[0] for note in strange["warnings"]] == ["job", "unknown attribute 'x'"]
 
 
+def test_the_popular_list_of_one_changes_nothing_for_others(client: Client) -> None:
+    every = items(client.post("/v1/recommendations", json={"n": 24}))
+    body = {"items": every[:2], "only": ["category:c1"], "exclude": every[2:4], "n": 24}
+    filtered = items(client.post("/v1/recommendations", params={"model": "popular"}, json=body))
+    wanted = [item for item in every[4:] if int(item.split("/")[1]) % 3 == 1]
+    assert filtered == wanted
+    items(client.get("/v1/items/sku%2F3/similar"))
+    assert items(client.post("/v1/recommendations", params={"model": "popular"}, json={"n": 24})) == every
+    assert items(client.post("/v1/recommendations", json={"n": 24})) == every
+    told = client.get("/metrics").text
+    assert 'gnnrec_lists_total{model="popular",source="popular"} 2.0' in told
+
+
 def test_a_new_item_is_listed_beside_those_like_it(client: Client) -> None:
     client.put("/v1/users/ann", json={"attributes": ANN})
     before = lists_of(client, "ann", n=24)
