@@ -274,6 +274,7 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         """Counters, as Prometheus reads them."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    app.state.service = service
     _handle_errors(app)
     page = files("gnnrec.serving.http") / "page"
     app.mount("/", StaticFiles(directory=str(page), html=True), name="page")

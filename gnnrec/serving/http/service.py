@@ -115,7 +115,7 @@ class Service:
         self.store = Store(settings.store)
         try:
             self._items = self._stored_items()
-            self._serving = self._first()
+            self._serving: Serving = self._first()
         except BaseException:
             self.store.close()
             raise
@@ -373,16 +373,17 @@ class Service:
         return known, warnings
 
     def refresh(self) -> None:
-        """Takes the stored items, which another process may have changed."""
-        found = self._stored_items()
+        """Takes the stored items and the stored roles of models, which another process may have changed."""
+        found, roles = self._stored_items(), self.store.models()
         with self._loading:
-            if found == self._items:
-                return
-            self._items = found
-            for live in self._serving.all.values():
-                live.take_items(found)
-            with self._lock:
-                self._people.clear()
+            if found != self._items:
+                self._items = found
+                for live in self._serving.all.values():
+                    live.take_items(found)
+                with self._lock:
+                    self._people.clear()
+            if roles and roles != self._roles(self._serving):
+                self._begin(self._of_roles(roles))
 
     def models(self) -> dict[str, Path]:
         """Name of each model that may be loaded -> its folder."""
@@ -423,12 +424,19 @@ class Service:
             return True
 
     def _take(self, serving: Serving) -> None:
-        roles = {role: (one.name, serving.share if role == CANDIDATE else 1.0) for role, one in serving.all.items()}
-        self.store.put_models({**roles, BASE: (self._base.version, 1.0)})
+        self.store.put_models(self._roles(serving))
+        self._begin(serving)
+
+    def _begin(self, serving: Serving) -> None:
         self._serving = serving
         with self._lock:
             self._people.clear()
         self._tell_models()
+
+    def _roles(self, serving: Serving) -> dict[str, tuple[str, float]]:
+        """Name and share of each role, and the version that the service was started with, as they are stored."""
+        roles = {role: (one.name, serving.share if role == CANDIDATE else 1.0) for role, one in serving.all.items()}
+        return {**roles, BASE: (self._base.version, 1.0)}
 
     def _load(self, name: str) -> LiveModel:
         if name == FIRST:
@@ -446,18 +454,21 @@ class Service:
             log.warning(
                 "events of `gnnrec update` are not read; send them to POST /v1/events", extra={"fields": fields}
             )
-        stored = self.store.models()
+        return self._of_roles(self.store.models())
+
+    def _of_roles(self, stored: Mapping[str, tuple[str, float]]) -> Serving:
+        """The models of stored roles, those that are loaded already as they are."""
         serving = Serving(self._base)
         if stored.get(BASE, ("", 0.0))[0] != self._base.version:
             return serving
+        loaded = {one.name: one for one in self._serving.all.values()} if hasattr(self, "_serving") else {}
         for role, (name, share) in stored.items():
             if role != BASE and (role, name) != (MAIN, FIRST):
                 try:
-                    live = self._load(name)
+                    live = loaded.get(name) or self._load(name)
                 except InputError as error:
-                    log.warning(
-                        "a model is not in service any more", extra={"fields": {"role": role, "error": str(error)}}
-                    )
+                    fields = {"role": role, "error": str(error)}
+                    log.warning("a model is not in service any more", extra={"fields": fields})
                     continue
                 serving = _with(serving, role, live, share)
         return serving

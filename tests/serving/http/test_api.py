@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psycopg
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -276,6 +277,53 @@ def test_models_are_swapped_split_and_shadowed(start: Callable[..., Client]) -> 
             404,
             f"name: {name!r} is no model of the service",
         )
+
+
+def test_two_services_share_a_database_of_postgresql(models: Path, postgres_url: str) -> None:
+    settings = Settings(models / "sage", postgres_url, models)
+    with TestClient(create_app(settings)) as one, TestClient(create_app(settings)) as other:
+        one.put("/v1/users/ann", json={"attributes": ANN})
+        before = lists_of(other, "ann")
+        one.post("/v1/events", json=[{"user": "ann", "item": before[0]}])
+        assert before[0] not in lists_of(other, "ann")  # at once
+        other.put("/v1/items/new", json={"attributes": {"category": "c0"}})
+        other.post("/v1/models", json={"name": "knn", "role": "candidate", "share": 0.5})
+        wanted = other.get("/v1/models").json()["serving"]
+        while one.get("/v1/models").json()["serving"] != wanted:  # within two seconds
+            pass
+        assert "new" in lists_of(one, "ann", n=25, model="main")
+        one.delete("/v1/users/ann")
+        assert other.get("/v1/users/ann").status_code == 404
+
+
+def test_what_is_read_only_takes_nothing_and_still_gives_lists(models: Path, store_url: str) -> None:
+    app = create_app(Settings(models / "sage", store_url, models))
+    name = store_url.rsplit("/", 1)[1]
+
+    def read_only(on: bool) -> None:
+        service = app._app.state.service  # type: ignore[attr-defined]
+        if service.store.alone:
+            connections = [service.store._engine.connect() for _ in range(4)]
+            for one in connections:
+                one.exec_driver_sql(f"PRAGMA query_only={'ON' if on else 'OFF'}")
+                one.close()
+            return
+        with psycopg.connect(f"{store_url.rsplit('/', 1)[0]}/postgres", autocommit=True) as admin:
+            admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {'on' if on else 'off'}")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+    with TestClient(app) as client:
+        client.put("/v1/users/ann", json={"attributes": ANN})
+        before = lists_of(client, "ann")
+        read_only(True)
+        assert client.put("/v1/users/bob", json={"attributes": {}}).status_code == 503
+        assert client.post("/v1/events", json=[{"user": "ann", "item": before[0]}]).status_code == 503
+        assert client.get("/health/ready").status_code == 503
+        assert lists_of(client, "ann") == before
+        read_only(False)
+        assert client.get("/health/ready").status_code == 200
+        assert client.get("/v1/users/bob").status_code == 404
+        assert client.post("/v1/events", json=[{"user": "ann", "item": before[0]}]).status_code == 200
 
 
 def test_a_model_that_cannot_score_strangers_still_gives_them_a_list(start: Callable[..., Client]) -> None:
