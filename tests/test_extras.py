@@ -34,7 +34,7 @@ IMPORTED_AS = {
 }
 WITH_A_DEPENDENCY = {"threadpoolctl"}
 """Installed with scikit-learn in any case."""
-LOADED_AGAIN = ("gnnrec.experiment.plots", "gnnrec.serving.http", "gnnrec.serving.store")
+LOADED_AGAIN = ("gnnrec.experiment.demo_shop", "gnnrec.experiment.plots", "gnnrec.serving.http", "gnnrec.serving.store")
 """Modules that import what an extra brings at their top."""
 PEOPLE = {"all", "dev", "docs"}
 """Extras that the package itself does not import."""
@@ -68,6 +68,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("optuna", study),
     ("faiss", lambda _: Index(torch.eye(3))),
     ("lightning_fabric", lambda _: distributed.start(2)),
+    ("httpx", lambda folder: cli.demo_shop.demo_shop(folder)),
     *((name, serve) for name in ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")),
 ]
 """An optional package, and what needs it first."""

@@ -11,6 +11,7 @@ import typer
 from gnnrec.cli import (
     compare,
     data,
+    demo_shop,
     embed,
     export_events,
     layers,
@@ -45,6 +46,7 @@ app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(update.update)
 app.command()(serve.serve)
+app.command("demo-shop")(demo_shop.demo_shop)
 app.command("export-events")(export_events.export_events)
 app.command()(schema.schema)
 app.add_typer(data_app, name="data")

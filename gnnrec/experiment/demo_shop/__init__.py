@@ -1,0 +1,1 @@
+"""The demo shop: the test users of a finished run as newcomers of a running service."""
