@@ -41,6 +41,9 @@ USERS, CLIENTS, ALONE = 2000, 8, 400
 """Users who are stored; clients that ask again at once; lists that are asked for one by one."""
 
 
+NOBODY = "nobody"
+
+
 class Service:
     """A service of its own process, started on a free port.
 
@@ -238,7 +241,7 @@ def kills(url: str, model: Path, models: Path, times: int) -> dict[str, Any]:
     items = [str(item) for item in read_live(model, "items").vocabulary.texts["item"][:3000]]
     draw = random.Random(11)
     events: dict[str, tuple[str, str]] = {}
-    users: dict[str, list[int]] = {}  # profiles from the last acknowledged one on
+    users: dict[str, list[str]] = {}  # profiles that may be stored: the last acknowledged one, and later ones
     ready, lost = [], []
     for number in range(times):
         service = Service(model, models, url)
@@ -260,8 +263,8 @@ def kills(url: str, model: Path, models: Path, times: int) -> dict[str, Any]:
                 events[body[0]["id"]] = (body[0]["user"], body[0]["item"])
             elif method == "PUT":
                 user = path.rsplit("/", 1)[1]
-                before = users.get(user, [])
                 mine = json.dumps(body["attributes"])
+                before = users.get(user, [NOBODY, "{}"])
                 users[user] = [mine] if status in (200, 201) else [*before, mine]  # unanswered: it may be stored or not
 
         async def under_load(service: Service = service) -> None:
@@ -280,7 +283,7 @@ def kills(url: str, model: Path, models: Path, times: int) -> dict[str, Any]:
         profiles = {user: json.dumps(attributes) for user, attributes in store.every_user()}
         store.close()
         lost += [name for name, what in events.items() if there.get(name) != what]
-        lost += [user for user, may in users.items() if profiles.get(user, may[0]) not in may or user not in profiles]
+        lost += [user for user, may in users.items() if profiles.get(user, NOBODY) not in may]
     return {
         "kills": times,
         "acknowledged_events": len(events),

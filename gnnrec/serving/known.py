@@ -1,13 +1,13 @@
 """Known items of users who are named by their ids, from one source or several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from gnnrec.serving.encode import Known, known_items
-from gnnrec.serving.vocabulary import PREDICTED, Vocabulary
+from gnnrec.serving.vocabulary import PREDICTED, Vocabulary, places
 from gnnrec.views import ITEM, USER, Edges, EdgeType
 
 BEFORE_ALL = np.iinfo(np.int64).min
@@ -87,6 +87,38 @@ def known_of(vocabulary: Vocabulary, sources: Sequence[Source], ids: pd.Index) -
         whole = [np.full(len(one[0]), BEFORE_ALL) if one[4] is None else one[4][0] for one in found]
         part = [np.zeros(len(one[0])) if one[4] is None else one[4][1] for one in found]
         time = np.concatenate(whole), np.concatenate(part)
+
+    return together(vocabulary, row, item, kind, value, time)
+
+
+def known_of_one(vocabulary: Vocabulary, events: Mapping[str, np.ndarray]) -> Known:
+    """What is known of one user from its events, as `known_of` has it, without looking for the user among others.
+
+    Args:
+        vocabulary: of the model.
+        events: columns as feedback has them, without users: [R] item, kind, value, time and fraction.
+    """
+    item = places(vocabulary.texts[ITEM], events["item"])
+    value, when = events["value"], events["time"]
+    text = None if vocabulary.kinds.predicted is None else events["kind"]
+    kind = vocabulary.kinds.of(text, value, vocabulary.min_value)
+    kept = (item >= 0) & (kind >= PREDICTED)
+    own = None
+    if vocabulary.mean_value is not None:
+        own = np.where(np.isnan(value[kept]), vocabulary.mean_value, value[kept])
+    time = (when[kept], events["fraction"][kept]) if (when[kept] != BEFORE_ALL).any() else None
+    return together(vocabulary, np.zeros(int(kept.sum()), np.int64), item[kept], kind[kept], own, time)
+
+
+def together(
+    vocabulary: Vocabulary,
+    row: np.ndarray,
+    item: np.ndarray,
+    kind: np.ndarray,
+    value: np.ndarray | None,
+    time: tuple[np.ndarray, np.ndarray] | None,
+) -> Known:
+    """Interactions, [R] each, as what is known of users: items of each kind, in the order of time."""
 
     def of_kind(code: int) -> Edges:
         some = kind == code

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -16,8 +15,7 @@ from gnnrec.reranking import mmr
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of
 from gnnrec.serving.encode import Known
 from gnnrec.serving.explain import explain
-from gnnrec.serving.feedback import COLUMNS, KINDS, Feedback
-from gnnrec.serving.known import known_of
+from gnnrec.serving.known import known_of_one
 from gnnrec.serving.lists import best, serve
 from gnnrec.serving.new_items import ItemAttributes, NewItem, NewItems
 from gnnrec.serving.profile import encode
@@ -143,23 +141,20 @@ class LiveModel:
         return self._items[3][place]
 
     def person(
-        self, attributes: Mapping[str, Any], items: Sequence[Any] = (), events: pd.DataFrame | None = None
+        self, attributes: Mapping[str, Any], items: Sequence[Any] = (), events: Mapping[str, np.ndarray] | None = None
     ) -> Person:
         """One user as the model sees it.
 
         Args:
             attributes: see `gnnrec.serving.profile.encode`.
             items: ids of items that were chosen, in the order in which they were.
-            events: as feedback has them, see `gnnrec.serving.feedback.read_events`; None for none.
+            events: see `gnnrec.serving.known.known_of_one`; None for none.
         """
         later = self._items[1]
         user, warnings = encode(self.vocabulary, attributes, [one for one in items if str(one) not in later])
         chosen = [later[str(one)] for one in items if str(one) in later]
-        if events is not None and len(events):
-            known = known_of(
-                self.vocabulary, Feedback(events).sources(self.vocabulary), pd.Index([events["user"].iloc[0]])
-            )
-            user = _with_known(user, known)
+        if events is not None:
+            user = _with_known(user, known_of_one(self.vocabulary, events))
             chosen += [later[one] for one in events["item"] if one in later]
         return Person(user, torch.tensor(chosen, dtype=torch.int64), tuple(warnings))
 
@@ -316,12 +311,6 @@ def read_live(folder: Any, name: str, given: Sequence[NewItem] = ()) -> LiveMode
     """
     content = (place_of(folder) / ARTIFACT).read_bytes()
     return LiveModel(name, load(folder), hashlib.sha256(content).hexdigest()[:12], given)
-
-
-def events_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Events as feedback has them, from rows with its columns."""
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    return pd.DataFrame({name: np.array(cells, dtype=KINDS[name]) for name, cells in columns.items()})
 
 
 def _listed(item: Tensor, score: Tensor) -> Ranked:

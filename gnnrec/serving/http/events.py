@@ -12,7 +12,7 @@ import pandas as pd
 from gnnrec.errors import InputError
 from gnnrec.serving.feedback import NO_TIME_AT_ALL, read_events
 from gnnrec.serving.http.bodies import EventBody
-from gnnrec.serving.live import LiveModel, events_frame
+from gnnrec.serving.live import LiveModel
 from gnnrec.serving.moment import latest
 from gnnrec.serving.store import Event
 from gnnrec.serving.vocabulary import Kinds, Vocabulary
@@ -106,19 +106,14 @@ def _id(one: EventBody) -> str:
     return f"auto-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
-def frame_of(events: Sequence[Event]) -> pd.DataFrame:
-    """Stored events as feedback has them."""
-    return events_frame(
-        [
-            {
-                "event_id": one.id,
-                "user": one.user,
-                "item": one.item,
-                "kind": one.kind,
-                "value": np.nan if one.value is None else one.value,
-                "time": NO_TIME_AT_ALL if one.time is None else one.time,
-                "fraction": one.fraction,
-            }
-            for one in events
-        ]
-    )
+def columns_of(events: Sequence[Event]) -> dict[str, np.ndarray]:
+    """Stored events of one user as columns, see `gnnrec.serving.known.known_of_one`."""
+    value = [np.nan if one.value is None else one.value for one in events]
+    time = [NO_TIME_AT_ALL if one.time is None else one.time for one in events]
+    return {
+        "item": np.array([one.item for one in events], dtype=object),
+        "kind": np.array([one.kind for one in events], dtype=object),
+        "value": np.array(value, dtype=float),
+        "time": np.array(time, dtype=np.int64),
+        "fraction": np.array([one.fraction for one in events], dtype=float),
+    }

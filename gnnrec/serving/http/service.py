@@ -14,7 +14,7 @@ from typing import Any
 from gnnrec.errors import InputError
 from gnnrec.serving.artifact import ARTIFACT, MODEL, RESULT
 from gnnrec.serving.http.bodies import AttributeInfo, EventBody
-from gnnrec.serving.http.events import frame_of, read
+from gnnrec.serving.http.events import columns_of, read
 from gnnrec.serving.http.metrics import Metrics, kind_label
 from gnnrec.serving.http.settings import Settings
 from gnnrec.serving.live import LiveModel, Person, Ranked, Wish, read_live
@@ -164,19 +164,17 @@ class Service:
 
     def add_events(self, given: Sequence[EventBody]) -> tuple[int, int, int]:
         """Stores events; returns how many are new, and how many of them are of unknown items and of unknown users."""
-        live, refuse = self._serving.main, self.settings.unknown == "refuse"
+        live = self._serving.main
         events = read(given, live, self.settings.unknown)
         owners = {one.user for one in events}
-        strangers = {one for one in owners if self.store.version(one) is None} if refuse else set()
-        if strangers:
-            first = next(place for place, one in enumerate(events) if one.user in strangers)
-            raise InputError(f"event {first}: user {events[first].user!r} is unknown; send it to PUT /v1/users first")
-        before = {one for one in owners if self.store.version(one) is None}
-        fresh = self.store.add_events(events)
+        if self.settings.unknown == "refuse":
+            for place, one in enumerate(events):
+                if self.store.version(one.user) is None:
+                    raise InputError(f"event {place}: user {one.user!r} is unknown; send it to PUT /v1/users first")
+        fresh, strangers = self.store.add_events(events)
         for user in owners:
             self._forget(user)
-        items = sum(live.place(one.item) < 0 for one in fresh)
-        users = len({one.user for one in fresh} & before)
+        items, users = sum(live.place(one.item) < 0 for one in fresh), len(strangers)
         self._count(fresh, live, items, users)
         return len(fresh), items, users
 
@@ -297,7 +295,7 @@ class Service:
         stored = self.store.user(user)
         if stored is None:
             return live.person({})
-        person = live.person(stored.attributes, (), frame_of(stored.events) if stored.events else None)
+        person = live.person(stored.attributes, (), columns_of(stored.events) if stored.events else None)
         with self._lock:
             if self._changes[user] == change:  # else an event came in the meantime
                 self._people[key] = (stored.version, person)

@@ -204,11 +204,11 @@ class Store:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return any(found)
 
-    def add_events(self, events: Sequence[Event]) -> list[Event]:
+    def add_events(self, events: Sequence[Event]) -> tuple[list[Event], list[str]]:
         """Stores events; those whose id is there already change nothing. Users who are not stored are, without profile.
 
         Returns:
-            Those that are new.
+            The events that are new, and the users who are.
         """
         first: dict[str, Event] = {}
         for one in events:
@@ -219,12 +219,14 @@ class Store:
                 statement = self._insert(tables.events).on_conflict_do_nothing(index_elements=["id"])
                 given = statement.values([asdict(one) for one in rows]).returning(tables.events.c.id)
                 fresh.update(connection.scalars(given))
-            owners = sorted({first[one].user for one in fresh})
-            for some in _chunks(owners):
+            strangers = []
+            for some in _chunks(sorted({first[one].user for one in fresh})):
                 own = self._insert(tables.users).values([{"id": one, "attributes": "{}", "version": 1} for one in some])
                 more = {"version": tables.users.c.version + 1}
-                connection.execute(own.on_conflict_do_update(index_elements=["id"], set_=more))
-        return [one for one in first.values() if one.id in fresh]
+                changed = own.on_conflict_do_update(index_elements=["id"], set_=more)
+                found = connection.execute(changed.returning(tables.users.c.id, tables.users.c.version))
+                strangers += [row.id for row in found if row.version == 1]
+        return [one for one in first.values() if one.id in fresh], strangers
 
     def put_item(self, item: str, title: str, attributes: Mapping[str, Any]) -> bool:
         """Stores an item in the place of an earlier one.

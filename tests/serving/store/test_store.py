@@ -28,7 +28,7 @@ def test_what_is_written_is_there_after_a_restart(store_url: str) -> None:
     assert store.put_user("ann", {"age": 25, "tags": ["a", "b"], "näme": None})
     assert not store.put_user("ann", {"age": 26})
     events = [Event("e2", "ann", "i1", "view", 2.5, 10, 0.25, "r1"), Event("e1", "bob", "i2")]
-    assert store.add_events(events) == events
+    assert store.add_events(events) == (events, ["bob"])
     store.put_item("new", "A title", {"genre": ["x"]})
     store.put_models({"main": ("m", 1.0), "candidate": ("c", 0.25)})
     store.add_lists([Shown("r1", "ann", "v", 5.0, ["i1", "i2"])])
@@ -50,8 +50,9 @@ def test_what_is_written_is_there_after_a_restart(store_url: str) -> None:
 
 def test_an_event_counts_once_and_events_stay_in_the_order_in_which_they_came(store: Store) -> None:
     first = [Event("z", "ann", "i1"), Event("a", "ann", "i2"), Event("z", "ann", "i3")]
-    assert store.add_events(first) == first[:2]
-    assert store.add_events([Event("a", "eve", "i9"), Event("m", "ann", "i4")]) == [Event("m", "ann", "i4")]
+    assert store.add_events(first) == (first[:2], ["ann"])
+    again = [Event("a", "eve", "i9"), Event("m", "ann", "i4")]
+    assert store.add_events(again) == (again[1:], [])
     found = store.user("ann")
     assert found is not None
     assert [one.item for one in found.events] == ["i1", "i2", "i4"]
@@ -62,7 +63,7 @@ def test_an_event_counts_once_and_events_stay_in_the_order_in_which_they_came(st
 def test_many_events_at_once_and_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gnnrec.serving.store.store.CHUNK", 70)
     events = [Event(f"e{i}", f"u{i % 9}", f"i{i}") for i in range(200)]
-    assert len(store.add_events(events)) == 200
+    assert len(store.add_events(events)[0]) == 200
     every = list(store.every_event())
     assert [one.id for _, one in every] == [one.id for one in events]
     later = list(store.every_event(after=every[149][0]))
@@ -215,7 +216,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     found = store.user("ann")
     assert found is not None
     assert found.events == []
-    assert len(store.add_events([Event(f"e{i}", "ann", "i" * 200) for i in range(1000)])) == 1000
+    assert len(store.add_events([Event(f"e{i}", "ann", "i" * 200) for i in range(1000)])[0]) == 1000
     store.close()
 
 
