@@ -55,6 +55,7 @@ def serve(
     handler.setFormatter(JsonLines())
     logging.getLogger("gnnrec.serve").handlers = [handler]
     logging.getLogger("gnnrec.serve").setLevel(logging.INFO)
+    sys.setswitchinterval(0.0005)  # a thread that scores keeps the one that answers waiting so long, and not 5 ms
     torch.set_num_threads(1)  # products of one user are small: a second thread only waits
     settings = Settings(model, store, models, unknown, seconds=seconds, waiting=waiting, keep_lists=3600 * keep_lists)
     app = create_app(settings, None if tokens is None else read_tokens(tokens))

@@ -134,8 +134,7 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
     @app.put("/v1/users/{user:id}", dependencies=writes, responses={201: {"model": b.UserAnswer, "description": "new"}})
     async def put_user(user: UserId, body: b.UserBody, response: Response) -> b.UserAnswer:
         """Stores the profile of a user, in the place of an earlier one; its events stay."""
-        created, _ = await threads.run(service.put_user, user, body.attributes)
-        response.status_code = 201 if created else 200
+        response.status_code = 201 if await threads.run(service.put_user, user, body.attributes) else 200
         return await _user(user)
 
     @app.get("/v1/users/{user:id}", dependencies=reads, responses=NOT_FOUND)
@@ -147,11 +146,8 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         found = await threads.run(service.user, user)
         if found is None:
             raise HTTPException(404, "no such user")
-        attributes, events, warnings = found
-        last = [one.item for one in events][-20:]
-        return b.UserAnswer(
-            id=user, attributes=dict(attributes), events=len(events), items=last, warnings=list(warnings)
-        )
+        attributes, events, items, warnings = found
+        return b.UserAnswer(id=user, attributes=attributes, events=events, items=items, warnings=list(warnings))
 
     @app.delete("/v1/users/{user:id}", dependencies=writes, status_code=204, responses=NOT_FOUND)
     async def delete_user(user: UserId) -> None:
@@ -181,10 +177,9 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         user, query = b.read_query(request.path_params, request.query_params)
         wish = Wish(query.n, query.offset, query.exclude_seen, None, query.diversity)
         asked = Asked(wish, _pairs(query.only), query.exclude, query.explain)
-        answer = service.recommend_at_once(user, asked, query.model)
-        if answer is None:
-            answer = await threads.run(service.recommend, user, asked, query.model)
-        return _told(answer)
+        if service.at_once(user, asked, query.model):
+            return _told(service.recommend(user, asked))
+        return _told(await threads.run(service.recommend, user, asked, query.model))
 
     @app.post("/v1/recommendations", dependencies=reads, response_model=b.ListAnswer)
     async def recommend(body: b.RecommendBody, model: ModelRole = None) -> Response:

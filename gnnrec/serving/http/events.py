@@ -36,23 +36,38 @@ def read(given: Sequence[EventBody], live: LiveModel, unknown: str) -> list[Even
             raise InputError(f"event {place}: kind {one.kind!r} is none of training; there are {there}")
         if unknown == "refuse" and live.place(one.item) < 0:
             raise InputError(f"event {place}: item {one.item!r} is unknown; send it to PUT /v1/items first")
-    now = str(int(time.time())) if latest(words, None) is not None else None
-    when = [now if one.time is None else str(one.time) for one in given]
-    found: dict[int, Event] = {}
+    limit = latest(words, None)
+    now = None if limit is None else int(time.time())
+    found = [_plain(one, now, limit, words.kinds) for one in given]
+    others = [place for place, one in enumerate(found) if one is None]
+    when = ["" if given[place].time is None else str(given[place].time) for place in others]
     for places in _alike(when):
-        found |= _read(places, given, [when[place] for place in places], words)
-    return [found[place] for place in range(len(given))]
+        some = [others[place] for place in places]
+        for place, read_one in _read(some, given, [when[place] for place in places], words).items():
+            found[place] = read_one
+    return [event for event in found if event is not None]
+
+
+def _plain(one: EventBody, now: int | None, limit: int | None, kinds: Kinds) -> Event | None:
+    """An event whose time is a whole number, or missing; None for others, which take longer to read."""
+    when = now if one.time is None else one.time
+    if not (when is None or isinstance(when, int)) or (when is not None and limit is not None and when > limit):
+        return None
+    if when is not None and abs(when) >= 2**63:
+        return None
+    own = _id(one) if one.id is None else one.id
+    return Event(own, one.user, one.item, one.kind or kinds.predicted or "", one.value, when, 0.0, one.request_id)
 
 
 def _is_known(kind: str, kinds: Kinds) -> bool:
     return kinds.predicted is None or kind == kinds.predicted or kind in kinds.weights
 
 
-def _alike(when: Sequence[str | None]) -> list[list[int]]:
-    """Places of events without times, with numbers, and with dates: a column of times is of one sort."""
-    sorts: dict[str, list[int]] = {}
+def _alike(when: Sequence[str]) -> list[list[int]]:
+    """Places of events with numbers and with dates: a column of times is of one sort."""
+    sorts: dict[bool, list[int]] = {}
     for place, text in enumerate(when):
-        sorts.setdefault("" if text is None else "number" if _is_number(text) else "date", []).append(place)
+        sorts.setdefault(_is_number(text), []).append(place)
     return list(sorts.values())
 
 
@@ -64,12 +79,10 @@ def _is_number(text: str) -> bool:
 
 
 def _read(
-    places: Sequence[int], given: Sequence[EventBody], when: Sequence[str | None], words: Vocabulary
+    places: Sequence[int], given: Sequence[EventBody], when: Sequence[str], words: Vocabulary
 ) -> dict[int, Event]:
     some = [given[place] for place in places]
-    columns = {"user": [one.user for one in some], "item": [one.item for one in some]}
-    if when[0] is not None:
-        columns["time"] = [str(text) for text in when]
+    columns = {"user": [one.user for one in some], "item": [one.item for one in some], "time": list(when)}
     predicted = words.kinds.predicted
     kind = [one.kind or predicted or "" for one in some]
     if predicted is not None:
@@ -90,7 +103,7 @@ def _read(
             one.item,
             own,
             one.value,
-            None if time_of == NO_TIME_AT_ALL else time_of,
+            time_of,
             fraction,
             one.request_id,
         )

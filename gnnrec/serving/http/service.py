@@ -28,6 +28,8 @@ FIRST = "(first)"
 """Name of the model that the service was started with."""
 MOST_LISTS = 20_000
 """Shown lists that wait to be stored, at most."""
+LAST = 20
+"""Items of a user that are told."""
 MOST_VALUES = 200
 """Values of an attribute that are told."""
 
@@ -137,19 +139,16 @@ class Service:
 
     # users
 
-    def put_user(self, user: str, attributes: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
-        """Stores a profile; returns whether the user is new, and warnings of the model."""
-        warnings = self._serving.main.person(attributes).warnings
+    def put_user(self, user: str, attributes: Mapping[str, Any]) -> bool:
+        """Stores a profile; returns whether the user is new."""
         created = self.store.put_user(user, attributes)
         self._forget(user)
-        return created, warnings
+        return created
 
-    def user(self, user: str) -> tuple[Mapping[str, Any], Sequence[Event], tuple[str, ...]] | None:
-        """Profile, events and warnings of a user; None for one who is not stored."""
-        found = self.store.user(user)
-        if found is None:
-            return None
-        return found.attributes, found.events, self._serving.main.person(found.attributes).warnings
+    def user(self, user: str) -> tuple[dict[str, Any], int, list[str], tuple[str, ...]] | None:
+        """Profile, number of events, last items, and warnings; None for a user who is not stored."""
+        found = self.store.about(user, LAST)
+        return None if found is None else (*found, self._serving.main.person(found[0]).warnings)
 
     def delete_user(self, user: str) -> bool:
         """Forgets a user and all that is stored of it; returns whether there was anything."""
@@ -226,19 +225,10 @@ class Service:
             self._compare(serving.shadow, user, asked, answer)
         return answer
 
-    def recommend_at_once(self, user: str, asked: Asked, model: str | None = None) -> Answer | None:
-        """As `recommend`, where that neither waits for the store nor takes long; else None.
-
-        A change of threads takes as long as half of a list.
-        """
-        serving = self._serving
-        live = serving.of(user)
-        quick = live.quick and self.store.alone and not (asked.only or asked.exclude or asked.explain)
-        if not quick or model is not None or serving.shadow is not None or asked.wish.diversity:
-            return None
-        with self._lock:
-            found = self._people.get((live.version, user))
-        return self.recommend(user, asked) if found is not None else None
+    def at_once(self, user: str, asked: Asked, model: str | None) -> bool:
+        """Whether `recommend` neither waits for a server nor takes long: then a change of threads costs more."""
+        plain = not (asked.only or asked.exclude or asked.explain or asked.wish.diversity) and model is None
+        return plain and self.store.alone and self._serving.shadow is None and self._serving.of(user).quick
 
     def recommend_to(
         self, people: Sequence[tuple[Mapping[str, Any], Sequence[str]]], asked: Asked, model: str | None = None

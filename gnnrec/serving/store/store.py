@@ -140,8 +140,21 @@ class Store:
         except BaseException:
             self._unlock()
             raise
-        self._insert: Any = sqlite.insert if self.alone else postgresql.insert
+        self._prepare()
         self._identity = None if self._file is None else _identity(self._file)
+
+    def _prepare(self) -> None:
+        """Statements that are needed often; SQLAlchemy keeps what it makes of each."""
+        self._insert: Any = sqlite.insert if self.alone else postgresql.insert
+        more = tables.users.c.version + 1
+        users = self._insert(tables.users)
+        profile = {"attributes": users.excluded.attributes, "version": more}
+        put = users.on_conflict_do_update(index_elements=["id"], set_=profile)
+        self._put_user = put.returning(tables.users.c.version)
+        count = users.on_conflict_do_update(index_elements=["id"], set_={"version": more})
+        self._put_stranger = count.returning(tables.users.c.id, tables.users.c.version)
+        events = self._insert(tables.events).on_conflict_do_nothing(index_elements=["id"])
+        self._put_event = events.returning(tables.events.c.id)
 
     def __str__(self) -> str:
         return self.url.render_as_string(hide_password=True)
@@ -160,6 +173,17 @@ class Store:
             own = select(tables.events).where(tables.events.c.user == user).order_by(tables.events.c.number)
             return User(json.loads(row.attributes), row.version, [_event(one) for one in connection.execute(own)])
 
+    def about(self, user: str, last: int) -> tuple[dict[str, Any], int, list[str]] | None:
+        """Profile, number of events and the items of the last ones, the last one last; None for who is not stored."""
+        with self._reading() as connection:
+            found = connection.scalar(select(tables.users.c.attributes).where(tables.users.c.id == user))
+            if found is None:
+                return None
+            of_user = tables.events.c.user == user
+            count = connection.scalar(select(func.count()).select_from(tables.events).where(of_user))
+            some = select(tables.events.c.item).where(of_user).order_by(tables.events.c.number.desc()).limit(last)
+            return json.loads(found), int(count or 0), list(connection.scalars(some))[::-1]
+
     def version(self, user: str) -> int | None:
         """The version of a user; None for one who is not stored."""
         with self._reading() as connection:
@@ -173,13 +197,8 @@ class Store:
             Whether the user is new.
         """
         row = {"id": user, "attributes": json.dumps(attributes, allow_nan=False), "version": 1}
-        own = self._insert(tables.users).values(row)
-        changed = {"attributes": own.excluded.attributes, "version": tables.users.c.version + 1}
         with self._writing() as connection:
-            version = connection.scalar(
-                own.on_conflict_do_update(index_elements=["id"], set_=changed).returning(tables.users.c.version)
-            )
-            return bool(version == 1)
+            return bool(connection.scalar(self._put_user, row) == 1)
 
     def delete_user(self, user: str) -> bool:
         """Forgets a user: its profile, its events, the lists that it was shown.
@@ -214,18 +233,12 @@ class Store:
         for one in events:
             first.setdefault(one.id, one)
         with self._writing() as connection:
-            fresh: set[str] = set()
-            for rows in _chunks(list(first.values())):
-                statement = self._insert(tables.events).on_conflict_do_nothing(index_elements=["id"])
-                given = statement.values([asdict(one) for one in rows]).returning(tables.events.c.id)
-                fresh.update(connection.scalars(given))
-            strangers = []
-            for some in _chunks(sorted({first[one].user for one in fresh})):
-                own = self._insert(tables.users).values([{"id": one, "attributes": "{}", "version": 1} for one in some])
-                more = {"version": tables.users.c.version + 1}
-                changed = own.on_conflict_do_update(index_elements=["id"], set_=more)
-                found = connection.execute(changed.returning(tables.users.c.id, tables.users.c.version))
-                strangers += [row.id for row in found if row.version == 1]
+            rows = [asdict(one) for one in first.values()]
+            fresh = set(connection.scalars(self._put_event, rows)) if rows else set()
+            owners = sorted({first[one].user for one in fresh})
+            named = [{"id": one, "attributes": "{}", "version": 1} for one in owners]
+            found = connection.execute(self._put_stranger, named).all() if named else []
+            strangers = sorted(row.id for row in found if row.version == 1)
         return [one for one in first.values() if one.id in fresh], strangers
 
     def put_item(self, item: str, title: str, attributes: Mapping[str, Any]) -> bool:

@@ -402,7 +402,7 @@ def test_a_busy_service_says_so_before_it_takes_more(
     threads[1].start()
     while "gnnrec_waiting 2.0" not in client.app._metrics.text().decode():  # type: ignore[attr-defined]
         pass
-    refused = client.get("/v1/users/a/recommendations")
+    refused = client.get("/v1/users/a/recommendations", params={"explain": True})
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     go.set()
     for one in threads:
