@@ -28,6 +28,7 @@ SLASH = "\ue000"
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 LOCAL = {"localhost", "127.0.0.1", "[::1]", "testserver"}
 """Hosts that a service without tokens is called by: a page elsewhere cannot reach it under a name of its own."""
+METHODS = {"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"}
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -82,9 +83,10 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path_format", "none")
-            self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            fields = {"request_id": request_id, "route": route, "method": scope["method"], "status": status}
+            fields = {"request_id": request_id, "route": route, "method": method, "status": status}
             token = scope["state"].get("token")
             fields |= {"ms": round(1000 * seconds, 2), **({"token": token.name} if token else {})}
             log.info("request", extra={"fields": fields})

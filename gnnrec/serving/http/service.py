@@ -123,7 +123,9 @@ class Service:
             raise
         self._people: collections.OrderedDict[tuple[str, str], tuple[int, Person]] = collections.OrderedDict()
         self._shown: collections.OrderedDict[str, Shown] = collections.OrderedDict()
-        self._lock, self._loading = threading.Lock(), threading.Lock()
+        self._storing: Mapping[str, Shown] = {}
+        self._lock = threading.Lock()  # of what is in memory, and never held while the store is asked
+        self._loading, self._flushing = threading.Lock(), threading.Lock()
         self._changes: collections.Counter[str] = collections.Counter()
         self._tell_models()
 
@@ -152,9 +154,10 @@ class Service:
 
     def delete_user(self, user: str) -> bool:
         """Forgets a user and all that is stored of it; returns whether there was anything."""
-        with self._lock:  # no list that waits to be stored comes after
-            for request in [one.request for one in self._shown.values() if one.user == user]:
-                del self._shown[request]
+        with self._flushing:  # no list that waits to be stored comes after
+            with self._lock:
+                for request in [one.request for one in self._shown.values() if one.user == user]:
+                    del self._shown[request]
             found = self.store.delete_user(user)
         self._forget(user)
         return found
@@ -188,7 +191,8 @@ class Service:
         if not named:
             return
         with self._lock:
-            shown = {one: self._shown[one] for one in named if one in self._shown}
+            waiting = {**self._storing, **self._shown}
+        shown = {one: waiting[one] for one in named if one in waiting}
         try:
             shown |= self.store.lists(sorted(named - set(shown)))
         except StoreError:
@@ -327,16 +331,18 @@ class Service:
 
     def flush(self) -> None:
         """Stores the lists that were shown; where the store does not answer, they wait."""
-        with self._lock:
-            some = list(self._shown.values())
-            if not some:
-                return
+        with self._flushing:
+            with self._lock:
+                some, self._shown = self._shown, collections.OrderedDict()
+                self._storing = some
             try:
-                self.store.add_lists(some)
+                if some:
+                    self.store.add_lists(list(some.values()))
             except StoreError as error:
                 log.warning("lists not stored", extra={"fields": {"error": str(error)}})
-                return
-            self._shown.clear()
+                with self._lock:
+                    self._shown = collections.OrderedDict({**some, **self._shown})
+            self._storing = {}
 
     def forget_lists(self) -> None:
         """Deletes the lists that are too old."""

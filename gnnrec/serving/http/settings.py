@@ -34,5 +34,5 @@ class Settings:
     body: int = 2**20
     depth: int = 8
     batch: int = 1000
-    cached: int = 100_000
+    cached: int = 20_000
     keep_lists: float = 86_400.0

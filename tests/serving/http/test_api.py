@@ -436,6 +436,33 @@ def test_without_its_database_the_service_says_so_and_recovers(client: Client, m
     assert lists_of(client, "ann") == before
 
 
+def test_a_database_that_hangs_keeps_no_list_waiting(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def hangs(store: Store, shown: Any) -> None:
+        entered.set()
+        assert go.wait(30)
+        raise StoreError("gone after all")
+
+    app = create_app(Settings(models / "sage", f"sqlite:///{tmp_path / 's.sqlite'}", models))
+    service = app._app.state.service  # type: ignore[attr-defined]
+    with TestClient(app) as client:
+        with monkeypatch.context() as away:
+            away.setattr(Store, "add_lists", hangs)
+            first = client.get("/v1/users/ann/recommendations").json()["request_id"]
+            assert entered.wait(30)
+            assert client.get("/v1/users/bob/recommendations").status_code == 200
+            assert client.get("/health/live").status_code == 200
+            go.set()
+            while first not in service._shown:  # it waits for the next time
+                pass
+        while service._shown:
+            pass
+        assert set(service.store.lists([first])) == {first}
+
+
 def test_no_value_of_a_profile_and_no_token_is_in_the_log(
     start: Callable[..., Client], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
