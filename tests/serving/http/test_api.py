@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from small_shop import SCRIPT, saved
 from starlette.testclient import TestClient
+from waiting import wait_for
 
 import gnnrec
 from gnnrec.serving.http.app import create_app
@@ -289,8 +290,7 @@ def test_two_services_share_a_database_of_postgresql(models: Path, postgres_url:
         other.put("/v1/items/new", json={"attributes": {"category": "c0"}})
         other.post("/v1/models", json={"name": "knn", "role": "candidate", "share": 0.5})
         wanted = other.get("/v1/models").json()["serving"]
-        while one.get("/v1/models").json()["serving"] != wanted:  # within two seconds
-            pass
+        wait_for(lambda: one.get("/v1/models").json()["serving"] == wanted, threading.main_thread())
         assert "new" in lists_of(one, "ann", n=25, model="main")
         one.delete("/v1/users/ann")
         assert other.get("/v1/users/ann").status_code == 404
@@ -400,8 +400,8 @@ def test_a_busy_service_says_so_before_it_takes_more(
     threads[0].start()
     assert entered.wait(30)
     threads[1].start()
-    while "gnnrec_waiting 2.0" not in client.app._metrics.text().decode():  # type: ignore[attr-defined]
-        pass
+    metrics = client.app._metrics  # type: ignore[attr-defined]
+    wait_for(lambda: "gnnrec_waiting 2.0" in metrics.text().decode(), threads[1])
     refused = client.get("/v1/users/a/recommendations", params={"explain": True})
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     go.set()
@@ -456,11 +456,8 @@ def test_a_database_that_hangs_keeps_no_list_waiting(
             assert client.get("/v1/users/bob/recommendations").status_code == 200
             assert client.get("/health/live").status_code == 200
             go.set()
-            while first not in service._shown:  # it waits for the next time
-                pass
-        while service._shown:
-            pass
-        assert set(service.store.lists([first])) == {first}
+            wait_for(lambda: first in service._shown, threading.main_thread())  # for the next time
+        wait_for(lambda: first in service.store.lists([first]), threading.main_thread())
 
 
 def test_no_value_of_a_profile_and_no_token_is_in_the_log(
