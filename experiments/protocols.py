@@ -356,6 +356,7 @@ PROTOCOLS = (
         rivals=("als", "als-attribute-map", "bpr", "bpr-attribute-map", "ease", "item-knn", "segment-popularity"),
         options_from="ml-1m",
     ),
+    Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
     Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10", options_from="ta-feng"),
     Protocol(
         "hetrec-lastfm-1",

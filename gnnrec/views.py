@@ -203,12 +203,18 @@ class TestSet:
         masked: edges to items with an interaction that is neither support nor ground truth: they are in no list, see
             `gnnrec.splits.kshot`; None where there are none.
         next_item: whether the ground truth is the one item that follows the support in the order of time.
+        held_out_items: [I] bool, the items that are ranked where these were held out; None where those of training are.
     """
 
     users: UserBatch
     ground_truth: Edges
     masked: Edges | None = None
     next_item: bool = False
+    held_out_items: Tensor | None = None
+
+    def candidates(self, train: "TrainingData") -> Tensor:
+        """[I] bool, the items that are ranked for a model that was fitted on `train`."""
+        return train.candidates if self.held_out_items is None else self.held_out_items
 
     def take(self, rows: Tensor) -> "TestSet":
         """Some of the users, in the order of `rows` ([B'] int64, no row twice)."""
@@ -217,7 +223,7 @@ class TestSet:
             return UserBatch(self.users.index, edges, {}).take(rows).items
 
         masked = None if self.masked is None else cut(self.masked)
-        return TestSet(self.users.take(rows), cut(self.ground_truth), masked, self.next_item)
+        return replace(self, users=self.users.take(rows), ground_truth=cut(self.ground_truth), masked=masked)
 
     @property
     def unranked(self) -> Edges:

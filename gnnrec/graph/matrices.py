@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.errors import ConfigError
 from gnnrec.options.search_space import Choice, SearchSpace
-from gnnrec.views import Edges, EdgeType, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
@@ -118,6 +118,33 @@ def histories(
     row, node = (np.concatenate([getattr(edges, end).numpy() for edges, _ in parts]) for end in ("row", "node"))
     weight = np.concatenate([weight for _, weight in parts])
     return sparse.csr_array((weight, (row, node)), shape=(len(users), num_items))
+
+
+def item_features(train: TrainingData, *, idf: bool = False, normalise: Normalise = "none") -> Matrix:
+    """[I, A] float64, a row for each item with a 1 for each of its attribute values.
+
+    Args:
+        train: gives items, held-out ones among them, and their attributes.
+        idf: multiply each column by log(items / items that have the value), so that rare values weigh more.
+        normalise: divisor of each row.
+    """
+    rows, columns, width = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+    for relation in train.relations:
+        if relation.source == ITEM and relation.target not in (ITEM, USER):
+            item, value = relation.edge_index.numpy()
+            rows.append(item)
+            columns.append(value + width)
+            width += len(train.ids[relation.target])
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    matrix = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(train.num_items, width))
+    matrix.data[:] = 1  # an edge that is there twice counts once
+    if idf:
+        having = np.bincount(matrix.indices, minlength=width)
+        matrix.data *= np.log(train.num_items / np.maximum(having, 1))[matrix.indices]
+    if normalise == "none":
+        return matrix
+    size = matrix.sum(axis=1) if normalise == "sum" else np.sqrt((matrix * matrix).sum(axis=1))
+    return _scaled_rows(matrix, size)
 
 
 def links(users: UserBatch, train: TrainingData) -> Matrix:

@@ -280,7 +280,7 @@ class Blend:
             }
             others = [n for n in names if n != self.main and any(_informative(part) for part in scaled[n])]
             measures = [
-                MixedNDCG([scaled[n][j] for n in (self.main, *others)], test, folds[place].train.candidates, seed)
+                MixedNDCG([scaled[n][j] for n in (self.main, *others)], test, test.candidates(folds[place].train), seed)
                 for j, (place, test) in enumerate(sets)
             ]
 

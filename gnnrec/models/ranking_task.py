@@ -249,7 +249,7 @@ class RankingTask:
     def measure(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> Callable[[], dict[str, float]]:
         """NDCG@10 over the held-out users of all folds, each scored by the model that was trained without them."""
         device = tasks[0].head.bias.device
-        prepared = [HeldOutNDCG(fold.test, fold.train.candidates, seed, device) for fold in folds]
+        prepared = [HeldOutNDCG(fold.test, fold.test.candidates(fold.train), seed, device) for fold in folds]
 
         def measured() -> dict[str, float]:
             values = []

@@ -100,7 +100,7 @@ def best_value(
         for model, fold in zip(models, folds, strict=True):
             held_out = test(fold)
             if held_out is not None:
-                measure = HeldOutNDCG(held_out, fold.train.candidates, seed)
+                measure = HeldOutNDCG(held_out, held_out.candidates(fold.train), seed)
                 found.append(measure(score_in_batches(model, held_out.users)))
         mean = float(np.concatenate(found).mean())
         if best is None or mean > best[0]:

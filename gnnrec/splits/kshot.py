@@ -35,7 +35,7 @@ def reveal(held_out: TestSet, shots: int) -> TestSet:
     asked = replace(held_out, ground_truth=Edges.join([masked, held_out.ground_truth])).in_time()
     if held_out.masked is not None:
         masked = Edges.join([masked, held_out.masked])
-    return TestSet(replace(asked.users, items=items.take(shown)), held_out.ground_truth, masked)
+    return replace(held_out, users=replace(asked.users, items=items.take(shown)), masked=masked)
 
 
 def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> TestSet:
@@ -63,7 +63,8 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
     )
     masked = [copy.masked for copy in copies if copy.masked is not None]
     ground_truth = stack([copy.ground_truth for copy in copies])
-    return TestSet(users, ground_truth, stack(masked) if masked else None, held_out.next_item)
+    every = stack(masked) if masked else None
+    return replace(held_out, users=users, ground_truth=ground_truth, masked=every)
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:

@@ -146,7 +146,10 @@ class Split:
             first = torch.ones(len(ground_truth), dtype=torch.bool)
             first[1:] = ground_truth.row[1:] != ground_truth.row[:-1]
             ground_truth = ground_truth.take(first)
-        found = TestSet(UserBatch(users.index, items, seen), ground_truth, next_item=self.next_item)
+        asked = UserBatch(users.index, items, seen)
+        held_out = self.item_part == part
+        items_too = held_out if held_out.any() else None
+        found = TestSet(asked, ground_truth, next_item=self.next_item, held_out_items=items_too)
         if self.by_time:
             return found.in_time()
         return replace(found, users=found.users.without_events())  # which events came first, nobody knows

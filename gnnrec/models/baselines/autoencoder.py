@@ -210,7 +210,7 @@ class DenoisingRegression:
                 for problem, one, test, fold in zip(problems, solved, tests, folds, strict=True):
                     if test is not None and len(tried) > 1:
                         scores = as_scores(problem.scores(one, test.users))
-                        found.append(HeldOutNDCG(test, fold.train.candidates, seed)(scores))
+                        found.append(HeldOutNDCG(test, test.candidates(fold.train), seed)(scores))
                 mean = float(np.concatenate(found).sum())
                 if mean > best:
                     best, penalty[least] = mean, value

@@ -149,7 +149,7 @@ class LightFM:
             self._state = _State(model.user_embeddings.copy(), model.item_embeddings.copy(), model.item_biases.copy())
             if validation is None:
                 continue
-            value = evaluate(self, validation, train.candidates, ndcg, seed).metrics["ndcg@10"] or 0.0
+            value = evaluate(self, validation, validation.candidates(train), ndcg, seed).metrics["ndcg@10"] or 0.0
             if value > best:
                 best, best_epoch, best_state = value, epoch, self._state
             elif epoch - best_epoch >= self.patience:

@@ -123,7 +123,7 @@ class SASRec:
 
             measure = None
             if validation is not None:
-                ndcg = HeldOutNDCG(validation, train.candidates, seed)
+                ndcg = HeldOutNDCG(validation, validation.candidates(train), seed)
 
                 def measure() -> dict[str, float]:
                     return {"ndcg@10": float(ndcg(self.score(validation.users)).mean())}

@@ -1,0 +1,139 @@
+"""What a user chose, through the attributes of items, to items that nobody has chosen yet."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from scipy import linalg
+from torch import Tensor
+
+from gnnrec.errors import ConfigError
+from gnnrec.graph.matrices import Matrix, Normalise, as_scores, histories, item_features
+from gnnrec.models.selection import Fold, best_value
+from gnnrec.options.search_space import Choice, Log, SearchSpace
+from gnnrec.views import TestSet, TrainingData, UserBatch
+
+REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""What is tried where the regularization is to be chosen."""
+WITHOUT_CHOICE = 10.0
+"""Regularization that was to be chosen, where there was nobody to choose it on."""
+ITEM_FEATURES: SearchSpace = {"idf": Choice((False, True)), "normalise": Choice(("none", "sum", "length"))}
+"""Search space of the options that models pass on to `item_features`."""
+
+
+class ContentRidge:
+    """Ridge regression from the attributes of items to each user's choices among the items of training.
+
+    w_u minimises sum over items i of training (y_ui - x_i . w)^2 + regularization |w|^2, and the score of any item j,
+    held out or not, is x_j . w_u: a user's taste in attributes. It needs nothing of a user but its choices.
+
+    Source: Hoerl and Kennard, Ridge regression, Technometrics 12 (1970), equation 2.1, for each user, with the items'
+        attributes as features; the linear content model that Schein, Popescul, Ungar, Pennock, SIGIR 2002, ask new
+        items to be compared with. Differs: no intercept, which would be the same for all items of a user.
+    Shapes: users B, items I, attribute values A -> scores [B, I].
+
+    Args:
+        regularization: weight of the squared coefficients; above 0. `choose` picks it on the validation users, and
+            takes 10 where there are none.
+        idf: a value counts by the logarithm of its rarity.
+        normalise: what an item's features are divided by: nothing, their sum, or their Euclidean length.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    supports_cold_users = False
+    predicts_ratings = False
+    search_space: ClassVar[SearchSpace] = {"regularization": Log(0.1, 10_000), **ITEM_FEATURES}
+
+    def __init__(
+        self,
+        *,
+        regularization: float | Literal["choose"] = 10.0,
+        idf: bool = False,
+        normalise: Normalise = "none",
+    ) -> None:
+        if regularization != "choose" and not regularization > 0:
+            raise ValueError(f"regularization must be above 0, got {regularization}")
+        self.regularization = regularization
+        self.chooses_on_validation = regularization == "choose"
+        self.idf = idf
+        self.normalise: Normalise = normalise
+        self.best_params: dict[str, Any] = {}
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        """Solves; nothing is drawn.
+
+        Raises:
+            ConfigError: the items have no attributes.
+        """
+        if validation is not None and self.regularization == "choose":
+            fitted = self.fit_folds([Fold(train, validation, validation)], seed)[0]
+            self.__dict__.update({k: v for k, v in vars(fitted).items() if k.startswith("_")})
+            return
+        features = item_features(train, idf=self.idf, normalise=self.normalise)
+        _refuse_none(features)
+        chosen = features[train.candidates.numpy().nonzero()[0]]
+        regularization = WITHOUT_CHOICE if self.regularization == "choose" else self.regularization
+        gram = (chosen.T @ chosen).toarray() + regularization * np.eye(features.shape[1])
+        self._features = features
+        self._solved = linalg.cho_solve(linalg.cho_factor(gram), features.toarray().T).T  # [I, A], x_j (X'X + r)^-1
+
+    def fit_folds(self, folds: Sequence[Fold], seed: int) -> "list[Any]":
+        """One model for each fold; a regularization that is to be chosen is the best one on all held-out users."""
+
+        def fit(regularization: float, fold: Fold) -> ContentRidge:
+            model = ContentRidge(regularization=regularization, idf=self.idf, normalise=self.normalise)
+            model.fit(fold.train, None, seed)
+            return model
+
+        if self.regularization != "choose":
+            return [fit(self.regularization, fold) for fold in folds]
+        best, models = best_value(REGULARIZATIONS, fit, folds, lambda fold: fold.test, seed)
+        self.best_params = {"regularization": best}
+        return models
+
+    def score(self, users: UserBatch) -> Tensor:
+        """[B, I] float32; all 0 for a user of whom no item is known."""
+        taste = (histories(users, self._features.shape[0]) @ self._features).toarray()  # [B, A], y_u X
+        return as_scores(taste @ self._solved.T)
+
+
+class ContentKNN:
+    """The mean similarity of an item's attributes to those of the items that a user chose.
+
+    Source: Pazzani, Billsus, Content-Based Recommendation Systems, The Adaptive Web (2007), section 10.3.2: the cosine
+        of a user profile and an item, where the profile is the mean of the vectors of the chosen items.
+    Shapes: users B, items I -> scores [B, I].
+
+    Args:
+        idf: a value counts by the logarithm of its rarity.
+    """
+
+    supports_cold_users = False
+    predicts_ratings = False
+    search_space: ClassVar[SearchSpace] = {"idf": Choice((False, True))}
+
+    def __init__(self, *, idf: bool = True) -> None:
+        self.idf = idf
+        self.best_params: dict[str, Any] = {}
+
+    def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
+        """Keeps the items' vectors; nothing is chosen and nothing is drawn.
+
+        Raises:
+            ConfigError: the items have no attributes.
+        """
+        self._features = item_features(train, idf=self.idf, normalise="length")
+        _refuse_none(self._features)
+
+    def score(self, users: UserBatch) -> Tensor:
+        """[B, I] float32, from 0 to 1; all 0 for a user of whom no item is known."""
+        history = histories(users, self._features.shape[0])
+        count = np.maximum(np.asarray(history.sum(axis=1)).ravel(), 1)
+        return as_scores((history @ self._features @ self._features.T).toarray() / count[:, None])
+
+
+def _refuse_none(features: Matrix) -> None:
+    if features.shape[1] == 0:
+        raise ConfigError("the items have no attributes, which the model scores by; name some, or take another model")
