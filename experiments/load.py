@@ -44,6 +44,10 @@ class Measured:
             self.failed.append(f"{request[0]} {request[1]}: {status} {body[:200].decode(errors='replace')}")
 
 
+IDLE = 30.0
+"""Seconds after which a connection that nobody used is opened anew: servers close those that are idle for long."""
+
+
 class Connection:
     """A kept connection.
 
@@ -53,6 +57,7 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._used = 0.0
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: Request) -> tuple[int, bytes]:
@@ -61,6 +66,9 @@ class Connection:
         content = b"" if body is None else json.dumps(body).encode()
         head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(content)}\r\n"
         try:
+            if time.monotonic() - self._used > IDLE:
+                self.close()
+            self._used = time.monotonic()
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             reader, writer = self._streams

@@ -2,9 +2,9 @@
 
 import json
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
@@ -55,7 +55,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, request_id = time.perf_counter(), uuid.uuid4().hex
+        started, request_id = time.perf_counter(), os.urandom(16).hex()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         scope.setdefault("state", {})["request_id"] = request_id
         status, begun = 500, False

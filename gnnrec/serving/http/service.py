@@ -3,9 +3,9 @@
 import collections
 import hashlib
 import logging
+import os
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -510,4 +510,4 @@ def part_of(user: str) -> float:
 
 
 def _new_id() -> str:
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
