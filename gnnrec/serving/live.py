@@ -101,11 +101,15 @@ class LiveModel:
         self.attributes = ItemAttributes(self.vocabulary)
         count = self.vocabulary.popularity
         self._popular = None if count is None else count.float()
+        self._items: tuple[NewItems, dict[str, int], dict[int, str], list[str]]
+        self._items = (NewItems(self.vocabulary, self.attributes, []), {}, {}, [])
         self.take_items(given)
         self.quick = self._seconds() < QUICK
 
     def take_items(self, given: Sequence[NewItem]) -> None:
-        """Takes new items in the place of those before."""
+        """Takes new items; those that were there keep their places, which requests in flight may hold."""
+        before = self._items[1]
+        given = sorted(given, key=lambda one: before.get(one.id, len(before) + self.vocabulary.num_items))
         new = NewItems(self.vocabulary, self.attributes, given)
         texts = self.vocabulary.texts[ITEM]
         titles = dict(enumerate(self.vocabulary.titles))

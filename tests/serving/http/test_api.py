@@ -188,6 +188,11 @@ def test_a_new_item_is_listed_beside_those_like_it(client: Client) -> None:
     assert "new" in lists_of(client, "ann", n=25, exclude_seen=False)
     like = items(client.get("/v1/items/new/similar"))
     assert {int(item.split("/")[1]) % 3 for item in like} == {0}
+    service = client.app._app.state.service  # type: ignore[attr-defined]
+    place = service.serving.main.place("new")
+    client.put("/v1/items/a-first-by-name", json={"attributes": {"category": "c0"}})
+    assert service.serving.main.place("new") == place  # a request in flight may hold it
+    assert service.serving.main.id(place + 1) == "a-first-by-name"
     bare = client.put("/v1/items/bare", json={"attributes": {"colour": "red"}})
     assert len(bare.json()["warnings"]) == 2
     titled = client.put("/v1/items/sku%2F5", json={"title": "Thing five"})
