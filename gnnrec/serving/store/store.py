@@ -140,6 +140,8 @@ class Store:
         except BaseException:
             self._unlock()
             raise
+        # A question begins no transaction, which takes PostgreSQL two answers more.
+        self._reader = self._engine if self.alone else self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._prepare()
         self._identity = None if self._file is None else _identity(self._file)
 
@@ -334,7 +336,7 @@ class Store:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:
-            with self._engine.connect() as connection:
+            with self._reader.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError(f"{self}: {_reason(error)}") from error
