@@ -24,12 +24,11 @@ ITEM_FEATURES: SearchSpace = {"idf": Choice((False, True)), "normalise": Choice(
 class ContentRidge:
     """Ridge regression from the attributes of items to each user's choices among the items of training.
 
-    w_u minimises sum over items i of training (y_ui - x_i . w)^2 + regularization |w|^2, and the score of any item j,
-    held out or not, is x_j . w_u: a user's taste in attributes. It needs nothing of a user but its choices.
+    w_u and b_u minimise sum over items i of training (y_ui - b - x_i . w)^2 + regularization |w|^2. The score of any item
+    j, held out or not, is x_j . w_u, a user's taste in attributes. It needs nothing of a user but its choices.
 
     Source: Hoerl and Kennard, Ridge regression, Technometrics 12 (1970), equation 2.1, for each user, with the items'
-        attributes as features; the linear content model that Schein, Popescul, Ungar, Pennock, SIGIR 2002, ask new
-        items to be compared with. Differs: no intercept, which would be the same for all items of a user.
+        attributes as features. Differs: the score leaves the intercept out, which is the same for all items of a user.
     Shapes: users B, items I, attribute values A -> scores [B, I].
 
     Args:
@@ -75,9 +74,11 @@ class ContentRidge:
         _refuse_none(features)
         chosen = features[train.candidates.numpy().nonzero()[0]]
         regularization = WITHOUT_CHOICE if self.regularization == "choose" else self.regularization
-        gram = (chosen.T @ chosen).toarray() + regularization * np.eye(features.shape[1])
+        self._mean = np.asarray(chosen.mean(axis=0)).ravel()  # [A]
+        gram = (chosen.T @ chosen).toarray() - chosen.shape[0] * np.outer(self._mean, self._mean)
+        factor = linalg.cho_factor(gram + regularization * np.eye(len(gram)))
         self._features = features
-        self._solved = linalg.cho_solve(linalg.cho_factor(gram), features.toarray().T).T  # [I, A], x_j (X'X + r)^-1
+        self._solved = linalg.cho_solve(factor, features.toarray().T).T  # [I, A], x_j (X'X + r)^-1 with X centred
 
     def fit_folds(self, folds: Sequence[Fold], seed: int) -> "list[Any]":
         """One model for each fold; a regularization that is to be chosen is the best one on all held-out users."""
@@ -95,7 +96,8 @@ class ContentRidge:
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32; all 0 for a user of whom no item is known."""
-        taste = (histories(users, self._features.shape[0]) @ self._features).toarray()  # [B, A], y_u X
+        history = histories(users, self._features.shape[0])
+        taste = (history @ self._features).toarray() - np.outer(history.sum(axis=1), self._mean)  # [B, A], y_u X
         return as_scores(taste @ self._solved.T)
 
 

@@ -64,8 +64,10 @@ def test_ridge_is_a_regression_for_each_user(idf: bool) -> None:
     known = whole.train.candidates.numpy()
     y = histories(users, whole.train.num_items).toarray()
     for row, score in zip(y, model.score(users).numpy(), strict=True):
-        a = np.vstack([x[known], np.sqrt(2.0) * np.eye(x.shape[1])])
-        w = np.linalg.lstsq(a, np.concatenate([row[known], np.zeros(x.shape[1])]), rcond=None)[0]
+        with_intercept = np.hstack([x[known], np.ones((known.sum(), 1))])
+        penalty = np.hstack([np.sqrt(2.0) * np.eye(x.shape[1]), np.zeros((x.shape[1], 1))])
+        targets = np.concatenate([row[known], np.zeros(x.shape[1])])
+        w = np.linalg.lstsq(np.vstack([with_intercept, penalty]), targets, rcond=None)[0][:-1]
         assert score == pytest.approx(x @ w, abs=1e-5)
 
 
