@@ -19,11 +19,14 @@ Leak = Callable[[Split], None]
 def planted(split: Split) -> dict[str, bool]:
     """Plants each leak in turn: name -> whether the audit caught it. The clean split must pass first.
 
+    Where no user is held out (unseen items), none can stand in a training user's place.
+
     Raises:
         AuditError: the split itself leaks.
     """
     audit(split, split.train)
-    return {leak.__name__: _caught(leak, split) for leak in LEAKS}
+    nobody = bool((split.user_part == TRAIN).all())
+    return {leak.__name__: _caught(leak, split) for leak in LEAKS if not (nobody and leak is held_out_user)}
 
 
 def _caught(leak: Leak, split: Split) -> bool:
