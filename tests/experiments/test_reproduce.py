@@ -21,7 +21,7 @@ from gnnrec.data import load
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import read_config
-from gnnrec.splits import Temporal, UnseenUsers, make_split
+from gnnrec.splits import Temporal, UnseenItems, UnseenUsers, make_split
 from gnnrec.splits.parts import TRAIN
 
 SHOP = Protocol("shop", "A synthetic shop", ("ndcg@10", "recall@10"), seeds=(0, 1), groups=("gender", "age"))
@@ -128,7 +128,9 @@ def test_an_audit_that_misses_a_leak_stops_the_table(done, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    "kind", [UnseenUsers(test=0.2, validation=0.1, support=2), Temporal(test=0.3, validation=0.3)], ids=lambda k: k.kind
+    "kind",
+    [UnseenUsers(test=0.2, validation=0.1, support=2), Temporal(test=0.3, validation=0.3), UnseenItems(test=0.2)],
+    ids=lambda k: k.kind,
 )
 def test_leaks_are_planted_in_any_kind_of_split(kind):
     """By time, training users have interactions after the moment, and are no held-out users for that."""
@@ -138,7 +140,9 @@ def test_leaks_are_planted_in_any_kind_of_split(kind):
     split = make_split(replace(data, interactions=replace(own, time=time)), kind, seed=0)
     if kind.kind == "temporal":
         assert (split.user_part[own.user[split.edge_part != TRAIN]] == TRAIN).any()
-    assert all(planted(split).values())
+    caught = planted(split)
+    assert all(caught.values())
+    assert len(caught) == (5 if kind.kind == "unseen_items" else 6)  # nobody is held out there
 
 
 def test_models_with_other_seeds_are_cut_to_the_common_ones(done, tmp_path):
