@@ -276,6 +276,8 @@ def test_a_model_of_other_items_is_refused(tmp_path: Path) -> None:
         seen={**words.seen, "item": words.seen["item"][:-1]},
         candidates=words.candidates[:-1],
         titles=words.titles[:-1],
+        popularity=None,
+        of_items={},
     )
     assert "does not fit its vocabulary (scores have the shape [2, 44] instead of [2, 43])" in refused(
         of_popularity(tmp_path, fewer)
@@ -320,12 +322,12 @@ def test_an_interrupted_save_leaves_nothing_that_can_be_loaded(tmp_path: Path, m
 
 def test_a_save_over_another_leaves_no_file_of_it(tmp_path: Path) -> None:
     of_popularity(tmp_path)
-    assert (tmp_path / "nodes-4.parquet").is_file()
+    assert (tmp_path / "nodes-5.parquet").is_file()
     words = vocabulary()
     relations = {t: weighted for t, weighted in words.relations.items() if t[2] != "user"}
     fewer = {t: ids for t, ids in words.ids.items() if t != "user"}
     of_popularity(tmp_path, replace(words, ids=fewer, relations=relations))
-    assert not (tmp_path / "nodes-4.parquet").exists()
+    assert not (tmp_path / "nodes-5.parquet").exists()
     assert load(tmp_path).holds == ()
 
 
