@@ -24,9 +24,9 @@ ITEM_FEATURES: SearchSpace = {"idf": Choice((False, True)), "normalise": Choice(
 class ContentRidge:
     """Ridge regression from the attributes of items to each user's choices among the items of training.
 
-    w_u and b_u minimise the sum over items i of training of (y_ui - b - x_i . w)^2, plus regularization times w . w. The
-    score of any item j, held out or not, is x_j . w_u, a user's taste in attributes. It needs nothing of a user but its
-    choices.
+    w_u and b_u minimise the sum over items i of training of (y_ui - b - x_i . w)^2, plus regularization times w . w.
+    The score of any item j, held out or not, is x_j . w_u, a user's taste in attributes. It needs nothing of a user but
+    its choices.
 
     Source: Hoerl and Kennard, Ridge regression, Technometrics 12 (1970), equation 2.1, for each user, with the items'
         attributes as features. Differs: the score leaves the intercept out, which is the same for all items of a user.
