@@ -17,7 +17,7 @@ HERE = ("127.0.0.1", "localhost", "::1")
 
 def serve(
     model: Model,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine need --tokens.")] = HERE[0],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but 127.0.0.1 needs --tokens.")] = HERE[0],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
     store: Annotated[
         str, typer.Option(metavar="URL", help="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.")
@@ -36,7 +36,7 @@ def serve(
     SIGTERM and Ctrl-C end it once the requests in flight are answered.
     """
     if host not in HERE and tokens is None:
-        raise ConfigError(f"--host: {host}: others than this machine need a token; name a file with --tokens")
+        raise ConfigError(f"--host: {host}: is reached from other machines; name a file of tokens with --tokens")
     if models is not None and not models.is_dir():
         raise ConfigError(f"--models: {models}: no such folder")
     try:

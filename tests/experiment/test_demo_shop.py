@@ -5,7 +5,6 @@ import math
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 import typer
 import uvicorn
 import yaml
+from waiting import wait_for
 
 from gnnrec.cli.demo_shop import demo_shop
 from gnnrec.errors import ConfigError, InputError
@@ -474,8 +474,7 @@ class Service:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listening],))
         self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
+        wait_for(lambda: self._server.started, self._thread)
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -667,7 +666,9 @@ def test_a_user_of_the_shop_is_never_taken_for_a_demo_user(run: Path, service: S
 
 def test_tokens_and_their_rates(run: Path, tmp_path: Path) -> None:
     named = [("reader", "read", 500.0), ("writer", "write", 20.0)]
-    tokens = Tokens(tuple(Token(name=n, token=n * 4, role=role, rate=rate) for n, role, rate in named))
+    now = [0.0]
+    given = tuple(Token(name=n, token=n * 4, role=role, rate=rate) for n, role, rate in named)
+    tokens = Tokens(given, clock=lambda: now[0])
     service = Service(run, tmp_path, tokens)
     try:
         with pytest.raises(InputError, match=r"refuses the token: a token is needed.*give one with --token"):
@@ -675,7 +676,7 @@ def test_tokens_and_their_rates(run: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="a token with the role write is needed"):
             demo_shop(run, url=service.url, token="reader" * 4, users=2)
         people = read_newcomers(run, 5, seed=0)
-        client = Client(service.url, "writer" * 4, sleep=lambda seconds: time.sleep(seconds / 50))
+        client = Client(service.url, "writer" * 4, sleep=lambda seconds: now.append(now.pop() + seconds))
         shop = Shop(client, people, answering(client, people.version), 1, "demo-")
         assert shop.clear() == 0
         shop.open(seed=0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from small_shop import SCRIPT, saved
+from waiting import wait_for
 
 from gnnrec.serving.http.app import create_app
 from gnnrec.serving.http.settings import Settings
@@ -49,9 +50,7 @@ def serve(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive(), "the service ended"
-            time.sleep(0.01)
+        wait_for(lambda: server.started, thread)
         return f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
     yield started

@@ -25,7 +25,7 @@ function filled(element, given, children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Tells a line, or none; screen readers hear it where the element has the role alert or status. */
+/** Shows a line, or none; a screen reader reads it aloud where the element has the role alert or status. */
 export function tell(element, text = "") {
   if (element.textContent !== text) element.textContent = text;
 }
