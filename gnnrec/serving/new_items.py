@@ -84,14 +84,6 @@ class ItemAttributes:
                 pass
         return int(places(self._vocabulary.texts[edge_type[2]], np.array([text], dtype=object))[0])
 
-    def with_value(self, name: str, value: str) -> tuple[Tensor, str]:
-        """[I] bool, the items that have a value of an attribute; and what is wrong where there is no such value."""
-        columns, wrong = self.columns(name, value)
-        mask = np.zeros(self._vocabulary.num_items, dtype=bool)
-        for column in columns:
-            mask[self.vectors[:, [column]].nonzero()[0]] = True
-        return torch.from_numpy(mask), wrong
-
     def vector(self, attributes: Mapping[str, Any]) -> tuple[Any, list[str]]:
         """[1, V] sparse vector of an item with these attributes, and warnings."""
         columns: list[int] = []

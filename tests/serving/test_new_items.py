@@ -92,8 +92,8 @@ def test_an_item_that_shares_nothing_has_no_score_and_unknown_values_are_told() 
 def test_numbers_are_put_into_the_bins_of_training() -> None:
     vocabulary = words(price=True)
     attributes = ItemAttributes(vocabulary)
-    like, wrong = attributes.with_value("price", "1")
-    assert (like.tolist(), wrong) == ([True, True, *[False] * 6], "")
+    (column,), wrong = attributes.columns("price", "1")
+    assert (attributes.vectors[:, [column]].nonzero()[0].tolist(), wrong) == ([0, 1], "")
     new = NewItems(vocabulary, attributes, [NewItem("n", attributes={"price": 12})])
     assert new.weights.indices.tolist() == [0, 1]
 

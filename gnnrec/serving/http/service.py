@@ -357,10 +357,10 @@ class Service:
         """Stores an item, which is recommended at once; whether training had it, and warnings."""
         live = self._serving.main
         known = 0 <= live.place(item) < live.vocabulary.num_items
-        _, warnings = live.attributes.vector(attributes)
+        vector, warnings = live.attributes.vector(attributes)
         if known and attributes:
             warnings.append("training had the item: its attributes there stay, its title is taken")
-        elif not known and not live.attributes.vector(attributes)[0].nnz:
+        elif not known and not vector.nnz:
             warnings.append("no attribute is known to the model: the item is in no list")
         self.store.put_item(item, title, attributes)
         self.refresh()
