@@ -177,8 +177,9 @@ def create_app(settings: Settings, tokens: Tokens | None = None) -> Guard:
         user, query = b.read_query(request.path_params, request.query_params)
         wish = Wish(query.n, query.offset, query.exclude_seen, None, query.diversity)
         asked = Asked(wish, _pairs(query.only), query.exclude, query.explain)
-        if service.at_once(user, asked, query.model):
-            return _told(service.recommend(user, asked))
+        if service.quick(user, asked, query.model):
+            read = None if service.remembers(user) else await threads.run(service.read, user)
+            return _told(service.recommend(user, asked, read=read))
         return _told(await threads.run(service.recommend, user, asked, query.model))
 
     @app.post("/v1/recommendations", dependencies=reads, response_model=b.ListAnswer)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gnnrec.errors import InputError
 from gnnrec.serving.artifact import ARTIFACT, MODEL, RESULT
@@ -19,7 +19,7 @@ from gnnrec.serving.http.metrics import Metrics, kind_label
 from gnnrec.serving.http.settings import Settings
 from gnnrec.serving.live import LiveModel, Person, Ranked, Wish, read_live
 from gnnrec.serving.new_items import NewItem
-from gnnrec.serving.store import Event, Shown, Store, StoreError
+from gnnrec.serving.store import Event, Shown, Store, StoreError, User
 from gnnrec.views import USER, EdgeType
 
 log = logging.getLogger("gnnrec.serve")
@@ -84,6 +84,18 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
+class Read(NamedTuple):
+    """A user as the store had it.
+
+    Attributes:
+        change: of the user, as it was before.
+        stored: None for one who is not stored.
+    """
+
+    change: tuple[int, int]
+    stored: User | None
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the list of a request is to be like.
@@ -127,7 +139,9 @@ class Service:
         self._lock = threading.Lock()  # of what is in memory, and never held while the store is asked
         self._loading, self._flushing = threading.Lock(), threading.Lock()
         self._changes: collections.Counter[str] = collections.Counter()
+        self._turn = 0  # one more each time that all users are forgotten
         self._tell_models()
+        self.store.watch(self._changed, self._forget_all)
 
     @property
     def serving(self) -> Serving:
@@ -209,30 +223,41 @@ class Service:
 
     # lists
 
-    def recommend(self, user: str, asked: Asked, model: str | None = None) -> Answer:
+    def recommend(self, user: str, asked: Asked, model: str | None = None, read: Read | None = None) -> Answer:
         """A list for a user, stored or not.
 
         Args:
             user: its id.
             asked: what the list is to be like.
             model: role of the model, or `popular` for what was chosen most often; None for the one that answers it.
+            read: the user as `read` gave it a moment ago; None asks the store where nothing is remembered.
 
         Raises:
             InputError: no such role, attribute or value.
         """
         serving = self._serving
         live = serving.main if model == "popular" else self._of_role(serving, model) if model else serving.of(user)
-        person = self._person(live, user)
+        person = self._person(live, user, read)
         answer = self._answer(live, person, asked, popular=model == "popular")
         self._keep(answer, user)
         if serving.shadow is not None and model is None:
             self._compare(serving.shadow, user, asked, answer)
         return answer
 
-    def at_once(self, user: str, asked: Asked, model: str | None) -> bool:
-        """Whether `recommend` neither waits for a server nor takes long: then a change of threads costs more."""
+    def quick(self, user: str, asked: Asked, model: str | None) -> bool:
+        """Whether `recommend` takes so little, but for the store, that a change of threads would take more."""
         plain = not (asked.only or asked.exclude or asked.explain or asked.wish.diversity) and model is None
-        return plain and self.store.alone and self._serving.shadow is None and self._serving.of(user).quick
+        return plain and self._serving.shadow is None and self._serving.of(user).quick
+
+    def remembers(self, user: str) -> bool:
+        """Whether `recommend` need not wait for a server: SQLite takes less than a change of threads."""
+        return self.store.alone or (self.store.current and (self._serving.of(user).version, user) in self._people)
+
+    def read(self, user: str) -> Read:
+        """A user from the store."""
+        with self._lock:
+            change = self._turn, self._changes[user]
+        return Read(change, self.store.user(user))
 
     def recommend_to(
         self, people: Sequence[tuple[Mapping[str, Any], Sequence[str]]], asked: Asked, model: str | None = None
@@ -276,22 +301,23 @@ class Service:
             raise InputError(f"model: {role!r} is not in service; there are {', '.join([*serving.all, 'popular'])}")
         return serving.all[role]
 
-    def _person(self, live: LiveModel, user: str) -> Person:
+    def _person(self, live: LiveModel, user: str, read: Read | None = None) -> Person:
         """One user, encoded once for each of its versions."""
         key = (live.version, user)
         with self._lock:
             found = self._people.get(key)
-            change = self._changes[user]
             if found is not None:
                 self._people.move_to_end(key)
-        if found is not None and (self.store.alone or self.store.version(user) == found[0]):
+        if read is None and found is not None and (self.store.current or self.store.version(user) == found[0]):
             return found[1]
-        stored = self.store.user(user)
+        change, stored = read or self.read(user)
         if stored is None:
             return live.person({})
+        if found is not None and found[0] == stored.version:
+            return found[1]
         person = live.person(stored.attributes, (), columns_of(stored.events) if stored.events else None)
         with self._lock:
-            if self._changes[user] == change:  # else an event came in the meantime
+            if (self._turn, self._changes[user]) == change:  # else an event came in the meantime
                 self._people[key] = (stored.version, person)
                 if len(self._people) > self.settings.cached:
                     self._people.popitem(last=False)
@@ -299,13 +325,26 @@ class Service:
 
     def _forget(self, user: str) -> None:
         """What was encoded of a user holds no longer."""
+        self._changed(user, 0)
+
+    def _changed(self, user: str, version: int) -> None:
+        """What was encoded of a user holds no longer unless it is of this version; 0 for none."""
         with self._lock:
             self._changes[user] += 1
-            if len(self._changes) > self.settings.cached:
-                self._changes.clear()
-                self._people.clear()
             for live in self._serving.all.values():
-                self._people.pop((live.version, user), None)
+                key = (live.version, user)
+                if key in self._people and not 0 < version <= self._people[key][0]:
+                    del self._people[key]
+            full = len(self._changes) > self.settings.cached
+        if full:
+            self._forget_all()
+
+    def _forget_all(self) -> None:
+        """What was encoded of anybody holds no longer, and what is being encoded won't."""
+        with self._lock:
+            self._turn += 1
+            self._people.clear()
+            self._changes.clear()
 
     def _compare(self, shadow: LiveModel, user: str, asked: Asked, answer: Answer) -> None:
         """How much of a list another model has, too; nothing that it does reaches the user."""
@@ -374,8 +413,7 @@ class Service:
                 self._items = found
                 for live in self._serving.all.values():
                     live.take_items(found)
-                with self._lock:
-                    self._people.clear()
+                self._forget_all()
             if roles and roles != self._roles(self._serving):
                 self._begin(self._of_roles(roles))
 
@@ -423,8 +461,7 @@ class Service:
 
     def _begin(self, serving: Serving) -> None:
         self._serving = serving
-        with self._lock:
-            self._people.clear()
+        self._forget_all()
         self._tell_models()
 
     def _roles(self, serving: Serving) -> dict[str, tuple[str, float]]:

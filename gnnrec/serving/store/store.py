@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alembic import command
 from alembic.config import Config
@@ -34,6 +34,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from gnnrec.errors import ConfigError, InputError
 from gnnrec.serving.store import tables
+
+if TYPE_CHECKING:
+    from gnnrec.serving.store.watch import Watch
 
 SECONDS = 5.0
 """How long a statement waits for others, or for the database to answer."""
@@ -128,6 +131,7 @@ class Store:
         self._file = Path(self.url.database or "") if self.alone else None
         if read_only and self._file is not None and not self._file.is_file():
             raise ConfigError(f"--store: {self._file}: no such file; `gnnrec serve` makes it")
+        self._watch: Watch | None = None
         self._lock = None if self._file is None or read_only else _lock(self._file)
         try:
             self._engine = _engine(self.url)
@@ -163,8 +167,30 @@ class Store:
 
     def close(self) -> None:
         """Ends all connections."""
+        if self._watch is not None:
+            self._watch.close()
         self._engine.dispose()
         self._unlock()
+
+    def watch(self, changed: Callable[[str, int], None], missed: Callable[[], None]) -> None:
+        """Tells from now on which users are changed, by this process or others.
+
+        Args:
+            changed: is called, in a thread, with a user's id and version, 0 for one who was deleted.
+            missed: is called where changes may not have been told.
+        """
+        if not self.alone:
+            from gnnrec.serving.store.watch import Watch  # needs libpq
+
+            self._watch = Watch(self._engine, changed, missed)
+
+    @property
+    def current(self) -> bool:
+        """Whether what is remembered of users holds, but for what was told within the last milliseconds.
+
+        With SQLite always; with PostgreSQL while `watch` hears of changes: then at most two seconds are missing.
+        """
+        return self.alone or (self._watch is not None and self._watch.current)
 
     def user(self, user: str) -> User | None:
         """A user with its events; None for one who is not stored."""

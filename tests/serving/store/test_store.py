@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -123,7 +124,7 @@ def test_no_byte_of_a_forgotten_user_is_in_the_files_of_sqlite(tmp_path: Path) -
 def test_the_tables_are_those_of_the_migrations(store: Store) -> None:
     with store._engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == "0001"
+        assert context.get_current_revision() == "0002"
         assert compare_metadata(context, metadata) == []
 
 
@@ -140,6 +141,81 @@ def test_two_processes_open_one_database_of_postgresql(postgres_url: str) -> Non
     assert opened[2].version("ann") == 1
     for store in opened:
         store.close()
+
+
+class Heard:
+    """What a store tells of changed users."""
+
+    def __init__(self, store: Store) -> None:
+        self.changed: list[tuple[str, int]] = []
+        self.missed = 0
+        self.news = threading.Condition()
+        store.watch(self._changed, self._missed)
+
+    def _changed(self, user: str, version: int) -> None:
+        with self.news:
+            self.changed.append((user, version))
+            self.news.notify_all()
+
+    def _missed(self) -> None:
+        with self.news:
+            self.missed += 1
+            self.news.notify_all()
+
+    def wait(self, what: Callable[[], bool]) -> None:
+        ends = time.monotonic() + 60
+        with self.news:
+            while not what():
+                assert time.monotonic() < ends
+                self.news.wait(0.05)
+
+
+def test_changes_by_other_processes_are_told_in_their_order(postgres_url: str) -> None:
+    own, other = Store(postgres_url), Store(postgres_url)
+    assert not own.current  # nothing is told yet
+    heard = Heard(own)
+    heard.wait(lambda: own.current)
+    assert heard.missed == 1
+    other.put_user("ann smith", {"age": 1})
+    own.put_user("böb", {})
+    other.add_events([Event("e1", "ann smith", "i"), Event("e2", "eve", "i")])
+    other.delete_user("böb")
+    heard.wait(lambda: len(heard.changed) == 5)
+    assert heard.changed == [("ann smith", 1), ("böb", 1), ("ann smith", 2), ("eve", 1), ("böb", 0)]
+    assert not other.current  # it does not listen
+    own.close()
+    other.close()
+    assert not [one.name for one in threading.enumerate() if one.name == "gnnrec-watch"]
+
+
+def test_where_nothing_is_told_nothing_is_trusted_until_it_is_again(postgres_url: str, postgres_server: str) -> None:
+    store = Store(postgres_url)
+    heard = Heard(store)
+    heard.wait(lambda: store.current)
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as admin:
+        name = postgres_url.rsplit("/", 1)[1]
+        admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        heard.wait(lambda: not store.current)
+        assert heard.missed == 1
+        admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+    heard.wait(lambda: store.current)
+    assert heard.missed == 2
+    store.close()
+
+
+def test_a_listener_that_hears_nothing_is_not_trusted(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of connections before the database may take LISTEN and pass nothing on."""
+    monkeypatch.setattr("gnnrec.serving.store.watch.LEASE", 0.3)
+    store = Store(postgres_url)
+    heard = Heard(store)
+    heard.wait(lambda: store.current)
+    monkeypatch.setattr("gnnrec.serving.store.watch.BEATS", "nobody_listens")
+    heard.wait(lambda: not store.current)
+    store.put_user("ann", {})
+    heard.wait(lambda: bool(heard.changed))
+    assert not store.current
+    store.close()
 
 
 def test_one_file_has_one_service(tmp_path: Path) -> None:
