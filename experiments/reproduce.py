@@ -32,6 +32,7 @@ from experiments.render import read_kept, reference_lines, render, suspects
 from experiments.targets import render_targets
 from gnnrec.data.config import NamedData
 from gnnrec.data.datasets import source_named
+from gnnrec.data.features import missing_file
 from gnnrec.data.sources import fetch, find
 from gnnrec.errors import DataError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
@@ -174,6 +175,9 @@ def missing_data(configs: list[NamedConfig], *, local: bool) -> str:
                 fetch(data.source, progress=err.is_terminal)
             except DataError:
                 return data.source
+        missing = missing_file(data.features, config.folder)
+        if missing is not None:
+            return str(missing)
     return ""
 
 

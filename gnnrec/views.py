@@ -65,6 +65,27 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Numbers that describe the nodes of one type: what an encoder makes of words or pictures, or numbers themselves.
+
+    Attributes:
+        node_type: `item`.
+        name: of the column.
+        vector: [N, F] float32, 0 for a node of which nothing is known.
+        known: [N] bool.
+    """
+
+    node_type: str
+    name: str
+    vector: Tensor
+    known: Tensor
+
+    def of(self, nodes: Tensor) -> "Features":
+        """Known of some nodes alone ([N] bool)."""
+        return replace(self, vector=self.vector * nodes[:, None], known=self.known & nodes)
+
+
+@dataclass(frozen=True)
 class Edges:
     """Edges from the rows of a batch of users to nodes of one type.
 
@@ -259,6 +280,7 @@ class TrainingData:
         bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute.
         candidates: [I] bool, the items that may be recommended: those with a training interaction.
         titles: [I] titles of the items, for output only; empty where there are none.
+        features: what words, pictures and numbers say of items, those without an interaction among them.
     """
 
     users: UserBatch
@@ -267,6 +289,7 @@ class TrainingData:
     bounds: Mapping[tuple[str, str], tuple[float, ...]]
     candidates: Tensor
     titles: tuple[str, ...] = ()
+    features: tuple[Features, ...] = ()
 
     @property
     def num_users(self) -> int:

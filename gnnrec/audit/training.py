@@ -81,6 +81,7 @@ def audit(
         _check_relation(allowed, edge_type, edges.row, edges.node, train, "training", edges.weight)
     for relation in train.relations:
         _check_between_items(allowed, relation, train)
+    _check_features(allowed, train)
     _check_popularity(allowed, train)
     _check_tables(allowed, train, tables or {})
     friends = sum(len(train.users.relations[t]) for t in train.user_types)
@@ -94,6 +95,7 @@ def audit(
         "tables": dict(tables or {}),
         "checks": [
             *("users", "histories", "values", "bounds", "relations", "popularity", "candidates", "tables"),
+            *(["features"] if train.features else []),
             *([] if split.moments is None else ["moment"]),
         ],
     }
@@ -292,6 +294,22 @@ def raw_edges(
             bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
             return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
     raise AuditError(f"audit: {who} a relation {edge_type} that is not in the data")
+
+
+def _check_features(allowed: _Allowed, train: TrainingData) -> None:
+    """Features are those of the data, of items that are known."""
+    raw = {(one.node_type, one.name): one for one in allowed.data.features}
+    for one in train.features:
+        own = raw.get((one.node_type, one.name))
+        if own is None or one.node_type != ITEM:
+            raise AuditError(f"audit: training has a feature {one.name!r} of {one.node_type} nodes that the data lack")
+        expected = np.where(allowed.item[:, None], own.vector.numpy(), 0)
+        wrong = (one.vector.numpy() != expected).any(axis=1) | (one.known.numpy() != (own.known.numpy() & allowed.item))
+        if wrong.any():
+            item = allowed.data.ids[ITEM][int(wrong.argmax())]
+            raise AuditError(
+                f"audit: feature {one.name!r} is not that of the data for {int(wrong.sum())} items, e.g. item {item}"
+            )
 
 
 def _check_popularity(allowed: _Allowed, train: TrainingData) -> None:

@@ -105,6 +105,7 @@ def _store(folder: Path, dataset: Dataset) -> None:
         for place, ids in enumerate(dataset.ids.values()):
             pd.DataFrame({"id": ids}).to_parquet(partial / f"ids-{place}.parquet")
         pd.DataFrame({"title": list(dataset.titles)}).to_parquet(partial / "titles.parquet")
+        pd.DataFrame({name: list(cells) for name, cells in dataset.cells.items()}).to_parquet(partial / "cells.parquet")
         (partial / "about.json").write_text(json.dumps(_about(dataset, list(tensors))))
         os.rename(partial, folder)
     except OSError:  # the disk is full, or another process has written the entry
@@ -171,6 +172,7 @@ def _load(folder: Path) -> Dataset:
             for place, (node_type, name, bins, bounds) in enumerate(about["numeric"])
         ),
         titles=tuple(pd.read_parquet(folder / "titles.parquet")["title"]),
+        cells={str(name): tuple(cells) for name, cells in pd.read_parquet(folder / "cells.parquet").items()},
         skipped_rows=skipped_rows,
         skipped_values=skipped_values,
         skipped_examples=tuple(examples),

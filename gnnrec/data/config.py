@@ -59,17 +59,72 @@ class Positive(_DataConfig):
         return {name: (kind.min_value, kind.weight) for name, kind in (self.below or {}).items()}
 
 
-class NamedData(_DataConfig):
-    """A data set of `gnnrec data list`."""
+class Text(_DataConfig):
+    """Words as a vector."""
 
-    source: NamedSource
-    positive: Positive | None = None
-    use: tuple[str, ...] | None = None
-    """Names of the relations and attributes to keep; left out, the source's defaults."""
+    column: str | None = None
+    """That holds the words; left out, the one of the feature's name."""
+    encoder: str = "use"
+    """`use` (Universal Sentence Encoder, 16 languages), `tfidf` (words and their pairs, by a truncated SVD of these
+    items), or a dotted class name whose objects turn a list of texts into an array with a row for each."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the encoder's constructor."""
 
 
-class Attribute(_DataConfig):
-    """One column that describes users or items. `{}` is a categorical attribute; an empty cell is a missing value."""
+class Image(_DataConfig):
+    """Pictures as vectors."""
+
+    folder: Path | None = None
+    """Of the pictures."""
+    zip: Path | None = None
+    """Archive of the pictures, instead of a folder."""
+    column: str | None = None
+    """Of `items`, with their names; left out, a picture has the item's id as its name, with any ending."""
+    encoder: str = "efficientnet-lite0"
+    """`efficientnet-lite0`, or a dotted class name whose objects turn a list of pictures (of Pillow) into an array."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the encoder's constructor."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Image":
+        if (self.folder is None) == (self.zip is None):
+            raise ValueError("give folder or zip, where the pictures are")
+        return self
+
+
+class Number(_DataConfig):
+    """A number as several: how far it is past each of some knots, so that its effect may bend there."""
+
+    scale: Literal["standard", "log"] = "standard"
+    """`log` for sums of money and counts: numbers above 0."""
+    knots: int = Field(6, ge=0, le=100)
+    """Bends, at quantiles of the items; 0 takes the number alone."""
+
+
+class FeatureColumn(_DataConfig):
+    """What describes an item by numbers: one of the keys."""
+
+    text: Text | None = None
+    """The column holds words."""
+    image: Image | None = None
+    """A picture."""
+    vector: str | None = Field(None, min_length=1)
+    """`<file>.npy` with a row for each row of the items' file, or the name of a column of vectors: numbers with blanks
+    or commas between them."""
+    number: Number | None = None
+    """The column holds numbers."""
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether one of the keys is given."""
+        return any(one is not None for one in (self.text, self.image, self.vector, self.number))
+
+
+class Attribute(FeatureColumn):
+    """One column that describes users or items. `{}` is a categorical attribute; an empty cell is a missing value.
+
+    Columns of items may also be words, pictures, vectors and numbers, which become features of the item itself.
+    """
 
     split: str | None = Field(None, min_length=1)
     """Separator of a column that holds several values in one cell."""
@@ -80,8 +135,9 @@ class Attribute(_DataConfig):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Attribute":
-        if sum(option is not None for option in (self.split, self.bins, self.bounds)) > 1:
-            raise ValueError("give at most one of split, bins and bounds")
+        kinds = ("split", "bins", "bounds", "text", "image", "vector", "number")
+        if sum(getattr(self, kind) is not None for kind in kinds) > 1:
+            raise ValueError(f"give at most one of {', '.join(kinds)}")
         if self.bounds is not None and list(self.bounds) != sorted(set(self.bounds)):
             raise ValueError(f"bounds must ascend, got {list(self.bounds)}")
         return self
@@ -90,6 +146,17 @@ class Attribute(_DataConfig):
     def numeric(self) -> bool:
         """Whether the cells are numbers."""
         return self.bins is not None or self.bounds is not None
+
+
+class NamedData(_DataConfig):
+    """A data set of `gnnrec data list`."""
+
+    source: NamedSource
+    positive: Positive | None = None
+    use: tuple[str, ...] | None = None
+    """Names of the relations and attributes to keep; left out, the source's defaults."""
+    features: dict[str, FeatureColumn] = Field(default_factory=dict)
+    """Name -> what describes the items by numbers; `title: {text: {}}` takes their titles."""
 
 
 class File(Format):
@@ -236,6 +303,19 @@ class TableData(_DataConfig):
     def _one_way_to_kinds(self) -> "TableData":
         if self.interactions.events is not None and self.positive is not None and self.positive.below is not None:
             raise ValueError("give kinds by interactions.events or by positive.below, not by both")
+        return self
+
+    @property
+    def features(self) -> dict[str, FeatureColumn]:
+        """Name -> what describes the items by numbers."""
+        attributes = {} if self.items is None else self.items.attributes
+        return {name: options for name, options in attributes.items() if options.is_feature}
+
+    @model_validator(mode="after")
+    def _features_of_items(self) -> "TableData":
+        for name, options in ({} if self.users is None else self.users.attributes).items():
+            if options.is_feature:
+                raise ValueError(f"users: {name}: text, image, vector and number are of items; take bins, or split")
         return self
 
     def files(self, base: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.errors import DataError
-from gnnrec.views import INTERACTS, ITEM, USER, Relation
+from gnnrec.views import INTERACTS, ITEM, USER, Features, Relation
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class Dataset:
             kinds than `interactions` (these have times).
         numeric: numeric attributes, not yet binned.
         titles: [I] title of each item, for output only; empty where the data have none.
+        cells: name -> [I] cells of the items' columns that features are made of, "" for a missing one.
+        features: numbers that describe items.
         skipped_rows: unreadable rows that were left out, which `on_bad_row: skip` allows.
         skipped_values: unreadable values of attributes that were left out while their rows stayed.
         skipped_examples: what was wrong with the first of both.
@@ -92,6 +94,8 @@ class Dataset:
     relations: tuple[Relation, ...] = ()
     numeric: tuple[Numeric, ...] = ()
     titles: tuple[str, ...] = field(default=(), repr=False)
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    features: tuple[Features, ...] = field(default=(), repr=False)
     skipped_rows: int = 0
     skipped_values: int = 0
     skipped_examples: tuple[str, ...] = ()
@@ -135,6 +139,14 @@ class Dataset:
             self._check_numbers(attribute.name, attribute.number, len(attribute.node))
             if len(attribute.node.unique()) < len(attribute.node):
                 raise DataError(f"{self.name}: {attribute.name}: a {attribute.node_type} has two numbers; choose one")
+        for one in self.features:
+            if len(one.vector) != len(self.ids[one.node_type]):
+                raise DataError(
+                    f"{self.name}: {one.name}: {len(one.vector)} vectors for {len(self.ids[one.node_type])} "
+                    f"{one.node_type} nodes"
+                )
+            if not one.vector.isfinite().all():
+                raise DataError(f"{self.name}: {one.name}: a vector is not finite; leave that {one.node_type} out")
         if self.titles and len(self.titles) != self.num_items:
             raise DataError(f"{self.name}: {len(self.titles)} titles for {self.num_items} items")
 
@@ -225,7 +237,7 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of ids, interactions, relations and numeric attributes; name and titles do not count."""
+        """SHA-256 of ids, interactions, relations, numeric attributes and features; name and titles do not count."""
         digest = hashlib.sha256()
 
         def add(what: object, *values: Tensor | None) -> None:
@@ -243,6 +255,8 @@ class Dataset:
         for attribute in self.numeric:
             what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
             add(what, attribute.node, attribute.number)
+        for one in self.features:
+            add((one.node_type, one.name), one.vector, one.known)
         return digest.hexdigest()
 
 

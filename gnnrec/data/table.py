@@ -76,6 +76,7 @@ def read(config: TableData, opened: Opener) -> Dataset:
         relations=tuple(relations),
         numeric=tuple(_numeric(config, nodes, ids)),
         titles=_titles(nodes, ids[ITEM]),
+        cells=_feature_cells(config, nodes, ids[ITEM]),
         skipped_rows=sum(file.skipped for file in files),
         skipped_values=sum(file.skipped_values for file in files),
         skipped_examples=tuple(itertools.chain.from_iterable(file.examples for file in files))[:EXAMPLES],
@@ -96,7 +97,7 @@ def check_nodes(node_type: str, config: NodesFile, opened: Opener, data: TableDa
 
 
 def _nodes_file(node_type: str, config: NodesFile, opened: Opener, data: TableData) -> TextFile:
-    columns = {"id": config.id} | {_role(column): column for column in config.attributes}
+    columns = {"id": config.id} | {_role(column): column for column in _read_columns(config)}
     if isinstance(config, ItemsFile) and config.title is not None:
         columns[TITLE] = config.title
     file = _text_file(config, f"data.{node_type}s", columns, opened, data)
@@ -104,9 +105,24 @@ def _nodes_file(node_type: str, config: NodesFile, opened: Opener, data: TableDa
     once = ~file.frame["id"].duplicated().to_numpy(bool)
     file.require(once, "id", f"{node_type} {{cell}} is in an earlier row already; give each {node_type} one row")
     for column, options in config.attributes.items():
-        if options.numeric:
+        if options.numeric or options.number is not None:
             file.parse_numbers(_role(column), optional=True)
     return file
+
+
+def _read_columns(config: NodesFile) -> list[str]:
+    """The columns that attributes and features are read from."""
+    columns = []
+    for name, options in config.attributes.items():
+        if options.image is not None:
+            columns += [] if options.image.column is None else [options.image.column]
+        elif options.text is not None:
+            columns.append(options.text.column or name)
+        elif options.vector is not None:
+            columns += [] if options.vector.endswith(".npy") else [options.vector]
+        else:
+            columns.append(name)
+    return list(dict.fromkeys(columns))
 
 
 def _role(column: str) -> str:
@@ -173,7 +189,8 @@ def _columns(config: TableData, nodes: Mapping[str, TextFile]) -> Iterator[tuple
     for owner, described in ((USER, config.users), (ITEM, config.items)):
         if described is not None:
             for name, options in described.attributes.items():
-                yield owner, name, options, nodes[owner]
+                if not options.is_feature:
+                    yield owner, name, options, nodes[owner]
 
 
 def _warn_all_missing(file: TextFile, name: str) -> None:
@@ -279,6 +296,23 @@ def warn_of_no_choices(dataset: Dataset) -> None:
             "choices like all others; set data.positive: {min_value: 1} to leave them out",
             stacklevel=3,
         )
+
+
+def _feature_cells(config: TableData, nodes: Mapping[str, TextFile], ids: pd.Index) -> dict[str, tuple[str, ...]]:
+    """What features of items are made of, by column; of vectors in a file, the number of the item's row."""
+    if not config.features:
+        return {}
+    frame = nodes[ITEM].frame.set_index("id")
+    assert config.items is not None
+    made_of = _read_columns(config.items.model_copy(update={"attributes": config.features}))
+    cells = {column: frame[_role(column)] for column in made_of}
+    rows = pd.Series(nodes[ITEM].frame.index.to_numpy(), frame.index)
+    for name, options in config.features.items():
+        if options.vector is not None and options.vector.endswith(".npy"):
+            cells[name] = rows
+    return {
+        name: tuple("" if cell != cell else str(cell) for cell in column.loc[ids]) for name, column in cells.items()
+    }
 
 
 def _titles(nodes: Mapping[str, TextFile], ids: pd.Index) -> tuple[str, ...]:

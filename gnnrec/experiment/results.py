@@ -27,6 +27,12 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "finetune", "target"): "rest",
     ("model", "finetune", "half_life"): None,
     ("model", "finetune", "queries"): 1024,
+    ("model", "encoder", "linear"): 0,
+    ("model", "finetune", "shown"): "few",
+    ("model", "components", "*", "finetune", "shown"): "few",
+    ("model", "components", "*", "encoder", "linear"): 0,
+    ("model", "finetune", "new_items"): 0.0,
+    ("model", "components", "*", "finetune", "new_items"): 0.0,
     ("model", "decoder"): {"name": "Dot", "options": {}, "last": 50},
     ("model", "components", "*", "finetune", "target"): "rest",
     ("model", "components", "*", "finetune", "half_life"): None,
@@ -40,6 +46,12 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("data", "interactions", "event"): None,
     ("data", "interactions", "events"): None,
     ("data", "interactions", "target"): None,
+    ("data", "features"): {},
+    **{
+        ("data", nodes, "attributes", "*", key): None
+        for nodes in ("users", "items")
+        for key in ("text", "image", "vector", "number")
+    },
     ("evaluate", "group_by"): None,
     ("split", "encoding"): "utf-8",
     ("split", "reveal"): "random",

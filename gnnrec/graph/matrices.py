@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.errors import ConfigError
 from gnnrec.options.search_space import Choice, SearchSpace
-from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TrainingData, UserBatch
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
@@ -120,21 +120,48 @@ def histories(
     return sparse.csr_array((weight, (row, node)), shape=(len(users), num_items))
 
 
-def item_features(train: TrainingData, *, idf: bool = False, normalise: Normalise = "none") -> Matrix:
-    """[I, A] float64, a row for each item with a 1 for each of its attribute values.
+def item_features(
+    train: TrainingData,
+    *,
+    use: Sequence[str] | None = None,
+    idf: bool = False,
+    normalise: Normalise = "none",
+    feature_weight: float = 1.0,
+) -> Matrix:
+    """[I, A] float64, a row for each item: a 1 for each of its attribute values, then the numbers of its features.
 
     Args:
-        train: gives items, held-out ones among them, and their attributes.
-        idf: multiply each column by log(items / items that have the value), so that rare values weigh more.
-        normalise: divisor of each row.
+        train: gives items, held-out ones among them, their attributes and features.
+        use: names of attributes and features; None for all.
+        idf: multiply the column of a value by log(items / items that have it), so that rare values weigh more.
+        normalise: divisor of each row, its features apart.
+        feature_weight: the length of an item's vector of each feature, on average.
+
+    Raises:
+        ConfigError: a name in `use` is neither an attribute nor a feature of the items.
     """
+    own = [r for r in train.relations if r.source == ITEM and r.target not in (ITEM, USER)]
+    names = [*(r.name for r in own), *(one.name for one in train.features)]
+    for name in use or ():
+        if name not in names:
+            raise ConfigError(f"use: {name!r} is neither an attribute nor a feature of the items; there are {names}")
+    values = _item_values(train, [r for r in own if use is None or r.name in use], idf, normalise)
+    parts: list[Any] = [values]
+    for one in train.features:
+        if use is None or one.name in use:
+            vector = one.vector.numpy().astype(np.float64)
+            length = np.linalg.norm(vector[one.known.numpy()], axis=1).mean()
+            parts.append(sparse.csr_array(vector * (feature_weight / max(length, 1e-12))))
+    return sparse.csr_array(sparse.hstack(parts)) if len(parts) > 1 else values
+
+
+def _item_values(train: TrainingData, relations: Sequence[Relation], idf: bool, normalise: Normalise) -> Matrix:
     rows, columns, width = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
-    for relation in train.relations:
-        if relation.source == ITEM and relation.target not in (ITEM, USER):
-            item, value = relation.edge_index.numpy()
-            rows.append(item)
-            columns.append(value + width)
-            width += len(train.ids[relation.target])
+    for relation in relations:
+        item, value = relation.edge_index.numpy()
+        rows.append(item)
+        columns.append(value + width)
+        width += len(train.ids[relation.target])
     row, column = np.concatenate(rows), np.concatenate(columns)
     matrix = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(train.num_items, width))
     matrix.data[:] = 1  # an edge that is there twice counts once

@@ -126,6 +126,11 @@ class GraphSAGE:
             raise ValueError(
                 f"decoder: must be Dot with {kind}; {decoder.name} is trained by ranking with softmax alone"
             )
+        linear = encoder.linear > 0
+        if linear and (not isinstance(finetune, RankingConfig) or finetune.loss != "softmax" or reads):
+            raise ValueError("encoder.linear: must be 0 unless items are ranked with softmax and the decoder Dot")
+        if isinstance(finetune, RankingConfig) and finetune.new_items and not linear:
+            raise ValueError("finetune.new_items: needs a linear path; set encoder.linear, for example to 128")
         self.decoder = decoder
         self.events = events
         self.encoder = encoder.model_copy(update={"layer_options": options})
@@ -137,7 +142,7 @@ class GraphSAGE:
         self.pretrained = pretrained
         self.predicts_ratings = finetune.objective == "rating"
         self.log_scores = not self.predicts_ratings
-        self.trains_in_processes = isinstance(finetune, RankingConfig) and not (reads or finetune.needs_times)
+        self.trains_in_processes = isinstance(finetune, RankingConfig) and not (reads or finetune.needs_times or linear)
         self.tracker = Tracker()
         self.placement = CPU
         self.best_params: dict[str, Any] = {}

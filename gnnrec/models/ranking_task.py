@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from gnnrec.errors import ConfigError
+from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.histories import Histories
@@ -24,6 +25,7 @@ from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
+from gnnrec.nn.linear import LinearPath, described
 from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
@@ -116,7 +118,11 @@ class RankingTask:
         popularity = self.train.popularity
         if self.histories is not None and self.histories.weight is not None:
             popularity = self.histories.weighted_counts(popularity)
-        self.head = ItemRanker(made, popularity, decodes, len(self.kinds)).to(device)
+        linear = None
+        if encoder.linear:
+            linear = LinearPath(train.num_items, described(self.train), encoder.linear)
+            linear.start(self.train, seed)
+        self.head = ItemRanker(made, popularity, decodes, len(self.kinds), linear).to(device)
         self.start_bias = self.head.bias.detach().clone()
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
@@ -163,6 +169,9 @@ class RankingTask:
         moved = before[place] + (at_first - old.start_bias.to(before.device)[place])
         mine = self.head.state_dict()  # with the encoder's weights, which were just taken
         others = {k: v for k, v in state.items() if not k.startswith("encoder.") and v.shape == mine[k].shape}
+        for name in ("linear.source", "linear.target"):  # of items, by their ids
+            if name in state:
+                others[name] = torch.where(known[:, None], state[name].to(place.device)[place], mine[name])
         bias = {"bias": torch.where(known, moved, at_first), "no_interactions": self.head.no_interactions}
         self.head.load_state_dict({**mine, **others, **bias})
 
@@ -170,13 +179,32 @@ class RankingTask:
         """Computes all that scoring needs of the graph: after training, and whenever weights have changed."""
         self.head.eval()
         self._attached.precompute(self.block)
+        with torch.no_grad():
+            self._biases = self.head.bias + self.head.no_interactions
+            if self.head.linear is not None:
+                self._add_linear(self.head.linear)
+
+    def _add_linear(self, linear: LinearPath) -> None:
+        """The linear path's vectors follow those of the encoder; a new item has these alone, and their bias."""
+        self._sources, of_layers, new = linear.sources(), self._attached.items, self.head.no_interactions < 0
+        items = torch.cat([of_layers, linear.items()], dim=1)
+        if self.config.new_items:
+            as_new, biases = linear.new_items()
+            items = torch.where(new[:, None], torch.cat([torch.zeros_like(of_layers), as_new], dim=1), items)
+            self._biases = torch.where(new, biases, self._biases)
+        self._attached.items = items
 
     @torch.no_grad()
     def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, on the task's device, as all vectors and scores are; what the decoder makes of histories."""
         users = users.with_events(self.events)
         if not self.head.decoder.reads_history:
-            return self._attached.embed(users)
+            vectors = self._attached.embed(users)
+            if self.head.linear is None:
+                return vectors
+            edge_index = torch.stack([users.items.node, users.items.row]).to(vectors.device)
+            edges = Adjacency(edge_index, len(self._sources), len(users))
+            return torch.cat([vectors, self.head.linear.users(edges, self._sources)], dim=1)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         bare = replace(users, items=nothing).without_events()
         vectors, items = self._attached.embed(bare), self._attached.items
@@ -193,7 +221,10 @@ class RankingTask:
     @torch.no_grad()
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, logarithms of unnormalised probabilities."""
-        scores = self.head.score(self.embed(users), self._attached.items)
+        if self.head.linear is None:
+            scores = self.head.score(self.embed(users), self._attached.items)
+        else:
+            scores = self.head.scaled(self.embed(users)) @ self._attached.items.t() + self._biases
         if self.paths is None:
             return scores
         recent = Recent.of(users.items, len(users), self.last)
@@ -207,16 +238,19 @@ class RankingTask:
         """[I, D + 1] float32, the items' vectors, their bias in the last column; None where pairs are scored."""
         if self.paths is not None:
             return None
-        return torch.cat([self._attached.items, (self.head.bias + self.head.no_interactions)[:, None]], dim=1)
+        return torch.cat([self._attached.items, self._biases[:, None]], dim=1)
 
     @torch.no_grad()
     def query(self, users: UserBatch) -> Tensor:
         """[B, D + 1] float32 whose inner products with `item_vectors` are the scores."""
-        return nn.functional.pad(self.head.logit_scale * self.embed(users), (0, 1), value=1.0)
+        return nn.functional.pad(self.head.scaled(self.embed(users)), (0, 1), value=1.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights and precomputed vectors: all that `from_state` needs."""
-        head = {"head": self.head.state_dict(), "start_bias": self.start_bias, "kinds": self.kinds}
+        head: dict[str, Any] = {"head": self.head.state_dict(), "start_bias": self.start_bias, "kinds": self.kinds}
+        head["biases"] = self._biases
+        if self.head.linear is not None:
+            head["sources"] = self._sources
         return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
@@ -238,9 +272,14 @@ class RankingTask:
         if task.paths is not None:
             decodes.take_paths(task.paths.mixed, 1)  # the number is among the weights
         task.kinds = state.get("kinds", ())
-        task.head = ItemRanker(task._attached.encoder, torch.ones(len(state["head"]["bias"])), decodes, len(task.kinds))
+        count, linear = len(state["head"]["bias"]), None
+        if encoder.linear:
+            width = len(state["head"]["linear.to_target"])
+            linear, task._sources = LinearPath(count, torch.empty(0, width), encoder.linear), state["sources"]
+        task.head = ItemRanker(task._attached.encoder, torch.ones(count), decodes, len(task.kinds), linear)
         task.head.load_state_dict(state["head"])
         task.head.eval()
+        task._biases = state.get("biases", task.head.bias.detach() + task.head.no_interactions)
         if "start_bias" in state:  # models that were saved before there was one score, and learn no more
             task.start_bias = state["start_bias"]
         return task

@@ -36,6 +36,8 @@ class EncoderConfig(BaseModel):
     """Whether each step adds its input to its output."""
     norm: Literal["layer", "none"] = "layer"
     """Normalisation after each step but the last."""
+    linear: int = Field(0, ge=0)
+    """Width of a linear path beside the layers, from what describes items and from histories; 0 for none."""
     init: Literal["svd", "random"] = "svd"
     """Initial vectors of items and of the values of users' attributes: from a truncated SVD of the training
     interactions, or small random numbers."""

@@ -206,6 +206,7 @@ def training_data(
         bounds=bounds,
         candidates=candidates,
         titles=data.titles,
+        features=data.features,
     )
 
 
@@ -237,7 +238,8 @@ def _of_items(data: Dataset, known: Tensor) -> Dataset:
     for one in data.numeric:
         kept = known[one.node] if one.node_type == ITEM else torch.ones(len(one.node), dtype=torch.bool)
         numeric.append(replace(one, node=one.node[kept], number=one.number[kept]))
-    return replace(data, relations=tuple(relations), numeric=tuple(numeric))
+    features = tuple(one.of(known) for one in data.features)
+    return replace(data, relations=tuple(relations), numeric=tuple(numeric), features=features)
 
 
 def _places(index: Tensor, size: int) -> Tensor:

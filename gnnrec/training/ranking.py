@@ -15,6 +15,7 @@ from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
 from gnnrec.nn.decoders.dot import Dot
+from gnnrec.nn.linear import LinearPath
 from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
@@ -48,6 +49,12 @@ class RankingConfig(LoopConfig):
     in the graph of them alone, each of them in one batch. Not with several processes or with `num_neighbors`."""
     history_dropout: float = Field(0.7, ge=0, le=1)
     """Share of a batch's users whose whole history is hidden; of the others, a random part stays."""
+    shown: Literal["few", "any"] = "few"
+    """How many items that part has: `few` is as good as uniform on a logarithmic scale, for users with one, two or five
+    first items; `any` is uniform, for users of whom a long history is known."""
+    new_items: float = Field(0.0, ge=0, le=1)
+    """Share of the loss in which every item is scored as a new one: by the encoder's linear path, from what describes
+    it. Above 0, items without any interaction are ranked like others; at 0 they come last."""
     negatives: int = Field(100, ge=1)
     """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""
     negative_power: float = Field(0.5, ge=0, le=1)
@@ -66,8 +73,8 @@ class RankingConfig(LoopConfig):
 
     @model_validator(mode="after")
     def _whole_softmax(self) -> "RankingConfig":
-        if self.loss != "softmax" and (self.target == "next" or self.half_life is not None):
-            raise ValueError(f"loss must be softmax with target: next or with half_life, got {self.loss}")
+        if self.loss != "softmax" and (self.target == "next" or self.half_life is not None or self.new_items):
+            raise ValueError(f"loss must be softmax with target: next or with half_life or new_items, got {self.loss}")
         return self
 
     @property
@@ -90,11 +97,20 @@ class ItemRanker(nn.Module):
         popularity: [I] float32, `TrainingData.popularity`, or with a half-life what is left of it.
         decoder: as `gnnrec.nn.decoder.Decoder`; None for `Dot`.
         kinds: other kinds of events among the items that the decoder reads; each adds a learned vector, 0 at first.
+        linear: whose vectors of users and items follow those of the encoder; None for none.
     """
 
-    def __init__(self, encoder: Any, popularity: Tensor, decoder: nn.Module | None = None, kinds: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: Any,
+        popularity: Tensor,
+        decoder: nn.Module | None = None,
+        kinds: int = 0,
+        linear: LinearPath | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.linear = linear
         self.decoder: Any = decoder if decoder is not None else Dot(encoder.config.channels, 1)
         # Finite: an item without interactions comes last.
         self.register_buffer("no_interactions", torch.where(popularity > 0, 0.0, -1e4))  # [I]
@@ -114,7 +130,16 @@ class ItemRanker(nn.Module):
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        return self.logit_scale * (user @ item.t()) + self.bias + self.no_interactions
+        if self.linear is None:
+            return self.logit_scale * (user @ item.t()) + self.bias + self.no_interactions
+        return self.scaled(user) @ item.t() + self.bias + self.no_interactions
+
+    def scaled(self, user: Tensor) -> Tensor:
+        """[B, D], the vectors of users whose inner products with those of items are scores, but for the biases."""
+        if self.linear is None:
+            return self.logit_scale * user
+        width = self.encoder.config.channels
+        return torch.cat([self.logit_scale * user[:, :width], user[:, width:]], dim=1)
 
     def score_pairs(self, user: Tensor, item: Tensor, index: Tensor) -> Tensor:
         """Scores of given pairs: [..., D] users, [..., D] items and the items' indices [...] -> [...]."""
@@ -166,7 +191,7 @@ def ranking_losses(
     for batch in (users.to(device) for users in batches):
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
-        shown = _shown(count, config.history_dropout, generator)
+        shown = _shown(count, config.history_dropout, generator, config.shown)
         if by_time is None or (config.target == "rest" and not by_time.has_events):
             order = _order(row, generator)
         else:
@@ -200,7 +225,15 @@ def ranking_losses(
             if asked is not None:
                 row, item, weight = row[asked], item[asked], None if weight is None else weight[asked]
                 queries = len(row)
-            loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
+            if ranker.linear is None:
+                loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
+            else:
+                linear = ranker.linear.users(block.adjacency[reverse(INTERACTS)].reaching(users))
+                user, items = torch.cat([x[USER], linear], 1), torch.cat([x[ITEM], ranker.linear.items()], 1)
+                loss = losses.softmax(ranker.score(user, items), row, item, weight)
+                if config.new_items:
+                    as_new = ranker.linear.score_new(linear) + ranker.no_interactions
+                    loss = torch.lerp(loss, losses.softmax(as_new, row, item, weight), config.new_items)
         else:
             loss = _sampled_loss(ranker, block, users, row, item, mine, config, sampler, num_neighbors, generator)
         yield loss * (len(row) / queries)  # the mean over all queries, as a sum over the processes
@@ -248,21 +281,24 @@ class _ByTime:
         return None if self._weight is None else self._weight[self.pointer[user] + place]
 
 
-def _shown(count: Tensor, history_dropout: float, generator: torch.Generator) -> Tensor:
-    """How many of its interactions each user shows: none, or from 1 up, small numbers as often as large ones.
+def _shown(
+    count: Tensor, history_dropout: float, generator: torch.Generator, many: Literal["few", "any"] = "few"
+) -> Tensor:
+    """How many of its interactions each user shows: none, or from 1 up.
 
     Args:
         count: [B] int64, interactions of each user, at least 1.
         history_dropout: chance to show none.
         generator: source of the draws.
+        many: as `RankingConfig.shown`.
 
     Returns:
-        [B] int64, less than `count`; on a logarithmic scale as good as uniform, so that users with one, two or five
-        first items are met in training however long the histories are.
+        [B] int64, less than `count`; of `few`, small numbers come as often as large ones, so that users with one, two
+        or five first items are met in training however long the histories are.
     """
     cold = torch.rand(len(count), generator=generator) < history_dropout
     part = torch.rand(len(count), generator=generator).to(count.device)
-    drawn = (part * count.log()).exp().long()  # from 1 to count
+    drawn = (part * count.log()).exp().long() if many == "few" else (1 + part * (count - 1)).long()  # from 1 to count
     return torch.where(cold.to(count.device), 0, drawn).clamp(max=count - 1)
 
 

@@ -37,7 +37,7 @@ def test_what_does_not_fit_is_refused(broken, where):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bins": 7, "split": "|"}, "at most one of split, bins and bounds"),
+        ({"bins": 7, "split": "|"}, "at most one of split, bins, bounds"),
         ({"bins": 1}, "greater than or equal to 2"),
         ({"bounds": [3, 1]}, "must ascend"),
         ({"bounds": [1, 1]}, "must ascend"),

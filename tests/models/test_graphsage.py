@@ -12,14 +12,14 @@ import gnnrec.nn.decoders
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
-from gnnrec.models.baselines import Biases, Popularity
+from gnnrec.models.baselines import Biases, Popularity, Random
 from gnnrec.models.graphsage import WITHOUT_CHOICE, GraphSAGE
-from gnnrec.models.saving import save_model
+from gnnrec.models.saving import load_model, save_model
 from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import build
-from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits import UnseenItems, UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.folds import selection_folds
 from gnnrec.splits.split import Split
@@ -28,7 +28,7 @@ from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import LIKES, RatingConfig
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import Edges, TrainingData, UserBatch
+from gnnrec.views import Edges, Features, TrainingData, UserBatch
 from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 GROUPS = 4
@@ -543,3 +543,93 @@ def test_neighbours_of_a_relation_that_is_not_there_are_refused() -> None:
     with pytest.raises(ConfigError, match="'clubs' is no relation"):
         model.fit(split.train, split.validation, 3)
     GraphSAGE(encoder=SMALL, pretrain=None, num_neighbors={"rev_club": 3}).build(split.train, 3)
+
+
+def unseen_items(features: bool, seed: int = 2) -> Split:
+    """Groups of users and items; what describes an item, if anything, is a noisy picture of its group."""
+    data = synthetic(seed, num_users=240, num_items=120, groups=GROUPS, choices=12, skew=0.2)
+    kept = tuple(r for r in data.relations if r.name != "category")
+    data = replace(data, relations=kept, ids={t: ids for t, ids in data.ids.items() if t != "category"})
+    if features:
+        generator = torch.Generator().manual_seed(seed)
+        picture = torch.randn(GROUPS, 8, generator=generator)[torch.arange(120) % GROUPS]
+        noisy = picture + 0.3 * torch.randn(120, 8, generator=generator)
+        data = replace(data, features=(Features("item", "picture", noisy, torch.ones(120, dtype=torch.bool)),))
+    split = make_split(data, UnseenItems(test=0.2, validation=0.2), seed)
+    split.open_test("a test")
+    return split
+
+
+NEW = RankingConfig(epochs=12, batch_users=32, learning_rate=0.002, new_items=0.5, shown="any", history_dropout=0.2)
+WITH_LINEAR = EncoderConfig(channels=16, layers=1, linear=16)
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_items_that_nobody_has_chosen_are_told_apart_by_what_describes_them(features: bool, tmp_path: Path) -> None:
+    split = unseen_items(features)
+    model = GraphSAGE(encoder=WITH_LINEAR, pretrain=None, finetune=NEW)
+    model.fit(split.train, split.validation, seed=3)
+    candidates = split.validation.candidates(split.train)
+    found = evaluate(model, split.validation, candidates, NDCG, 3).metrics["ndcg@10"]
+    drawn = Random()
+    drawn.fit(split.train, None, 3)
+    chance = evaluate(drawn, split.validation, candidates, NDCG, 3).metrics["ndcg@10"]
+    assert found is not None
+    assert chance is not None
+    assert (found > chance + 0.1) == features
+    assert abs(found - chance) < 0.08 or features
+    users = split.validation.users
+    scores = model.score(users)
+    save_model(model, tmp_path / "m")
+    torch.testing.assert_close(load_model(tmp_path / "m").score(users), scores)
+    vectors = model.item_vectors()
+    assert vectors is not None
+    torch.testing.assert_close(model.query(users) @ vectors.T, scores, rtol=1e-4, atol=1e-4)
+    new, known = scores[:, ~split.train.candidates], scores[:, split.train.candidates]
+    if features:
+        assert float(new.max()) > float(known.min())  # new items are among the others, not behind all of them
+
+
+def test_new_items_come_last_unless_training_scores_all_as_new() -> None:
+    split = unseen_items(True)
+    for encoder in (SHALLOW, WITH_LINEAR):
+        model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=1))
+        model.fit(split.train, None, seed=3)
+        scores = model.score(split.validation.users)
+        assert float(scores[:, ~split.train.candidates].max()) < float(scores[:, split.train.candidates].min()) - 1000
+
+
+def test_a_linear_path_keeps_the_contract(loaded_in_this_process: None) -> None:
+    options = {
+        "encoder": {"channels": 16, "linear": 16},
+        "pretrain": None,
+        "finetune": {"epochs": 40, "batch_users": 64, "learning_rate": 0.02, "new_items": 0.5},
+    }
+    assert_recommender(GraphSAGE, options)
+
+
+def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
+    """Popularity, and inner products of users and items that know the groups already."""
+    split = make_split(synthetic(4, num_users=240, num_items=40), UnseenUsers(test=0.2, validation=0.2, support=3), 4)
+    model = GraphSAGE(encoder=WITH_LINEAR, pretrain=None, finetune=RankingConfig(epochs=0))
+    model.fit(split.train, None, seed=3)
+    plain = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=RankingConfig(epochs=0))
+    plain.fit(split.train, None, seed=3)
+    assert share_in_group(model, split) > 0.6
+    assert share_in_group(plain, split) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": WITH_LINEAR, "finetune": RATING}, "encoder.linear: must be 0 unless items are ranked"),
+        ({"encoder": WITH_LINEAR, "decoder": DecoderConfig(name="MLP")}, "encoder.linear: must be 0"),
+        ({"encoder": WITH_LINEAR, "finetune": RankingConfig(loss="bpr")}, "encoder.linear: must be 0"),
+        ({"finetune": NEW}, "finetune.new_items: needs a linear path; set encoder.linear"),
+    ],
+)
+def test_where_there_is_no_linear_path(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GraphSAGE(**options)
+    with pytest.raises(ValueError, match="loss must be softmax"):
+        RankingConfig(loss="bpr", new_items=0.1)

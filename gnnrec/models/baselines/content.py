@@ -1,10 +1,11 @@
 """What a user chose, through the attributes of items, to items that nobody has chosen yet."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 from torch import Tensor
 
 from gnnrec.errors import ConfigError
@@ -15,14 +16,20 @@ from gnnrec.views import TestSet, TrainingData, UserBatch
 
 REGULARIZATIONS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """What is tried where the regularization is to be chosen."""
+DENSE = 0.1
+"""Share of entries above which a matrix is multiplied as a dense one."""
 WITHOUT_CHOICE = 10.0
 """Regularization that was to be chosen, where there was nobody to choose it on."""
-ITEM_FEATURES: SearchSpace = {"idf": Choice((False, True)), "normalise": Choice(("none", "sum", "length"))}
+ITEM_FEATURES: SearchSpace = {
+    "idf": Choice((False, True)),
+    "normalise": Choice(("none", "sum", "length")),
+    "feature_weight": Log(0.1, 10),
+}
 """Search space of the options that models pass on to `item_features`."""
 
 
 class ContentRidge:
-    """Ridge regression from the attributes of items to each user's choices among the items of training.
+    """Ridge regression from attributes and features of items to each user's choices among the items of training.
 
     w_u and b_u minimise the sum over items i of training of (y_ui - b - x_i . w)^2, plus regularization times w . w.
     The score of any item j, held out or not, is x_j . w_u, a user's taste in attributes. It needs nothing of a user but
@@ -35,8 +42,10 @@ class ContentRidge:
     Args:
         regularization: weight of the squared coefficients; above 0. `choose` picks it on the validation users, and
             takes 10 where there are none.
+        use: names of attributes and features; None for all.
         idf: a value counts by the logarithm of its rarity.
-        normalise: what an item's features are divided by: nothing, their sum, or their Euclidean length.
+        normalise: what an item's attribute values are divided by: nothing, their number, or its square root.
+        feature_weight: what each feature (words, a picture) counts against attribute values of length 1; above 0.
 
     Raises:
         ValueError: an option is out of its range.
@@ -50,15 +59,21 @@ class ContentRidge:
         self,
         *,
         regularization: float | Literal["choose"] = 10.0,
+        use: tuple[str, ...] | None = None,
         idf: bool = False,
         normalise: Normalise = "none",
+        feature_weight: float = 1.0,
     ) -> None:
+        if not feature_weight > 0:
+            raise ValueError(f"feature_weight must be above 0, got {feature_weight}")
         if regularization != "choose" and not regularization > 0:
             raise ValueError(f"regularization must be above 0, got {regularization}")
         self.regularization = regularization
         self.chooses_on_validation = regularization == "choose"
+        self.use = use
         self.idf = idf
         self.normalise: Normalise = normalise
+        self.feature_weight = feature_weight
         self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
@@ -71,21 +86,26 @@ class ContentRidge:
             fitted = self.fit_folds([Fold(train, validation, validation)], seed)[0]
             self.__dict__.update({k: v for k, v in vars(fitted).items() if k.startswith("_")})
             return
-        features = item_features(train, idf=self.idf, normalise=self.normalise)
+        features = item_features(
+            train, use=self.use, idf=self.idf, normalise=self.normalise, feature_weight=self.feature_weight
+        )
         _refuse_none(features)
         chosen = features[train.candidates.numpy().nonzero()[0]]
         regularization = WITHOUT_CHOICE if self.regularization == "choose" else self.regularization
         self._mean = np.asarray(chosen.mean(axis=0)).ravel()  # [A]
-        gram = (chosen.T @ chosen).toarray() - chosen.shape[0] * np.outer(self._mean, self._mean)
+        own = _fast(chosen)
+        square = _dense(own.T @ own)
+        gram = square - chosen.shape[0] * np.outer(self._mean, self._mean)
         factor = linalg.cho_factor(gram + regularization * np.eye(len(gram)))
-        self._features = features
+        self._features = _fast(features)
         self._solved = linalg.cho_solve(factor, features.toarray().T).T  # [I, A], x_j (X'X + r)^-1 with X centred
 
     def fit_folds(self, folds: Sequence[Fold], seed: int) -> "list[Any]":
         """One model for each fold; a regularization that is to be chosen is the best one on all held-out users."""
 
         def fit(regularization: float, fold: Fold) -> ContentRidge:
-            model = ContentRidge(regularization=regularization, idf=self.idf, normalise=self.normalise)
+            model = copy.copy(self)
+            model.regularization = regularization
             model.fit(fold.train, None, seed)
             return model
 
@@ -98,27 +118,36 @@ class ContentRidge:
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32; all 0 for a user of whom no item is known."""
         history = histories(users, self._features.shape[0])
-        taste = (history @ self._features).toarray() - np.outer(history.sum(axis=1), self._mean)  # [B, A], y_u X
+        taste = _dense(history @ self._features) - np.outer(history.sum(axis=1), self._mean)  # [B, A], y_u X
         return as_scores(taste @ self._solved.T)
 
 
 class ContentKNN:
-    """The mean similarity of an item's attributes to those of the items that a user chose.
+    """The mean similarity of an item's attributes and features to those of the items that a user chose.
 
     Source: Pazzani, Billsus, Content-Based Recommendation Systems, The Adaptive Web (2007), section 10.3.2: the cosine
         of a user profile and an item, where the profile is the mean of the vectors of the chosen items.
     Shapes: users B, items I -> scores [B, I].
 
     Args:
+        use: names of attributes and features; None for all.
         idf: a value counts by the logarithm of its rarity.
+        feature_weight: what each feature (words, a picture) counts against attribute values of length 1; above 0.
+
+    Raises:
+        ValueError: an option is out of its range.
     """
 
     supports_cold_users = False
     predicts_ratings = False
-    search_space: ClassVar[SearchSpace] = {"idf": Choice((False, True))}
+    search_space: ClassVar[SearchSpace] = {"idf": Choice((False, True)), "feature_weight": Log(0.1, 10)}
 
-    def __init__(self, *, idf: bool = True) -> None:
+    def __init__(self, *, use: tuple[str, ...] | None = None, idf: bool = True, feature_weight: float = 1.0) -> None:
+        if not feature_weight > 0:
+            raise ValueError(f"feature_weight must be above 0, got {feature_weight}")
+        self.use = use
         self.idf = idf
+        self.feature_weight = feature_weight
         self.best_params: dict[str, Any] = {}
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
@@ -127,16 +156,32 @@ class ContentKNN:
         Raises:
             ConfigError: the items have no attributes.
         """
-        self._features = item_features(train, idf=self.idf, normalise="length")
-        _refuse_none(self._features)
+        features = item_features(
+            train, use=self.use, idf=self.idf, normalise="length", feature_weight=self.feature_weight
+        )
+        _refuse_none(features)
+        length = np.sqrt((features * features).sum(axis=1))
+        self._features = _fast(sparse.csr_array(features.multiply(1 / np.where(length > 0, length, 1)[:, None])))
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, from 0 to 1; all 0 for a user of whom no item is known."""
         history = histories(users, self._features.shape[0])
         count = np.maximum(np.asarray(history.sum(axis=1)).ravel(), 1)
-        return as_scores((history @ self._features @ self._features.T).toarray() / count[:, None])
+        return as_scores(_dense(history @ self._features @ self._features.T) / count[:, None])
+
+
+def _fast(features: Matrix) -> Any:
+    """The same numbers, dense where most are not 0: products are faster then."""
+    return features.toarray() if features.nnz > DENSE * features.shape[0] * features.shape[1] else features
+
+
+def _dense(product: Any) -> np.ndarray:
+    found: np.ndarray = product if isinstance(product, np.ndarray) else product.toarray()
+    return found
 
 
 def _refuse_none(features: Matrix) -> None:
     if features.shape[1] == 0:
-        raise ConfigError("the items have no attributes, which the model scores by; name some, or take another model")
+        raise ConfigError(
+            "the items have neither attributes nor features, by which the model scores; name some, or take another"
+        )

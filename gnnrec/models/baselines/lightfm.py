@@ -18,6 +18,7 @@ from gnnrec.graph.matrices import (
     as_csr_matrix,
     as_scores,
     histories,
+    item_features,
     training_rows,
 )
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace
@@ -40,8 +41,8 @@ class LightFM:
     The number of epochs is chosen by NDCG@10 of the validation users.
 
     Source: Kula, Metadata Embeddings for User and Item Cold-start Recommendations, CBRecSys 2015, equation 1; library
-        lightfm-next. Differs: items have a vector each and no attributes; the users' bias, which does not change
-        any order, is left out of the scores.
+        lightfm-next. Differs: unless `item_features` is set, items have a vector each and no attributes; the users'
+        bias, which does not change any order, is left out of the scores.
     Shapes: users B, attribute values A -> vectors [B, D] -> scores [B, I].
 
     Args:
@@ -53,6 +54,8 @@ class LightFM:
         patience: epochs without a better validation value after which the search ends; at least 1.
         identity: also a vector of its own for each training user. An unseen user has none.
         friends: also a feature for each training user, 1 where the user has an edge to them.
+        item_features: an item is the sum of a vector of its own and those of its attribute values and features; one
+            without interactions has none of its own.
         edge_weights: what an attribute edge counts: 1, log(1 + its weight), or its weight.
         idf: a value counts by the logarithm of its rarity.
         normalise: what a user's features are divided by: nothing, their sum, or their Euclidean length.
@@ -84,6 +87,7 @@ class LightFM:
         patience: int = 5,
         identity: bool = False,
         friends: bool = False,
+        item_features: bool = False,
         edge_weights: EdgeWeights = "ignore",
         idf: bool = False,
         normalise: Normalise = "sum",
@@ -103,6 +107,7 @@ class LightFM:
         self.patience = patience
         self.identity = identity
         self.friends = friends
+        self.item_features = item_features
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
@@ -138,15 +143,19 @@ class LightFM:
         )
         interactions = as_csr_matrix(histories(train.users, train.num_items)).tocoo()
         features = as_csr_matrix(self._features(train.users))
+        of_items = _item_matrix(train) if self.item_features else None
         self.best_params = {}
         best, best_epoch = -1.0, 0
         ndcg = EvaluateConfig(metrics=["ndcg"], at=[10])
         for epoch in range(1, self.epochs + 1):
             try:
-                model.fit_partial(interactions, user_features=features, epochs=1, num_threads=1)
+                model.fit_partial(interactions, user_features=features, item_features=of_items, epochs=1, num_threads=1)
             except ValueError as error:
                 raise TrainingError(f"LightFM: {error} (epoch {epoch}; learning_rate {self.learning_rate})") from error
-            self._state = _State(model.user_embeddings.copy(), model.item_embeddings.copy(), model.item_biases.copy())
+            items, biases = model.item_embeddings.copy(), model.item_biases.copy()
+            if of_items is not None:
+                items, biases = of_items @ items, of_items @ biases
+            self._state = _State(model.user_embeddings.copy(), items, biases)
             if validation is None:
                 continue
             value = evaluate(self, validation, validation.candidates(train), ndcg, seed).metrics["ndcg@10"] or 0.0
@@ -173,3 +182,9 @@ class LightFM:
         """[B, I] float32, of which only the order means something."""
         vectors = self._features(users) @ self._state.feature_vectors  # [B, D]
         return as_scores(vectors @ self._state.item_vectors.T + self._state.item_biases)
+
+
+def _item_matrix(train: TrainingData) -> Any:
+    """[I, I + A], a 1 for an item's own vector, where it has interactions, then its attributes and features."""
+    own = sparse.diags_array((train.popularity.numpy() > 0).astype(np.float64))
+    return as_csr_matrix(sparse.csr_array(sparse.hstack([own, item_features(train, normalise="sum")])))

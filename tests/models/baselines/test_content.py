@@ -113,7 +113,7 @@ def test_items_without_attributes_are_refused() -> None:
     train = split().train
     bare = replace(train, relations=tuple(r for r in train.relations if r.source != "item"))
     for model in (ContentRidge(), ContentKNN()):
-        with pytest.raises(ConfigError, match="the items have no attributes"):
+        with pytest.raises(ConfigError, match="the items have neither attributes nor features"):
             model.fit(bare, None, 3)
     with pytest.raises(ValueError, match="regularization"):
         ContentRidge(regularization=0)

@@ -19,6 +19,7 @@ from gnnrec.graph.matrices import (
     as_csr_matrix,
     as_scores,
     histories,
+    item_features,
 )
 from gnnrec.models.baselines.factorization.implicit_models import check_above_0, check_at_least_1
 from gnnrec.models.ridge import LARGEST_SYSTEM
@@ -130,7 +131,12 @@ class IRSpack:
         of_items = None
         if self.item_features:
             items = _items_as_users(train)
-            of_items, _ = _coordinates(_with_constant(self._features_of(items, False)(items.users)), "items")
+            described = self._features_of(items, False)(items.users)
+            if train.features:
+                described = sparse.csr_array(
+                    sparse.hstack([described, item_features(train, use=[one.name for one in train.features])])
+                )
+            of_items, _ = _coordinates(_with_constant(described), "items")
         interactions = as_csr_matrix(histories(train.users, train.num_items))
         trainer = self._trainer("CG", interactions, users, of_items, seeds.integer(seed, "irspack") % 2**31)
         for iteration in range(1, self.iterations + 1):
@@ -242,7 +248,7 @@ def _items_as_users(train: TrainingData) -> TrainingData:
         elif relation.target == ITEM:
             _, name, node_type = reverse(relation.type)
             relations[USER, name, node_type] = Edges(target, source, relation.weight)
-    if not relations:
+    if not relations and not train.features:
         raise ConfigError("IRSpack: item_features: the items have no attributes here; set it to false")
     none = torch.empty(0, dtype=torch.int64)
     return replace(train, users=UserBatch(torch.arange(train.num_items), Edges(none, none), relations))

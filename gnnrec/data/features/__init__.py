@@ -1,0 +1,169 @@
+"""What describes items by numbers: words, pictures, vectors and numbers, encoded once and kept."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gnnrec.data.config import FeatureColumn, Image
+from gnnrec.data.dataset import Dataset
+from gnnrec.data.features.encoding import encoded
+from gnnrec.data.features.image import ENCODERS as IMAGE_ENCODERS
+from gnnrec.data.features.image import Pictures, opened
+from gnnrec.data.features.number import bent
+from gnnrec.data.features.text import ENCODERS as TEXT_ENCODERS
+from gnnrec.errors import ConfigError, DataError
+from gnnrec.views import ITEM, Features
+
+__all__ = ["missing_file", "with_features"]
+
+TITLE = "title"
+EXAMPLES = 3
+"""Items without a feature, and pictures that cannot be read, that are named in a warning."""
+
+
+def with_features(
+    dataset: Dataset, wanted: Mapping[str, FeatureColumn], base: Path, *, progress: bool = True
+) -> Dataset:
+    """Adds features of items to a data set.
+
+    Args:
+        dataset: with the cells that features are made of; `title` are its titles.
+        wanted: name -> what is to be made.
+        base: folder that paths are relative to; a file that is not there is looked for under GNNREC_DATA.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: a column, an encoder or its library is not there.
+        DataError: a file cannot be read, or vectors do not fit.
+    """
+    found = []
+    for name, options in wanted.items():
+        if not options.is_feature:
+            raise ConfigError(f"data.features.{name}: give one of text, image, vector and number")
+        try:
+            vector, known = _vectors(dataset, name, options, base, progress)
+        except ConfigError as error:
+            raise ConfigError(f"feature {name!r}: {error}") from None
+        except DataError as error:
+            raise DataError(f"feature {name!r}: {error}") from None
+        if not known.any():
+            warnings.warn(f"feature {name!r}: no item has any; it is left out", stacklevel=2)
+            continue
+        if not known.all():
+            ids = dataset.ids[ITEM][~known]
+            some = ", ".join(map(str, ids[:EXAMPLES]))
+            warnings.warn(
+                f"feature {name!r}: {len(ids):,} of {len(known):,} items have none, for example {some}", stacklevel=2
+            )
+        rows = np.where(known[:, None], vector, 0).astype(np.float32)
+        found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known)))
+    return replace(dataset, features=tuple(found)) if found else dataset
+
+
+def missing_file(wanted: Mapping[str, FeatureColumn], base: Path) -> Path | None:
+    """The first file or folder that features are made of and that is not there; None where all are."""
+    for options in wanted.values():
+        image = options.image
+        path = None if image is None else image.folder or image.zip
+        if options.vector is not None and options.vector.endswith(".npy"):
+            path = Path(options.vector)
+        if path is not None and not any(place.exists() for place in _places(path, base)):
+            return path
+    return None
+
+
+def _vectors(
+    dataset: Dataset, name: str, options: FeatureColumn, base: Path, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """[I, F] numbers, and [I] bool which are known."""
+    if options.text is not None:
+        how_text = options.text
+        cells = _cells(dataset, how_text.column or name)
+        return encoded(name, cells, TEXT_ENCODERS, how_text.encoder, how_text.options, progress)
+    if options.image is not None:
+        names = _cells(dataset, options.image.column) if options.image.column else tuple(dataset.ids[ITEM])
+        pictures, how = Pictures(_place(options.image, base), names), options.image
+        vector, known = encoded(name, pictures, IMAGE_ENCODERS, how.encoder, how.options, progress, opened)
+        broken = [pictures[place].name for place in np.flatnonzero(~known).tolist() if pictures[place]]
+        if broken:
+            some = ", ".join(broken[:EXAMPLES])
+            warnings.warn(f"feature {name!r}: {len(broken)} pictures cannot be read, for example {some}", stacklevel=3)
+        return vector, known
+    if options.number is not None:
+        cells = _cells(dataset, name)
+        number = np.array([float(cell) if cell else np.nan for cell in cells])
+        return bent(number, options.number.scale, options.number.knots)
+    assert options.vector is not None
+    if options.vector.endswith(".npy"):
+        return _from_file(dataset, name, _found(Path(options.vector), base))
+    return _from_cells(dataset, options.vector)
+
+
+def _cells(dataset: Dataset, name: str) -> tuple[str, ...]:
+    if name in dataset.cells:
+        return dataset.cells[name]
+    if name == TITLE and dataset.titles:
+        return dataset.titles
+    there = sorted({*dataset.cells, *([TITLE] if dataset.titles else [])})
+    raise ConfigError(f"{dataset.name} has no column {name!r} of items' words; there are {there or 'none'}")
+
+
+def _place(image: Image, base: Path) -> Path:
+    path = image.folder or image.zip
+    assert path is not None
+    return _found(path, base)
+
+
+def _found(path: Path, base: Path) -> Path:
+    places = _places(path, base)
+    for place in places:
+        if place.exists():
+            return place
+    raise DataError(f"{path}: no such file or folder; looked at {' and '.join(map(str, places))}")
+
+
+def _places(path: Path, base: Path) -> list[Path]:
+    """Beside the config, and under GNNREC_DATA."""
+    shared = os.environ.get("GNNREC_DATA")
+    return [base / path, *([Path(shared) / path] if shared else [])]
+
+
+def _from_file(dataset: Dataset, name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a file; a row that is not finite is a missing one."""
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as .npy ({error})") from None
+    if rows.ndim != 2 or rows.dtype.kind not in "fiu":
+        raise DataError(f"{path}: must be numbers with two dimensions, got {rows.dtype} {rows.shape}")
+    place = np.array([int(row) for row in dataset.cells[name]]) if name in dataset.cells else np.arange(len(rows))
+    if name in dataset.cells and place.max(initial=-1) >= len(rows):
+        raise DataError(f"{path}: has {len(rows)} rows, the file of items more; write one for each of its rows")
+    if name not in dataset.cells and len(rows) != dataset.num_items:
+        raise DataError(f"{path}: has {len(rows)} rows for {dataset.num_items} items; write one for each")
+    vector = rows[place].astype(np.float64)
+    known = np.isfinite(vector).all(axis=1)
+    return np.where(known[:, None], vector, 0), known
+
+
+def _from_cells(dataset: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers in the cells of a column, with blanks or commas between them."""
+    rows: list[list[float] | None] = []
+    for item, cell in zip(dataset.ids[ITEM], _cells(dataset, column), strict=True):
+        try:
+            numbers = [float(part) for part in cell.strip(" []()").replace(",", " ").split()]
+        except ValueError:
+            raise DataError(f"item {item}, column {column!r}: {cell[:50]!r} is no vector of numbers") from None
+        rows.append(numbers or None)
+    lengths = {len(row) for row in rows if row is not None}
+    if len(lengths) > 1:
+        raise DataError(f"column {column!r}: vectors have {min(lengths)} and {max(lengths)} numbers; all need as many")
+    width = lengths.pop() if lengths else 1
+    vector = np.array([row if row is not None else [np.nan] * width for row in rows])
+    known = np.isfinite(vector).all(axis=1)
+    return np.where(known[:, None], vector, 0), known

@@ -1,0 +1,140 @@
+"""A linear path beside the layers: items and users in a space that starts from closed forms."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.matrices import histories, item_features
+from gnnrec.nn.features import start_map
+from gnnrec.views import TrainingData
+
+PENALTY = 10.0
+"""Of the ridge regression that the first half of the space starts from; rows of features have length 1."""
+CALIBRATED_ON = 1000
+"""Training users on whom the sizes of both halves are found."""
+
+
+def described(train: TrainingData) -> Tensor:
+    """[I, F] float32, what describes each item: its attribute values, rare ones counting more, and its features.
+
+    Attribute values together and each feature have rows of length about 1; the mean over the items that somebody chose
+    is taken off.
+    """
+    rows = item_features(train, idf=True, normalise="length").toarray()
+    seen = train.popularity.numpy() > 0
+    return torch.from_numpy(rows - rows[seen].mean(axis=0) if seen.any() else rows).float()
+
+
+class LinearPath(nn.Module):
+    """Vectors of items and users that are linear in what is known of them.
+
+    An item has a vector as a source, which it adds to the users who chose it, and one as a target, which users are
+    compared with. Each is a row of a table, which a new item lacks, plus a linear map of what describes the item; so is
+    the bias of a new item. A user's vector is the sum of its items' vectors, over the square root of their number.
+
+    Both start from closed forms, so that training can only add. In the first half of the space, inner products are
+    those of a ridge regression from what describes items to each user's choices, in its `width / 2` leading directions:
+    with X = P diag(s) Q', Z = P diag(s / sqrt(s^2 + penalty)) and the right singular vectors V of the histories times
+    Z, both vectors of an item are its row of Z V. In the second half they are the item's place in a truncated SVD of
+    the histories; for a new one, what a ridge regression from its description says of that place.
+
+    Source: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5
+        (1975), with the penalty of Hoerl and Kennard (1970); Cremonesi et al., RecSys 2010, for the other half.
+        Differs: the whole is trained on the objective of the encoder.
+    Shapes: [I, F] descriptions -> items [I, L], users [B, L].
+
+    Args:
+        num_items: I.
+        features: [I, F] float32, as of `described`.
+        width: L.
+    """
+
+    def __init__(self, num_items: int, features: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("features", features, persistent=False)
+        size = features.shape[1]
+        self.source, self.target = (nn.Parameter(torch.zeros(num_items, width)) for _ in range(2))  # tables
+        self.from_source, self.to_target = (nn.Parameter(torch.zeros(size, width)) for _ in range(2))  # maps
+        self.to_bias, self.bias = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(()))
+
+    features: Tensor
+
+    def start(self, train: TrainingData, seed: int) -> None:
+        """Takes the closed forms of the training users."""
+        from gnnrec.nn.init import decompose, start_vectors  # scikit-learn takes a second to import
+
+        width, seen = self.source.shape[1], train.popularity > 0
+        first = min(width // 2, self.features.shape[1])
+        history = histories(train.users, train.num_items)
+        own = self.features[seen].double().numpy()
+        if first:
+            square, axes = np.linalg.eigh(own.T @ own + PENALTY * np.eye(own.shape[1]))
+            half = axes / np.sqrt(square)  # [F, F], from a description to a row of Z
+            by_user = history @ (self.features.double().numpy() @ half)
+            right = np.linalg.eigh(by_user.T @ by_user)[1][:, ::-1][:, :first]
+            weight = torch.from_numpy(half @ right).float()  # [F, L / 2]
+            for part in (self.from_source, self.to_target):
+                part.data[:, :first] = weight
+        vectors = start_vectors(decompose(train, width - first, seed), width - first)
+        weight = start_map(self.features, vectors, seen)
+        for table, part in ((self.source, self.from_source), (self.target, self.to_target)):
+            part.data[:, first:] = weight
+            table.data[:, first:] = (vectors - self.features @ weight) * seen[:, None]
+        start = (train.popularity + 0.1).log()
+        self.to_bias.data.copy_(start_map(self.features, (start - start[seen].mean())[:, None], seen)[:, 0])
+        self._calibrate(train, first)
+
+    def sources(self) -> Tensor:
+        """[I, L], the vectors of items that users are made of."""
+        return self.source + self.features @ self.from_source
+
+    def items(self) -> Tensor:
+        """[I, L], the vectors of items that users are compared with."""
+        return self.target + self.features @ self.to_target
+
+    def new_items(self) -> tuple[Tensor, Tensor]:
+        """[I, L] vectors and [I] biases of the items as if all were new: by what describes them alone."""
+        return self.features @ self.to_target, self.features @ self.to_bias + self.bias
+
+    def score_new(self, users: Tensor) -> Tensor:
+        """[B, L] users -> [B, I], scores of the items as if all were new."""
+        items, biases = self.new_items()
+        return users @ items.T + biases
+
+    def users(self, edges: Adjacency, sources: Tensor | None = None) -> Tensor:
+        """[B, L], the vectors of users.
+
+        Args:
+            edges: from items to the users.
+            sources: as of `sources`, where they are computed already.
+        """
+        own = self.sources() if sources is None else sources
+        return edges.sum(own) * edges.degree().clamp(min=1).rsqrt()[:, None]
+
+    @torch.no_grad()
+    def _calibrate(self, train: TrainingData, first: int) -> None:
+        """Multiplies each half so that the softmax of its scores fits the other half of histories best."""
+        users = train.users.take(torch.arange(train.num_users)[:: max(1, train.num_users // CALIBRATED_ON)])
+        shown = torch.arange(len(users.items)) % 2 == 0
+        edge_index = torch.stack([users.items.node, users.items.row])
+        edges = Adjacency(edge_index[:, shown], train.num_items, len(users))
+        asked = users.items.take(~shown)
+        known = torch.zeros(len(users), train.num_items, dtype=torch.bool)
+        known[users.items.row[shown], users.items.node[shown]] = True
+        out = known | (train.popularity == 0)
+        start = (train.popularity + 0.1).log()
+        sources, targets = self.sources(), self.items()
+        for part in (slice(0, first), slice(first, None)):
+            if not len(asked) or not sources[:, part].any():
+                continue
+            score = self.users(edges, sources[:, part]) @ targets[:, part].T  # [B, I]
+            unit = score[asked.row, asked.node].abs().mean().clamp(min=1e-12)
+
+            def loss(size: float, score: Tensor = score) -> float:
+                chance = (size * score + start).masked_fill(out, -torch.inf).log_softmax(1)
+                return -float(chance[asked.row, asked.node].mean())
+
+            size = min((float(step / unit) for step in 2.0 ** torch.arange(-4, 6)), key=loss)
+            for parameter in (self.source, self.target, self.from_source, self.to_target):
+                parameter.data[:, part] *= size**0.5
