@@ -1,9 +1,9 @@
 """The inputs of a model: training data, batches of users as queries, and test sets with their ground truth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
@@ -73,16 +73,21 @@ class Features:
         name: of the column.
         vector: [N, F] float32, 0 for a node of which nothing is known.
         known: [N] bool.
+        words: [N] texts from which vectors are still to be made, by an encoder that is fitted on items of training.
+        encoder: the name and the options of that encoder.
     """
 
     node_type: str
     name: str
     vector: Tensor
     known: Tensor
+    words: tuple[str, ...] = field(default=(), repr=False)
+    encoder: tuple[str, Mapping[str, Any]] = ("", {})
 
     def of(self, nodes: Tensor) -> "Features":
         """Known of some nodes alone ([N] bool)."""
-        return replace(self, vector=self.vector * nodes[:, None], known=self.known & nodes)
+        words = tuple(text if own else "" for text, own in zip(self.words, nodes.tolist(), strict=False))
+        return replace(self, vector=self.vector * nodes[:, None], known=self.known & nodes, words=words)
 
 
 @dataclass(frozen=True)

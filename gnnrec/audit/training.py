@@ -14,6 +14,8 @@ from torch_geometric.data import HeteroData
 
 from gnnrec.audit.moment import audit_moment, known_items
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.features.encoding import made_encoder, rows_of
+from gnnrec.data.features.text import ENCODERS
 from gnnrec.errors import AuditError
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
@@ -303,7 +305,12 @@ def _check_features(allowed: _Allowed, train: TrainingData) -> None:
         own = raw.get((one.node_type, one.name))
         if own is None or one.node_type != ITEM:
             raise AuditError(f"audit: training has a feature {one.name!r} of {one.node_type} nodes that the data lack")
-        expected = np.where(allowed.item[:, None], own.vector.numpy(), 0)
+        vector = own.vector.numpy()
+        if own.words:  # the encoder is fitted anew, on the items that training has
+            encoder: Any = made_encoder(ENCODERS, *own.encoder)[1]
+            encoder.fit([own.words[i] for i in np.flatnonzero(allowed.popularity) if own.words[i]])
+            vector = np.nan_to_num(rows_of(own.encoder[0], encoder, [text or None for text in own.words]))
+        expected = np.where(allowed.item[:, None], vector, 0)
         wrong = (one.vector.numpy() != expected).any(axis=1) | (one.known.numpy() != (own.known.numpy() & allowed.item))
         if wrong.any():
             item = allowed.data.ids[ITEM][int(wrong.argmax())]

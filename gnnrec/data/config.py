@@ -65,8 +65,9 @@ class Text(_DataConfig):
     column: str | None = None
     """That holds the words; left out, the one of the feature's name."""
     encoder: str = "use"
-    """`use` (Universal Sentence Encoder, 16 languages), `tfidf` (words and their pairs, by a truncated SVD of these
-    items), or a dotted class name whose objects turn a list of texts into an array with a row for each."""
+    """`use` (Universal Sentence Encoder, 16 languages), `tfidf` (words and their pairs, by a truncated SVD), or a
+    dotted class name whose objects turn a list of texts into an array with a row for each. One with a method `fit`, as
+    `tfidf`, learns from the texts of training's items alone."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Of the encoder's constructor."""
 

@@ -256,7 +256,7 @@ class Dataset:
             what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
             add(what, attribute.node, attribute.number)
         for one in self.features:
-            add((one.node_type, one.name), one.vector, one.known)
+            add((one.node_type, one.name, *((one.words, one.encoder) if one.words else ())), one.vector, one.known)
         return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.features.text import fitted
 from gnnrec.errors import ConfigError
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT
@@ -206,7 +207,7 @@ def training_data(
         bounds=bounds,
         candidates=candidates,
         titles=data.titles,
-        features=data.features,
+        features=tuple(fitted(one, candidates) for one in data.features),
     )
 
 

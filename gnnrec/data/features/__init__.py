@@ -16,6 +16,7 @@ from gnnrec.data.features.image import ENCODERS as IMAGE_ENCODERS
 from gnnrec.data.features.image import Pictures, opened
 from gnnrec.data.features.number import bent
 from gnnrec.data.features.text import ENCODERS as TEXT_ENCODERS
+from gnnrec.data.features.text import is_fitted
 from gnnrec.errors import ConfigError, DataError
 from gnnrec.views import ITEM, Features
 
@@ -46,7 +47,11 @@ def with_features(
         if not options.is_feature:
             raise ConfigError(f"data.features.{name}: give one of text, image, vector and number")
         try:
-            vector, known = _vectors(dataset, name, options, base, progress)
+            if options.text is not None and is_fitted(options.text.encoder, options.text.options):
+                words = _cells(dataset, options.text.column or name)
+                vector, known = np.zeros((len(words), 0)), np.array([bool(text) for text in words])
+            else:
+                words, (vector, known) = (), _vectors(dataset, name, options, base, progress)
         except ConfigError as error:
             raise ConfigError(f"feature {name!r}: {error}") from None
         except DataError as error:
@@ -61,7 +66,10 @@ def with_features(
                 f"feature {name!r}: {len(ids):,} of {len(known):,} items have none, for example {some}", stacklevel=2
             )
         rows = np.where(known[:, None], vector, 0).astype(np.float32)
-        found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known)))
+        made = Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known))
+        if words and options.text is not None:
+            made = replace(made, words=words, encoder=(options.text.encoder, options.text.options))
+        found.append(made)
     return replace(dataset, features=tuple(found)) if found else dataset
 
 

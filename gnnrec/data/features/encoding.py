@@ -60,7 +60,7 @@ def encoded(
         ConfigError: the encoder is not there.
         DataError: it does not give a row of numbers for each cell.
     """
-    cls, made = _made(encoders, encoder, options)
+    cls, made = made_encoder(encoders, encoder, options)
     folder = cache_folder() / "features" / _key(cls, options, cells)
     try:
         with np.load(folder / "all.npz", allow_pickle=False) as stored:
@@ -69,8 +69,7 @@ def encoded(
         pass
     present = np.array([bool(cells[place]) for place in range(len(cells))], dtype=bool)
     places = present.nonzero()[0]
-    size = max(1, len(places)) if getattr(cls, "needs_all", False) else BATCH
-    batches = [places[start : start + size] for start in range(0, len(places), size)]
+    batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
     found = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress, transient=True) as bar:
@@ -79,7 +78,7 @@ def encoded(
             path = folder / f"{number}.npz"
             rows = _stored(path, len(batch))
             if rows is None:
-                rows = _rows(encoder, made, [opened(cells[place]) for place in batch])
+                rows = rows_of(encoder, made, [opened(cells[place]) for place in batch])
                 _store(path, rows=rows)
             found.append(rows)
             bar.advance(task, len(batch))
@@ -97,9 +96,14 @@ def encoded(
     return vector, readable
 
 
-def _made(
+def made_encoder(
     encoders: Mapping[str, str], encoder: str, options: Mapping[str, Any]
 ) -> tuple[type, Callable[[Sequence[Any]], Any]]:
+    """The class of an encoder, and an encoder.
+
+    Raises:
+        ConfigError: there is no such encoder, it cannot be made with these options, or it is not callable.
+    """
     if encoder not in encoders and "." not in encoder:
         raise ConfigError(
             f"encoder {encoder!r} is unknown; there are {', '.join(encoders)}, or name a class with its module"
@@ -111,8 +115,12 @@ def _made(
     return cls, made
 
 
-def _rows(encoder: str, made: Callable[[Sequence[Any]], Any], given: Sequence[Any]) -> np.ndarray:
-    """[N, F] float32, not numbers where nothing is given."""
+def rows_of(encoder: str, made: Callable[[Sequence[Any]], Any], given: Sequence[Any]) -> np.ndarray:
+    """[N, F] float32, not numbers where nothing is given.
+
+    Raises:
+        DataError: the encoder does not give a row of numbers for each.
+    """
     there = [place for place, one in enumerate(given) if one is not None]
     if not there:
         return np.full((len(given), 1), np.nan, np.float32)

@@ -4,12 +4,14 @@ import io
 import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from gnnrec.data import load
@@ -18,7 +20,11 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.data.features.image import Pictures, opened
 from gnnrec.data.features.text import TfIdf
 from gnnrec.data.frames import from_frames
+from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError, DataError, InputError
+from gnnrec.splits import UnseenItems, make_split
+from gnnrec.splits.parts import TEST
+from gnnrec.views import Features, TrainingData
 
 TITLES = ["红色 裙子", "蓝色 裙子", "red dress", "blue dress", "红色 鞋"]
 SELF = "test_features"
@@ -115,13 +121,38 @@ def test_a_second_run_encodes_nothing_and_a_killed_one_goes_on(monkeypatch: pyte
 
 
 def test_words_in_any_script() -> None:
-    found = TfIdf(least=1)(TITLES)
+    encoder = TfIdf(least=1)
+    encoder.fit(TITLES)
+    found = encoder(TITLES)
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     alike = unit @ unit.T
     assert alike[0, 1] > 0.3  # 裙子
     assert alike[2, 3] > 0.2
     assert abs(alike[0, 2]) < 1e-6  # it knows no language
-    assert TfIdf(least=3)(["a", "b"]).shape == (2, 1)
+    alone = TfIdf(least=3)
+    alone.fit(["a b", "c d"])
+    assert alone(["a", "b"]).tolist() == [[0], [0]]
+
+
+def test_words_are_counted_on_the_items_of_training_alone() -> None:
+    split = UnseenItems(test=0.2, validation=0.2)
+    held_out = int((make_split(synthetic(3, num_users=80), split, 3).item_part == TEST).nonzero()[0])
+
+    def trains(last: str) -> list[TrainingData]:
+        data = synthetic(3, num_users=80)
+        words = tuple(last if i == held_out else f"word{i % 7} word{i % 3}" for i in range(40))
+        feature = Features("item", "w", torch.zeros(40, 0), torch.ones(40, dtype=torch.bool), words, ("tfidf", {}))
+        parts = make_split(replace(data, features=(feature,)), split, 3)
+        return [parts.train, parts.full]
+
+    one, other = trains("word1 word2"), trains("word1 another word2 word2 another")
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.popularity[held_out] == 0  # its words count nowhere
+        known, rest = mine.features[0], torch.arange(40) != held_out
+        assert known.vector.shape[1] > 2
+        assert known.vector[rest].equal(theirs.features[0].vector[rest])
+        assert not known.vector[held_out].equal(theirs.features[0].vector[held_out])
+    assert not one[0].features[0].vector[0].equal(one[1].features[0].vector[0])  # more items train in the end
 
 
 def test_the_sentence_encoder_knows_languages() -> None:
