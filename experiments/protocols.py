@@ -357,6 +357,7 @@ PROTOCOLS = (
         options_from="ml-1m",
     ),
     Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
+    Protocol("ml-1m-items-all", "MovieLens-1M, unseen films among all", LISTS, options_from="ml-1m-items"),
     Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10", options_from="ta-feng"),
     Protocol(
         "hetrec-lastfm-1",

@@ -20,8 +20,8 @@ SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null"
 LARGE = ("ta-feng-next",)
 """Protocols that a smoke run leaves out unless it names them: a split by time cannot be cut to few users, and these
 have many; `ml-100k-next` goes the same way."""
-TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec")
-"""Rows that a smoke run leaves out: they differ from `blend-without-graphsage` in a component that has a row too."""
+TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec", "content-ridge-posters", "graphsage-posters")
+"""Rows that a smoke run leaves out: they differ from another row in a component that has a row too, or in pictures."""
 EARLY = {"test": 0.7, "validation": 0.5}
 """Of a split by time: what trains ends early."""
 

@@ -103,6 +103,7 @@ def reproduce(
         if quick:
             named = [path for path in protocol.configs() if path.stem not in TWINS]
             configs = [read_config(path, quick_overrides(read_config(path))) for path in named]
+        configs = _with_files(protocol, configs)
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
         show = err.is_terminal and workers == 1
         side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
@@ -175,10 +176,19 @@ def missing_data(configs: list[NamedConfig], *, local: bool) -> str:
                 fetch(data.source, progress=err.is_terminal)
             except DataError:
                 return data.source
-        missing = missing_file(data.features, config.folder)
-        if missing is not None:
-            return str(missing)
     return ""
+
+
+def _with_files(protocol: Protocol, configs: list[NamedConfig]) -> list[NamedConfig]:
+    """The rows whose pictures and vectors are on this machine; a line for each of the others."""
+    there = []
+    for config in configs:
+        missing = missing_file(config.config.data.features, config.folder)
+        if missing is None:
+            there.append(config)
+        else:
+            err.print(f"{protocol.name}: {config.name} left out, no {missing} beside its config or under GNNREC_DATA")
+    return there
 
 
 def chosen_protocols(names: list[str] | None) -> list[Protocol]:

@@ -229,7 +229,7 @@ class TestSet:
         masked: edges to items with an interaction that is neither support nor ground truth: they are in no list, see
             `gnnrec.splits.kshot`; None where there are none.
         next_item: whether the ground truth is the one item that follows the support in the order of time.
-        held_out_items: [I] bool, the items that are ranked where these were held out; None where those of training are.
+        held_out_items: [I] bool, the items that are ranked where some were held out; None where those of training are.
     """
 
     users: UserBatch

@@ -27,6 +27,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "finetune", "target"): "rest",
     ("model", "finetune", "half_life"): None,
     ("model", "finetune", "queries"): 1024,
+    ("model", "item_attributes"): False,
+    ("model", "components", "*", "item_attributes"): False,
     ("model", "encoder", "linear"): 0,
     ("model", "finetune", "shown"): "few",
     ("model", "components", "*", "finetune", "shown"): "few",
@@ -53,6 +55,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
         for key in ("text", "image", "vector", "number")
     },
     ("evaluate", "group_by"): None,
+    ("split", "among"): "held_out",
     ("split", "encoding"): "utf-8",
     ("split", "reveal"): "random",
     ("split", "target"): "rest",

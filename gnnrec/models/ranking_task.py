@@ -188,6 +188,8 @@ class RankingTask:
         """The linear path's vectors follow those of the encoder; a new item has these alone, and their bias."""
         self._sources, of_layers, new = linear.sources(), self._attached.items, self.head.no_interactions < 0
         items = torch.cat([of_layers, linear.items()], dim=1)
+        if self.config.new_items == 1:
+            new = torch.ones_like(new)
         if self.config.new_items:
             as_new, biases = linear.new_items()
             items = torch.where(new[:, None], torch.cat([torch.zeros_like(of_layers), as_new], dim=1), items)

@@ -43,6 +43,7 @@ class Split:
         moments: the moments from which on interactions are validation's and test's, in the data's unit of time; None
             where the split is not one by time.
         by_time: whether `reveal_order` is the order of time; then training users' histories are in it, too.
+        ranked_among_all: whether held-out items are ranked among those of training, too.
         next_item: whether held-out users are asked for the first of their targets alone, in `reveal_order`.
     """
 
@@ -55,6 +56,7 @@ class Split:
     moments: tuple[int, int] | None = None
     by_time: bool = False
     next_item: bool = False
+    ranked_among_all: bool = False
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -149,17 +151,17 @@ class Split:
             ground_truth = ground_truth.take(first)
         asked = UserBatch(users.index, items, seen)
         held_out = self.item_part == part
-        items_too = held_out if held_out.any() else None
+        items_too = self.candidates(part, train) if held_out.any() else None
         found = TestSet(asked, ground_truth, next_item=self.next_item, held_out_items=items_too)
         if self.by_time:
             return found.in_time()
         return replace(found, users=found.users.without_events())  # which events came first, nobody knows
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
-        """[I] bool, the items to rank: the held-out items where there are any, else those in training."""
+        """[I] bool, the items to rank: the held-out items where there are any, else (or besides) those in training."""
         held_out = self.item_part == part
         if held_out.any():
-            return held_out
+            return held_out | train.candidates if self.ranked_among_all else held_out
         return train.candidates if self.rank_validation_items else self.train.candidates
 
 

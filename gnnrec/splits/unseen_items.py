@@ -14,7 +14,7 @@ from gnnrec.splits.split import Split
 
 
 class UnseenItems(SplitKind):
-    """Held-out items have no interaction in training, their users have others; only held-out items are ranked.
+    """Held-out items have no interaction in training, their users have others; held-out items alone are to be found.
 
     Nor are events of other kinds known of them.
     """
@@ -24,6 +24,8 @@ class UnseenItems(SplitKind):
     """Share of items in test."""
     validation: float = Field(0.1, gt=0, lt=1)
     """Share of items in validation."""
+    among: Literal["held_out", "all"] = "held_out"
+    """The items that are ranked: held-out ones alone, or those of training too."""
     seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of items; left out, the run's seed."""
 
@@ -34,7 +36,8 @@ class UnseenItems(SplitKind):
         mark(item_part, order, self.test, self.validation)
         user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
         dataset = _without_events(dataset, item_part != TRAIN)
-        return Split(dataset, user_part, item_part[dataset.interactions.item], item_part)
+        edge_part, among_all = item_part[dataset.interactions.item], self.among == "all"
+        return Split(dataset, user_part, edge_part, item_part, ranked_among_all=among_all)
 
 
 def _without_events(dataset: Dataset, items: Tensor) -> Dataset:

@@ -54,7 +54,8 @@ class RankingConfig(LoopConfig):
     first items; `any` is uniform, for users of whom a long history is known."""
     new_items: float = Field(0.0, ge=0, le=1)
     """Share of the loss in which every item is scored as a new one: by the encoder's linear path, from what describes
-    it. Above 0, items without any interaction are ranked like others; at 0 they come last."""
+    it. Above 0, items without any interaction are ranked like others; at 0 they come last. At 1, all items are always
+    scored so, and new ones have the same chance as those that were chosen before."""
     negatives: int = Field(100, ge=1)
     """Drawn items: per step for sampled_softmax, per interaction for bpr and bce."""
     negative_power: float = Field(0.5, ge=0, le=1)

@@ -119,7 +119,8 @@ def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
     for path in protocol.configs():
         own = yaml.safe_load(path.read_text())
         assert own["extends"] == "_base.yaml" or path.with_name(own["extends"]).is_file(), path
-        assert set(own) <= {"extends", "shuffle_attributes", "model"}, path
+        assert set(own) <= {"extends", "shuffle_attributes", "model", "data"}, path
+        assert set(own.get("data", {})) <= {"features"}, path
         assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
 
 

@@ -633,3 +633,18 @@ def test_where_there_is_no_linear_path(options: dict[str, Any], message: str) ->
         GraphSAGE(**options)
     with pytest.raises(ValueError, match="loss must be softmax"):
         RankingConfig(loss="bpr", new_items=0.1)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_where_all_items_are_scored_as_new_their_descriptions_alone_tell_them_apart(share: float) -> None:
+    split = unseen_items(True)
+    picture = torch.eye(GROUPS)[torch.arange(120) % GROUPS]
+    features = (Features("item", "picture", picture, torch.ones(120, dtype=torch.bool)),)
+    train = replace(split.train, features=features)
+    model = GraphSAGE(
+        encoder=WITH_LINEAR, pretrain=None, finetune=NEW.model_copy(update={"new_items": share, "epochs": 2})
+    )
+    model.fit(train, None, seed=3)
+    scores = model.score(split.validation.users)
+    alike = (scores - scores[:, torch.arange(120) % GROUPS]).abs().max()  # each and the first item of its group
+    assert (float(alike) < 1e-4) == (share == 1)

@@ -31,3 +31,14 @@ class TestUnseenItems:
             check_held_out(split, held_out, training, index, target, support)
         assert split.candidates(TEST, split.full).nonzero().flatten().tolist() == sorted(test)
         assert split.candidates(VALIDATION, split.train).nonzero().flatten().tolist() == sorted(validation)
+
+    @FEW
+    @given(SEEDS)
+    def test_they_may_be_ranked_among_all_that_training_knows(self, seed):
+        split = split_or_skip(random_data(seed), UnseenItems(test=0.3, validation=0.3, among="all"), seed)
+        split.open_test("a test")
+        for part, held_out, training in ((VALIDATION, split.validation, split.train), (TEST, split.test, split.full)):
+            ranked = split.candidates(part, training)
+            assert ranked.equal((split.item_part == part) | training.candidates)
+            assert held_out.candidates(training).equal(ranked)
+            assert (split.item_part[held_out.ground_truth.node] == part).all()

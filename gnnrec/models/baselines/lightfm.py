@@ -41,7 +41,7 @@ class LightFM:
     The number of epochs is chosen by NDCG@10 of the validation users.
 
     Source: Kula, Metadata Embeddings for User and Item Cold-start Recommendations, CBRecSys 2015, equation 1; library
-        lightfm-next. Differs: unless `item_features` is set, items have a vector each and no attributes; the users'
+        lightfm-next. Differs: unless `item_attributes` is set, items have a vector each and no attributes; the users'
         bias, which does not change any order, is left out of the scores.
     Shapes: users B, attribute values A -> vectors [B, D] -> scores [B, I].
 
@@ -54,7 +54,7 @@ class LightFM:
         patience: epochs without a better validation value after which the search ends; at least 1.
         identity: also a vector of its own for each training user. An unseen user has none.
         friends: also a feature for each training user, 1 where the user has an edge to them.
-        item_features: an item is the sum of a vector of its own and those of its attribute values and features; one
+        item_attributes: an item is the sum of a vector of its own and those of its attribute values and features; one
             without interactions has none of its own.
         edge_weights: what an attribute edge counts: 1, log(1 + its weight), or its weight.
         idf: a value counts by the logarithm of its rarity.
@@ -87,7 +87,7 @@ class LightFM:
         patience: int = 5,
         identity: bool = False,
         friends: bool = False,
-        item_features: bool = False,
+        item_attributes: bool = False,
         edge_weights: EdgeWeights = "ignore",
         idf: bool = False,
         normalise: Normalise = "sum",
@@ -107,7 +107,7 @@ class LightFM:
         self.patience = patience
         self.identity = identity
         self.friends = friends
-        self.item_features = item_features
+        self.item_attributes = item_attributes
         self.edge_weights: EdgeWeights = edge_weights
         self.idf = idf
         self.normalise: Normalise = normalise
@@ -143,7 +143,7 @@ class LightFM:
         )
         interactions = as_csr_matrix(histories(train.users, train.num_items)).tocoo()
         features = as_csr_matrix(self._features(train.users))
-        of_items = _item_matrix(train) if self.item_features else None
+        of_items = _item_matrix(train) if self.item_attributes else None
         self.best_params = {}
         best, best_epoch = -1.0, 0
         ndcg = EvaluateConfig(metrics=["ndcg"], at=[10])
