@@ -240,11 +240,13 @@ class GraphSAGE:
                 that begins anew move every weight by as much.
 
         Raises:
-            ConfigError: the objective is not a ranking, or the model was saved by an older version.
+            ConfigError: the objective is no ranking, there is a linear path, or an older version saved the model.
             TrainingError: a loss is not a number.
         """
         if not isinstance(self.finetune, RankingConfig) or not hasattr(self._tasks[0], "start_bias"):
             raise ConfigError("update: needs a model of the ranking objective, saved by this version; run it again")
+        if self.encoder.linear:
+            raise ConfigError("update: a model with a linear path (encoder.linear) learns no more; run it again on all")
         anywhere = self.encoder.model_copy(update={"init": "random"})  # all weights are taken over
         updated = []
         for number, old in enumerate(self._tasks):

@@ -169,9 +169,6 @@ class RankingTask:
         moved = before[place] + (at_first - old.start_bias.to(before.device)[place])
         mine = self.head.state_dict()  # with the encoder's weights, which were just taken
         others = {k: v for k, v in state.items() if not k.startswith("encoder.") and v.shape == mine[k].shape}
-        for name in ("linear.source", "linear.target"):  # of items, by their ids
-            if name in state:
-                others[name] = torch.where(known[:, None], state[name].to(place.device)[place], mine[name])
         bias = {"bias": torch.where(known, moved, at_first), "no_interactions": self.head.no_interactions}
         self.head.load_state_dict({**mine, **others, **bias})
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.matrices import histories, item_features
 from gnnrec.nn.features import start_map
@@ -11,8 +12,12 @@ from gnnrec.views import TrainingData
 
 PENALTY = 10.0
 """Of the ridge regression that the first half of the space starts from; rows of features have length 1."""
-CALIBRATED_ON = 1000
-"""Training users on whom the sizes of both halves are found."""
+CALIBRATED_ON, CALIBRATED_SCORES = 1000, 20_000_000
+"""Training users on whom the sizes of both halves are found, and scores of items for them, about as many at most."""
+PART = 16_384
+"""Users whose histories are multiplied at once."""
+MOST_COLUMNS = 10_000
+"""Attribute values and features of items together: a dense system of so many equations is solved."""
 
 
 def described(train: TrainingData) -> Tensor:
@@ -20,8 +25,17 @@ def described(train: TrainingData) -> Tensor:
 
     Attribute values together and each feature have rows of length about 1; the mean over the items that somebody chose
     is taken off.
+
+    Raises:
+        ConfigError: there are too many values.
     """
-    rows = item_features(train, idf=True, normalise="length").toarray()
+    matrix = item_features(train, idf=True, normalise="length")
+    if matrix.shape[1] > MOST_COLUMNS:
+        raise ConfigError(
+            f"encoder.linear: items have {matrix.shape[1]:,} attribute values and features, at most {MOST_COLUMNS:,} "
+            "are taken; name fewer in data.use or in the attributes of items, or set it to 0"
+        )
+    rows = matrix.toarray()
     seen = train.popularity.numpy() > 0
     return torch.from_numpy(rows - rows[seen].mean(axis=0) if seen.any() else rows).float()
 
@@ -62,18 +76,15 @@ class LinearPath(nn.Module):
 
     def start(self, train: TrainingData, seed: int) -> None:
         """Takes the closed forms of the training users."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
         from gnnrec.nn.init import decompose, start_vectors  # scikit-learn takes a second to import
 
         width, seen = self.source.shape[1], train.popularity > 0
         first = min(width // 2, self.features.shape[1])
-        history = histories(train.users, train.num_items)
-        own = self.features[seen].double().numpy()
         if first:
-            square, axes = np.linalg.eigh(own.T @ own + PENALTY * np.eye(own.shape[1]))
-            half = axes / np.sqrt(square)  # [F, F], from a description to a row of Z
-            by_user = history @ (self.features.double().numpy() @ half)
-            right = np.linalg.eigh(by_user.T @ by_user)[1][:, ::-1][:, :first]
-            weight = torch.from_numpy(half @ right).float()  # [F, L / 2]
+            with threadpool_limits(1, "blas"):  # with several threads the last bits differ
+                weight = torch.from_numpy(self._ridge(train, seen, first)).float()
             for part in (self.from_source, self.to_target):
                 part.data[:, :first] = weight
         vectors = start_vectors(decompose(train, width - first, seed), width - first)
@@ -84,6 +95,19 @@ class LinearPath(nn.Module):
         start = (train.popularity + 0.1).log()
         self.to_bias.data.copy_(start_map(self.features, (start - start[seen].mean())[:, None], seen)[:, 0])
         self._calibrate(train, first)
+
+    def _ridge(self, train: TrainingData, seen: Tensor, first: int) -> np.ndarray:
+        """[F, L / 2], from a description to the leading directions of the ridge regression."""
+        features, size = self.features.double().numpy(), self.features.shape[1]
+        own = features[seen.numpy()]
+        square, axes = np.linalg.eigh(own.T @ own + PENALTY * np.eye(size))
+        half = axes / np.sqrt(square)  # [F, F], from a description to a row of Z
+        rows, history, total = features @ half, histories(train.users, train.num_items), np.zeros((size, size))
+        for part in range(0, train.num_users, PART):
+            by_user = history[part : part + PART] @ rows
+            total += by_user.T @ by_user
+        found: np.ndarray = half @ np.linalg.eigh(total)[1][:, ::-1][:, :first]
+        return found
 
     def sources(self) -> Tensor:
         """[I, L], the vectors of items that users are made of."""
@@ -115,7 +139,8 @@ class LinearPath(nn.Module):
     @torch.no_grad()
     def _calibrate(self, train: TrainingData, first: int) -> None:
         """Multiplies each half so that the softmax of its scores fits the other half of histories best."""
-        users = train.users.take(torch.arange(train.num_users)[:: max(1, train.num_users // CALIBRATED_ON)])
+        most = max(1, min(CALIBRATED_ON, CALIBRATED_SCORES // train.num_items))
+        users = train.users.take(torch.arange(train.num_users)[:: max(1, train.num_users // most)])
         shown = torch.arange(len(users.items)) % 2 == 0
         edge_index = torch.stack([users.items.node, users.items.row])
         edges = Adjacency(edge_index[:, shown], train.num_items, len(users))

@@ -608,6 +608,14 @@ def test_a_linear_path_keeps_the_contract(loaded_in_this_process: None) -> None:
     assert_recommender(GraphSAGE, options)
 
 
+def test_a_linear_path_is_not_updated() -> None:
+    split = unseen_items(True)
+    model = GraphSAGE(encoder=WITH_LINEAR, pretrain=None, finetune=RankingConfig(epochs=1))
+    model.fit(split.train, None, seed=3)
+    with pytest.raises(ConfigError, match="a model with a linear path"):
+        model.update(split.full, fresh=torch.ones(split.full.num_users, dtype=torch.bool))
+
+
 def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
     """Popularity, and inner products of users and items that know the groups already."""
     split = make_split(synthetic(4, num_users=240, num_items=40), UnseenUsers(test=0.2, validation=0.2, support=3), 4)

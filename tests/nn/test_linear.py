@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.matrices import histories
 from gnnrec.models.baselines import ContentRidge
@@ -113,6 +114,23 @@ def test_a_user_is_the_sum_of_its_items_over_the_root_of_their_number() -> None:
     with torch.no_grad():
         found = path.users(edges)
     assert found.flatten().tolist() == pytest.approx([0.5**0.5, 3 * 0.5**0.5, 0, 0, 5, 5])
+
+
+def test_users_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = train_of()
+    paths = [LinearPath(train.num_items, described(train), 12) for _ in range(2)]
+    paths[0].start(train, 3)
+    monkeypatch.setattr("gnnrec.nn.linear.PART", 7)
+    paths[1].start(train, 3)
+    with torch.no_grad():
+        alike = [path.new_items()[0][:, :6] @ path.new_items()[0][:, :6].T for path in paths]
+    torch.testing.assert_close(alike[0], alike[1], rtol=1e-3, atol=1e-4)
+
+
+def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnnrec.nn.linear.MOST_COLUMNS", 9)
+    with pytest.raises(ConfigError, match="linear: items have 10 attribute values and features, at most 9"):
+        described(train_of())
 
 
 def test_without_a_description_all_of_it_is_the_decomposition() -> None:
