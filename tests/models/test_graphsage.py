@@ -603,7 +603,7 @@ def test_a_linear_path_keeps_the_contract(loaded_in_this_process: None) -> None:
     options = {
         "encoder": {"channels": 16, "linear": 16},
         "pretrain": None,
-        "finetune": {"epochs": 40, "batch_users": 64, "learning_rate": 0.02, "new_items": 0.5},
+        "finetune": {"epochs": 15, "batch_users": 64, "learning_rate": 0.02, "new_items": 0.5},
     }
     assert_recommender(GraphSAGE, options)
 
