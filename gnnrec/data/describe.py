@@ -27,7 +27,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `skipped_values`, `skipped` (both in words,
-        with examples), `value` (None where there is none), `attributes` (edges from users or items to values),
+        with examples), `value` (None where there is none), `attributes` (edges from users or items to values, and features of items),
         `relations` (every other edge; of events of other kinds than the interactions, `event_weight`), `degrees`,
         `popularity` (see `popularity_share`), and `source` (title, terms, citation, page; None for your own files).
     """
@@ -109,6 +109,9 @@ def _attributes(dataset: Dataset) -> list[dict[str, Any]]:
         owners = number.node.numpy()
         values = len(number.number.unique())
         rows.append(_attribute(dataset, number.node_type, number.name, owners, "number", values))
+    for one in dataset.features:
+        owners, kind = np.flatnonzero(one.known.numpy()), "words" if one.words else f"{one.vector.shape[1]:,} numbers"
+        rows.append(_attribute(dataset, one.node_type, one.name, owners, kind, len(owners)))
     return rows
 
 

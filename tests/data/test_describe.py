@@ -10,6 +10,7 @@ from gnnrec.data.dataset import Dataset, Interactions
 from gnnrec.data.datasets import SOURCES
 from gnnrec.data.describe import describe, describe_text, list_sources, popularity_share
 from gnnrec.data.synthetic import synthetic
+from gnnrec.views import Features
 
 
 def slow_popularity(data, seed):
@@ -141,3 +142,16 @@ def test_list_of_sources_can_be_written_as_json(monkeypatch, tmp_path):
     assert not any(row["here"] for row in rows)
     assert rows[0]["from"] == "package recbole==1.2.1"
     assert all(len(checksum) == 64 for row in rows for checksum in row["sha256"].values())
+
+
+def test_features_are_told_with_how_many_items_have_them() -> None:
+    data = everybody(np.eye(3, dtype=int))
+    known = torch.tensor([True, False, True])
+    pictures = Features("item", "picture", torch.ones(3, 5) * known[:, None], known)
+    words = Features("item", "title", torch.zeros(3, 0), known, ("a", "", "b"), ("tfidf", {}))
+    found = describe(replace(data, features=(pictures, words)))["attributes"]
+    assert [(a["name"], a["of"], a["kind"], a["values"]) for a in found] == [
+        ("picture", "item", "5 numbers", 2),
+        ("title", "item", "words", 2),
+    ]
+    assert found[0]["missing"] == pytest.approx(1 / 3)
