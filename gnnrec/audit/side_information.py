@@ -24,6 +24,8 @@ PAIRED = 0.9
 """A relation between items that holds a larger share of the pairs that held-out histories alone hold is refused."""
 LEAST_USERS, LEAST_ITEMS = 30, 30
 """Of fewer held-out users, or items, no number is taken for more than chance."""
+MOST_NUMBERS = 128
+"""Numbers of a feature of items that are looked at."""
 MOST_USERS, MOST_COUNTED = 200, 10_000
 """Users whose first guesses are looked at, and training users whom values are counted on, at most."""
 
@@ -46,7 +48,8 @@ def audit_side_information(train: TrainingData, held_out: TestSet) -> dict[str, 
         Relation -> `found`, the share of the held-out users with an edge whose first guess is a target; `by_one_value`,
         the same by the most telling value (or friend) alone; `training`, as `found`, for training users without their
         own history; `chance`, that of the most popular item; `users`, how many were looked at. For numeric
-        attributes of items `partial`, for relations between items `paired`, see `PARTIAL` and `PAIRED`.
+        attributes and short features of items `partial`, for relations between items `paired`, see `PARTIAL` and
+        `PAIRED`.
 
     Raises:
         AuditError: a relation knows more than it could have known.
@@ -145,14 +148,29 @@ def _of_items(train: TrainingData, target: Any, popularity: Counts, history: Any
         elif (ITEM, relation.name) in train.bounds:  # bins ascend
             item, value = relation.edge_index[0].numpy(), relation.edge_index[1].numpy().astype(float)
             partial = _partial(value, held_out[item], popularity[item])
-            measured[relation.name] = {"partial": round(partial, 4)}
-            if partial > PARTIAL:
-                raise AuditError(
-                    f"audit: attribute {relation.name!r} of items follows the held-out interactions where training "
-                    f"counts are equal (partial rank correlation {partial:.2f}); it was counted with them: leave it "
-                    "out, or count it on training users"
-                )
+            measured[relation.name] = _not_counted("attribute", relation.name, partial)
+    for one in train.features:
+        if one.vector.shape[1] <= MOST_NUMBERS:  # more are made of words or pictures
+            item = one.known.numpy().nonzero()[0]
+            columns = one.vector.numpy()[item].astype(float).T
+            partial = max((abs(_partial(value, held_out[item], popularity[item])) for value in columns), default=0.0)
+            measured[one.name] = _not_counted("feature", one.name, partial)
     return measured
+
+
+def _not_counted(what: str, name: str, partial: float) -> dict[str, float]:
+    """What is told of a number of items.
+
+    Raises:
+        AuditError: it was counted with held-out interactions.
+    """
+    if partial > PARTIAL:
+        raise AuditError(
+            f"audit: {what} {name!r} of items follows the held-out interactions where training counts are equal "
+            f"(partial rank correlation {partial:.2f}); it was counted with them: leave it out, or count it on "
+            "training users"
+        )
+    return {"partial": round(partial, 4)}
 
 
 def _pairs(edges: Any, history: Any, target: Any) -> tuple[float, float]:

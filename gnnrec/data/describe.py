@@ -27,9 +27,10 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         `name`, `users`, `items`, `interactions`, `density`, `skipped_rows`, `skipped_values`, `skipped` (both in words,
-        with examples), `value` (None where there is none), `attributes` (edges from users or items to values, and features of items),
-        `relations` (every other edge; of events of other kinds than the interactions, `event_weight`), `degrees`,
-        `popularity` (see `popularity_share`), and `source` (title, terms, citation, page; None for your own files).
+        with examples), `value` (None where there is none), `attributes` (edges from users or items to values, and
+        features of items), `relations` (every other edge; of events of other kinds than the interactions,
+        `event_weight`), `degrees`, `popularity` (see `popularity_share`), and `source` (title, terms, citation, page;
+        None for your own files).
     """
     interactions = dataset.interactions
     source = SOURCES.get(dataset.name)

@@ -13,13 +13,14 @@ from gnnrec.audit.held_out import audit_held_out
 from gnnrec.audit.side_information import audit_side_information
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset, Numeric
+from gnnrec.data.features.text import fitted
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import AuditError
 from gnnrec.graph.build import build_graph
-from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits import UnseenItems, UnseenUsers, make_split
 from gnnrec.splits.parts import TEST, TRAIN, VALIDATION
 from gnnrec.splits.split import Split
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, TestSet, TrainingData, UserBatch
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, Features, Relation, TestSet, TrainingData, UserBatch
 
 SEED = 5
 DATA = synthetic(SEED, num_users=240, num_items=62, groups=4, choices=10)
@@ -91,6 +92,13 @@ def scaled_logarithm_of_counts_as_an_item_attribute() -> Dataset:
     return replace(DATA, numeric=(*DATA.numeric, numeric))
 
 
+def counts_of_everyone_among_the_features() -> Dataset:
+    count = torch.bincount(DATA.interactions.item, minlength=DATA.num_items).float()
+    noise = torch.randn(DATA.num_items, 2, generator=torch.Generator().manual_seed(SEED))
+    vector = torch.stack([noise[:, 0], -count.sqrt(), noise[:, 1]], dim=1)
+    return replace(DATA, features=(Features(ITEM, "own", vector, torch.ones(DATA.num_items, dtype=torch.bool)),))
+
+
 def bought_together_by_anyone() -> Dataset:
     history = torch.zeros(DATA.num_users, DATA.num_items)
     history[DATA.interactions.user, DATA.interactions.item] = 1
@@ -117,6 +125,7 @@ IN_THE_DATA = (
     last_item_in_upper_case,
     counts_of_everyone_as_an_item_attribute,
     scaled_logarithm_of_counts_as_an_item_attribute,
+    counts_of_everyone_among_the_features,
     bought_together_by_anyone,
     friends_who_chose_the_same,
 )
@@ -195,6 +204,29 @@ def bins_of_everyone(split: Split) -> None:
     audited(split, replace(split.full, bounds=bounds))
 
 
+def a_feature_that_the_data_do_not_have(split: Split) -> None:
+    extra = Features(ITEM, "extra", torch.ones(DATA.num_items, 1), torch.ones(DATA.num_items, dtype=torch.bool))
+    audited(split, replace(split.full, features=(extra,)))
+
+
+def words_counted_on_all_items(split: Split) -> None:
+    """The encoder must be fitted on items of training alone."""
+    texts = tuple(f"word{i % 5} word{i % 3} {i % 11}" for i in range(DATA.num_items))
+    every = torch.ones(DATA.num_items, dtype=torch.bool)
+    words = Features(ITEM, "title", torch.zeros(DATA.num_items, 0), every, texts, ("tfidf", {}))
+    parts = make_split(replace(DATA, features=(words,)), UnseenItems(test=0.3, validation=0.2), SEED)
+    audit(parts, parts.full, final=True)
+    audit(parts, replace(parts.full, features=(fitted(words, every),)), final=True)
+
+
+def a_vector_of_another_item(split: Split) -> None:
+    vector = torch.arange(float(DATA.num_items))[:, None]
+    own = Features(ITEM, "size", vector, torch.ones(DATA.num_items, dtype=torch.bool))
+    parts = split_of(replace(DATA, features=(own,)))
+    audit(parts, parts.full, final=True)
+    audit(parts, replace(parts.full, features=(replace(own, vector=vector.roll(1)),)), final=True)
+
+
 def a_table_of_users(split: Split) -> None:
     audit(split, split.full, {USER: split.full.num_users})
 
@@ -236,6 +268,9 @@ IN_WHAT_A_MODEL_GETS: tuple[Callable[[Split], None], ...] = (
     a_relation_between_items_that_the_data_does_not_have,
     more_edges_between_items,
     bins_of_everyone,
+    a_feature_that_the_data_do_not_have,
+    words_counted_on_all_items,
+    a_vector_of_another_item,
     a_table_of_users,
     a_graph_of_everyone,
     a_test_edge_in_the_graph,
