@@ -320,6 +320,7 @@ def test_a_stored_user_moves_the_metrics_and_is_forgotten(visit: Visit, serve: C
     expect(page.locator(".tile.events .value")).to_have_text("1")
     expect(page.locator(".tile.lists .value")).not_to_have_text("0")
     expect(page.locator(".tile.median .value")).to_contain_text("ms")
+    expect(page.locator("#metrics tbody th").first).to_contain_text("main")
     expect(page.locator("#metrics tbody td").nth(1)).to_have_text("1")
     expect(page.locator(".tile.rate .value")).to_have_text(re.compile(r"^\d+\.\d$"))
     assert page.evaluate("fetch('v1/users/ann').then((answer) => answer.json())")["attributes"] == {"job": "clerk"}

@@ -113,7 +113,8 @@ export class Metrics {
     const lists = sums(found, "gnnrec_lists_total", "model");
     const clicked = sums(found, "gnnrec_lists_clicked_total", "model");
     const roles = new Map((found.get("gnnrec_model") ?? []).map(({ labels }) => [labels.version, labels.role]));
-    const rows = [...lists].map(([model, number]) => {
+    const place = ([model]) => ["main", "candidate", "shadow"].indexOf(roles.get(model)) >>> 0; // others come last
+    const rows = [...lists].sort((one, other) => place(one) - place(other)).map(([model, number]) => {
       const hit = clicked.get(model) ?? 0;
       const name = roles.has(model) ? `${roles.get(model)} · ${model}` : model;
       const cells = [count(number), count(hit), number ? `${((100 * hit) / number).toFixed(1)} %` : "–"];
