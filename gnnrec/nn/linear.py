@@ -51,7 +51,7 @@ class LinearPath(nn.Module):
     those of a ridge regression from what describes items to each user's choices, in its `width / 2` leading directions:
     with X = P diag(s) Q', Z = P diag(s / sqrt(s^2 + penalty)) and the right singular vectors V of the histories times
     Z, both vectors of an item are its row of Z V. In the second half they are the item's place in a truncated SVD of
-    the histories; for a new one, what a ridge regression from its description says of that place.
+    the histories; for a new one, the prediction of that place by a ridge regression from its description.
 
     Source: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5
         (1975), with the penalty of Hoerl and Kennard (1970); Cremonesi et al., RecSys 2010, for the other half.

@@ -1,10 +1,11 @@
 """Pictures in a folder or an archive, and encoders: objects that turn a list of pictures into an array of rows."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -27,11 +28,11 @@ class Picture:
 
     Attributes:
         name: of the file.
-        content: of the file.
+        read: gives its content.
     """
 
     name: str
-    content: bytes = field(repr=False)
+    read: Callable[[], bytes] = field(repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.name)
@@ -39,7 +40,7 @@ class Picture:
     @property
     def checksum(self) -> str:
         """SHA-256 of the content."""
-        return hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(self.read()).hexdigest()
 
 
 class Pictures:
@@ -74,15 +75,17 @@ class Pictures:
 
     def __getitem__(self, place: int) -> Picture:
         name = self._files[place]
-        if not name:
-            return Picture("", b"")
+        return Picture(name, functools.partial(self._content, name) if name else bytes)
+
+    def _content(self, name: str) -> bytes:
+        """The file's content; nothing where it cannot be read."""
         try:
             if self._archive is not None:
-                return Picture(name, self._archive.read(name))
+                return self._archive.read(name)
             assert self._folder is not None
-            return Picture(name, (self._folder / name).read_bytes())
+            return (self._folder / name).read_bytes()
         except (OSError, zipfile.BadZipFile, RuntimeError):  # an archive with a password, a part that is damaged
-            return Picture(name, b"")
+            return b""
 
 
 def opened(picture: Picture) -> Any:
@@ -92,7 +95,7 @@ def opened(picture: Picture) -> Any:
     except ImportError as error:
         raise ConfigError(f"pictures need Pillow: pip install 'gnnrec[image]' ({error})") from error
     try:
-        return Image.open(io.BytesIO(picture.content)).convert("RGB")
+        return Image.open(io.BytesIO(picture.read())).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 

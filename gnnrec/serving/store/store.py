@@ -173,11 +173,11 @@ class Store:
         self._unlock()
 
     def watch(self, changed: Callable[[str, int], None], missed: Callable[[], None]) -> None:
-        """Tells from now on which users are changed, by this process or others.
+        """Calls a function for each user who is changed from now on, by this process or others.
 
         Args:
             changed: is called, in a thread, with a user's id and version, 0 for one who was deleted.
-            missed: is called where changes may not have been told.
+            missed: is called where notifications may have been lost.
         """
         if not self.alone:
             from gnnrec.serving.store.watch import Watch  # needs libpq
@@ -186,9 +186,9 @@ class Store:
 
     @property
     def current(self) -> bool:
-        """Whether what is remembered of users holds, but for what was told within the last milliseconds.
+        """Whether cached users are up to date, but for changes of the last milliseconds.
 
-        With SQLite always; with PostgreSQL while `watch` hears of changes: then at most two seconds are missing.
+        With SQLite always; with PostgreSQL while notifications arrive: then they are at most two seconds old.
         """
         return self.alone or (self._watch is not None and self._watch.current)
 

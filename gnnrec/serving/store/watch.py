@@ -1,4 +1,4 @@
-"""Which users other processes changed, told by PostgreSQL as it happens."""
+"""Notifications of PostgreSQL about changed users."""
 
 import logging
 import os
@@ -12,22 +12,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 log = logging.getLogger("gnnrec.serve")
 USERS, BEATS = "gnnrec_users", "gnnrec_beats"
-"""Channels: a trigger of the database tells `version id` of a changed user on the first."""
+"""Channels: a trigger of the database sends `version id` of a changed user on the first."""
 BEAT, LEASE = 0.5, 2.0
-"""Seconds between two proofs that what is told arrives, and that one of them holds."""
+"""Seconds between two heartbeats, and for which one of them holds."""
 
 
 class Watch:
-    """Listens for changed users on a connection of its own.
+    """Receives notifications of changed users on a connection of its own.
 
-    Twice a second it tells itself something through the database. When that arrives, all that was written before has
-    been told, too: what is remembered of users is at most `LEASE` seconds old, mostly milliseconds. When nothing
-    arrives, for the database is gone or what stands before it passes on no notifications, `current` is false.
+    Twice a second it sends a notification to its own connection. PostgreSQL delivers notifications in the order of
+    commits: when this one arrives, those of all earlier changes have arrived, and cached users are at most `LEASE`
+    seconds old, mostly milliseconds. When none arrives (the database is gone, or a connection pool drops
+    notifications), `current` is false.
 
     Args:
         engine: of PostgreSQL.
         changed: is called, in a thread, with id and version of a user who was written; version 0 for a deleted one.
-        missed: is called before `current` becomes true again: changes may not have been told.
+        missed: is called before `current` becomes true again: notifications may have been lost.
     """
 
     def __init__(self, engine: Engine, changed: Callable[[str, int], None], missed: Callable[[], None]) -> None:
@@ -40,7 +41,7 @@ class Watch:
 
     @property
     def current(self) -> bool:
-        """Whether every change of the last `LEASE` seconds and before has been told."""
+        """Whether the notification of every change that is older than `LEASE` seconds has arrived."""
         return time.monotonic() < self._until
 
     def close(self) -> None:
@@ -54,15 +55,18 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        told = False
+        warned = False
         while not self._ends.is_set():
             try:
                 self._listen()
             except (SQLAlchemyError, psycopg.Error, ValueError) as error:
-                if not told:
+                if not warned:
                     fields = {"error": type(error).__name__}
-                    log.warning("changes by other processes are not told; each list asks", extra={"fields": fields})
-                told = self._until == 0.0
+                    log.warning(
+                        "no notifications of changes; the database is queried before each list",
+                        extra={"fields": fields},
+                    )
+                warned = self._until == 0.0
             self._until = 0.0
             self._ends.wait(BEAT)
 

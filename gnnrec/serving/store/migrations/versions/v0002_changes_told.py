@@ -1,4 +1,4 @@
-"""PostgreSQL tells which user was changed, so that no service has to ask before each list."""
+"""A trigger of PostgreSQL that notifies all services of a changed user, so that no list needs a query."""
 
 from alembic import op
 
