@@ -15,6 +15,7 @@ from gnnrec.cli import (
     embed,
     export_events,
     layers,
+    pretrain,
     recommend,
     replay,
     report,
@@ -33,11 +34,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Data sources: what there is, fetching, counts.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Data sources: what there is, fetching, counts, what two have in common.", no_args_is_help=True
+)
 data_app.command("list")(data.list_)
 data_app.command("fetch")(data.fetch_)
 data_app.command("describe")(data.describe_)
+data_app.command("match")(data.match_)
 app.command()(run.run)
+app.command()(pretrain.pretrain)
 app.command()(tune.tune)
 app.command()(compare.compare)
 app.command()(report.report)

@@ -1,4 +1,4 @@
-"""`gnnrec data list`, `gnnrec data fetch`, `gnnrec data describe`."""
+"""`gnnrec data list`, `gnnrec data fetch`, `gnnrec data describe`, `gnnrec data match`."""
 
 import json
 from pathlib import Path
@@ -55,3 +55,22 @@ def describe_(
         typer.echo(json.dumps(facts))
     else:
         out.print(describe_text(facts))
+
+
+def match_(
+    name: Annotated[str, typer.Argument(help="A config, or a source of `gnnrec data list`: the new platform.")],
+    other: Annotated[str, typer.Argument(help="Likewise, or a folder of `gnnrec pretrain`: where to look.")],
+    examples: Annotated[int, typer.Option(min=0, help="Nodes of each kind that are named.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what of a platform is found on another one, before anything is trained.
+
+    The model of the config may say by `match` which attributes belong together.
+    """
+    from gnnrec.experiment.matched import matched, matched_text
+
+    facts = matched(name, other, examples)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        out.print(matched_text(facts))

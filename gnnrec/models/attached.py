@@ -62,6 +62,7 @@ class AttachedEncoder:
             "merge": self._merge,
             "ids": dict(self.ids),
             "states": self._states,
+            "memory": dict(self.encoder.memory),
             "items": self.items,
         }
 
@@ -73,6 +74,7 @@ class AttachedEncoder:
         counts = {t: state["node_counts"].get(t, 0) for t in state["node_types"]}
         with torch.random.fork_rng():
             encoder = Encoder(counts, state["edge_types"], config, layer_class, state["outputs"])
+        encoder.memory = dict(state.get("memory", {}))
         attached = cls(encoder, state["merge"], state["outputs"], state["ids"])
         attached._states, attached.items = state["states"], state["items"]
         return attached

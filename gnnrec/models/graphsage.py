@@ -1,7 +1,7 @@
 """GraphSAGE: a graph encoder, pretrained by link prediction and fine-tuned for an objective, as a recommender."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -32,6 +32,7 @@ from gnnrec.training.feedback import mixed_batches
 from gnnrec.training.loop import side_by_side
 from gnnrec.training.loop import train as run_stage
 from gnnrec.training.pretrain import PretrainConfig, pretrain
+from gnnrec.training.pretrained import PARTS, Carried, MatchConfig, Part, Pretrained
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import RatingConfig
 from gnnrec.training.tracking import Tracker
@@ -76,8 +77,14 @@ class GraphSAGE:
         events: the kinds of events beside the predicted one that are edges of the graph, each of a type of its own;
             None for all. A decoder that reads recent items gets the user's own among these, except `PairWise`, which
             gets none of them; ratings are predicted without events.
-        pretrained: folder of a saved model of another run, whose weights to start from: layers by relation, the vectors
-            of items and attribute values by their ids.
+        pretrained: folder of an encoder of `gnnrec pretrain` to start from, which matches what is the same by names and
+            words; or of a saved model of a run, whose layers are taken by relation, vectors by the ids of items and
+            values.
+        keep: what of an encoder of `gnnrec pretrain` is taken: the vectors of attribute values, those of items with
+            their popularity, the layers.
+        freeze: which of them training leaves as they are.
+        match: how its attributes and items are found.
+        zero_shot: whether nothing is learned from the interactions of this platform; `finetune.epochs` must be 0.
     """
 
     supports_cold_users = True
@@ -107,6 +114,10 @@ class GraphSAGE:
         pretrained: Path | None = None,
         decoder: DecoderConfig = DecoderConfig(),  # noqa: B008
         events: tuple[str, ...] | None = None,
+        keep: tuple[Part, ...] = PARTS,
+        freeze: tuple[Part, ...] = (),
+        match: MatchConfig = MatchConfig(),  # noqa: B008
+        zero_shot: bool = False,
     ) -> None:
         try:
             self._layer_class = resolve(encoder.layer, gnnrec.nn.conv)
@@ -131,6 +142,15 @@ class GraphSAGE:
             raise ValueError("encoder.linear: must be 0 unless items are ranked with softmax and the decoder Dot")
         if isinstance(finetune, RankingConfig) and finetune.new_items and not linear:
             raise ValueError("finetune.new_items: needs a linear path; set encoder.linear, for example to 128")
+        if pretrained is None and (keep != PARTS or freeze or match != MatchConfig() or zero_shot):
+            raise ValueError(
+                "keep, freeze, match and zero_shot are of a pretrained encoder; name its folder by pretrained"
+            )
+        if zero_shot and (not isinstance(finetune, RankingConfig) or finetune.epochs or pretrain is not None):
+            raise ValueError("zero_shot: nothing is trained; set finetune.epochs to 0 and pretrain to null")
+        if pretrained is not None and finetune.objective == "rating" and freeze:
+            raise ValueError("freeze: must be left out for ratings; finetune.freeze_attributes keeps those of values")
+        self.keep, self.freeze, self.match, self.zero_shot = keep, freeze, match, zero_shot
         self.decoder = decoder
         self.events = events
         self.encoder = encoder.model_copy(update={"layer_options": options})
@@ -147,6 +167,7 @@ class GraphSAGE:
         self.placement = CPU
         self.best_params: dict[str, Any] = {}
         self.loaded: dict[str, int] = {}
+        self._carried: Carried | None = None
         self._tasks: list[Any]
         self._point: Point | None = None
         self._residual_weight = WITHOUT_CHOICE
@@ -164,6 +185,10 @@ class GraphSAGE:
             "pretrained": None if self.pretrained is None else str(self.pretrained),
             "decoder": self.decoder.model_dump(mode="json"),
             "events": self.events,
+            "keep": list(self.keep),
+            "freeze": list(self.freeze),
+            "match": self.match.model_dump(mode="json"),
+            "zero_shot": self.zero_shot,
         }
 
     @property
@@ -250,7 +275,7 @@ class GraphSAGE:
         anywhere = self.encoder.model_copy(update={"init": "random"})  # all weights are taken over
         updated = []
         for number, old in enumerate(self._tasks):
-            task = self._task(train, seed, seed, anywhere)
+            task = self._task(train, seed, seed, anywhere, carries=False)
             task.take(old)
             updated.append(task)
             if steps:
@@ -271,6 +296,11 @@ class GraphSAGE:
             return torch.stack([task.score(users) for task in self._tasks]).mean(0).cpu()
         means = self._means(self._tasks, self._point.known(users.with_events(())))
         return torch.from_numpy(self._point.read(means)).float()
+
+    def carried(self) -> Pretrained:
+        """What another platform can use of the fitted encoder; of an ensemble, of its first member."""
+        found: Pretrained = self._tasks[0].carried()
+        return found
 
     def embed(self, users: UserBatch) -> Tensor:
         """[B, D] float32, the vectors of B users from what is known of them; of an ensemble, its first member's."""
@@ -320,7 +350,34 @@ class GraphSAGE:
         graph: HeteroData = self._tasks[0].graph
         return graph
 
-    def _task(self, train: TrainingData, seed: int, weights_seed: int, encoder: EncoderConfig | None = None) -> Any:
+    def _encoder_to_carry(self) -> Carried | None:
+        """The encoder of `gnnrec pretrain` in the folder `pretrained`; None where there is a saved model, or nothing.
+
+        Raises:
+            ConfigError: the folder cannot be read, or is of a saved model where an encoder's options are given.
+        """
+        if self.pretrained is None or self._carried is not None:
+            return self._carried
+        loaded = load_model(_model_folder(self.pretrained))
+        if isinstance(loaded, Pretrained):
+            how = self.match.attributes, self.match.items, self.pretrained
+            self._carried = Carried(loaded, self.keep, *how)
+        elif self.keep != PARTS or self.freeze or self.match != MatchConfig() or self.zero_shot:
+            raise ConfigError(
+                f"model.pretrained: {self.pretrained}: is a saved model, but keep, freeze, match and zero_shot need an "
+                "encoder; make one with gnnrec pretrain"
+            )
+        return self._carried
+
+    def _task(
+        self,
+        train: TrainingData,
+        seed: int,
+        weights_seed: int,
+        encoder: EncoderConfig | None = None,
+        *,
+        carries: bool = True,
+    ) -> Any:
         encoder = self.encoder if encoder is None else encoder
         how: Any = {
             "pretrained": self.pretrain is not None,
@@ -330,6 +387,10 @@ class GraphSAGE:
         }
         if isinstance(self.finetune, RatingConfig):
             return RatingTask(train.with_events(()), self.finetune, encoder, self._layer_class, **how)
+        if self.zero_shot:
+            train = _without_interactions(train)
+            encoder = encoder.model_copy(update={"init": "random"})
+        how["carried"] = self._encoder_to_carry() if carries else None
         return RankingTask(train, self.finetune, encoder, self._layer_class, self.decoder, events=self.events, **how)
 
     def _check_num_neighbors(self, task: Any) -> None:
@@ -346,7 +407,7 @@ class GraphSAGE:
         tasks, tracker = self._tasks, self.tracker
         epochs: dict[str, int] = {}
         with torch.random.fork_rng(), self.placement.deterministic():
-            if self.pretrained is not None:
+            if self.pretrained is not None and self._encoder_to_carry() is None:
                 for task in tasks:
                     self.loaded = take_weights(task.head.encoder, task.train.ids, *_weights_of(self.pretrained))
             shards = [self._shard(task) for task in tasks]
@@ -356,6 +417,7 @@ class GraphSAGE:
                     head, ids = tasks[0].head, {t: list(i) for t, i in tasks[0].train.ids.items()}
                     save_model({"head": head.state_dict(), "ids": ids}, tracker.folder / "pretrained")
             frozen = _attribute_tables(tasks) if self.finetune.freeze_attributes else []
+            frozen += [one for task in tasks for part in self.freeze for one in _weights_in(part, task)]
             for table in frozen:
                 table.requires_grad_(False)
             each = [
@@ -464,9 +526,29 @@ def _attribute_tables(tasks: Sequence[Any]) -> list[nn.Parameter]:
     return [encoder.table(t).weight for encoder in encoders for t in encoder.node_types if t not in (USER, ITEM)]
 
 
+def _weights_in(part: str, task: Any) -> Iterable[nn.Parameter]:
+    """The weights of a part of the encoder that may be frozen."""
+    encoder = task.head.encoder
+    if part == "attributes":
+        return _attribute_tables([task])
+    return (
+        [encoder.table(ITEM).weight] if part == "items" else [*encoder.steps.parameters(), *encoder.norms.parameters()]
+    )
+
+
+def _without_interactions(train: TrainingData) -> TrainingData:
+    """The training data as if nobody had chosen anything."""
+    nothing = train.users.items.take(torch.empty(0, dtype=torch.int64))
+    return replace(train, users=replace(train.users, items=nothing).with_events(()))
+
+
+def _model_folder(path: Path) -> Path:
+    return path / "model" if (path / "model").is_dir() else path
+
+
 def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict[str, list[Any]], Path]:
     """Weights and ids of a saved model, which is GraphSAGE or has it as a component."""
-    loaded = load_model(path / "model" if (path / "model").is_dir() else path)
+    loaded = load_model(_model_folder(path))
     if isinstance(loaded, Mapping):
         return loaded["head"], loaded["ids"], path
     models = [loaded, *getattr(loaded, "models", {}).values()]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import GraphConv, SAGEConv
 
+from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block
 from gnnrec.graph.build import attached_edges
@@ -97,6 +98,8 @@ class Encoder(nn.Module):
             nn.ModuleDict({_key(t): nn.LayerNorm(width) for t in types} if config.norm == "layer" else {})
             for types in reached
         )
+        self.memory: dict[tuple[int, EdgeType], Memory] = {}
+        """(step, relation) -> messages of users elsewhere; of layers that take the mean."""
 
     def plan(self, outputs: Sequence[str]) -> list[list[EdgeType]]:
         """For each step, the relations whose output is read on the way to `outputs`."""
@@ -121,6 +124,25 @@ class Encoder(nn.Module):
         table = self.tables[_key(node_type)]
         assert isinstance(table, nn.Embedding)
         return table
+
+    def renamed(self, name: str, relations: Mapping[EdgeType, EdgeType], types: Mapping[str, str]) -> str | None:
+        """The name that a weight of the layers has in an encoder of other relations and node types.
+
+        Args:
+            name: as in `state_dict`.
+            relations: own relation -> the other encoder's.
+            types: own node type -> the other encoder's.
+
+        Returns:
+            None for the weight of a relation or node type that is not among them, and for a table.
+        """
+        keys = {"steps": {_edge_key(own): _edge_key(other) for own, other in relations.items()}}
+        keys["norms"] = {_key(own): _key(other) for own, other in types.items()}
+        part, _, rest = name.partition(".")
+        depth, _, rest = rest.partition(".")
+        own, _, weight = rest.partition(".")
+        other = keys.get(part, {}).get(own)
+        return None if other is None else f"{part}.{depth}.{other}.{weight}"
 
     @property
     def device(self) -> torch.device:
@@ -203,6 +225,8 @@ class Encoder(nn.Module):
                 message = convolve(layer, source, target, block.adjacency[edge_type])
             else:  # the map of the targets' own vectors is linear too: once for all relations, below
                 message = parts.aggregated(source, block.adjacency[edge_type])
+                if (memory := self.memory.get((depth, edge_type))) is not None and parts.mean:
+                    message = memory.joined(message, block.adjacency[edge_type].degree(), parts.neighbours.weight)
                 linear.setdefault(edge_type[2], []).append(parts)
             so_far = result.get(edge_type[2])
             result[edge_type[2]] = message if so_far is None else so_far + message
@@ -250,6 +274,36 @@ def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjace
         return result
     out = _with_own(parts.aggregated(x_source, adjacency), [parts], x_target)
     return functional.normalize(out, dim=-1) if getattr(layer, "normalize", False) else out
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the users of another platform say to the nodes of a relation, beside those who are there.
+
+    Attributes:
+        message: [T, D] float32, their mean vector, for each node.
+        users: [T] float32, as so many users it counts.
+    """
+
+    message: Tensor
+    users: Tensor
+
+    def joined(self, own: Tensor, degree: Tensor, weight: Tensor) -> Tensor:
+        """[T, D'], the mean over the users who are there and those who are remembered.
+
+        Args:
+            own: [T, D'] mean over those who are there, times `weight`.
+            degree: [T] float32, their number.
+            weight: [D', D] of the layer.
+        """
+        if len(own) != len(self.users):  # some of the nodes: a sampled step
+            raise ConfigError("model.num_neighbors: must be left out with a pretrained encoder; leave it out")
+        share = (degree / (degree + self.users).clamp(min=1e-12))[:, None]
+        return share * own + (1 - share) * (self.message @ weight.t())
+
+    def to(self, device: torch.device) -> "Memory":
+        """The same on a device."""
+        return Memory(self.message.to(device), self.users.to(device))
 
 
 @dataclass(frozen=True)

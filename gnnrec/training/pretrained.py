@@ -1,0 +1,412 @@
+"""A pretrained encoder: what is carried from one platform to another, and how it is taken up there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import gammaln
+from torch import Tensor
+
+from gnnrec.data.match import ItemsBy, Match, Nodes, match
+from gnnrec.errors import ConfigError
+from gnnrec.graph.block import Block
+from gnnrec.nn.encoder import Encoder, Memory
+from gnnrec.nn.features import start_map
+from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, reverse
+
+Part = Literal["attributes", "items", "layers"]
+PARTS: tuple[Part, ...] = ("attributes", "items", "layers")
+"""What can be kept of a pretrained encoder: the vectors of attribute values, those of items with their popularity, and
+the layers."""
+PRIOR = 30.0
+"""Users whose choices weigh as much as the pretrained vector of an item or a value."""
+SHAPES = 2.0 ** np.arange(-6, 8)
+"""Of the gamma distribution around the pretrained popularity, of which the likeliest one is taken."""
+
+
+class MatchConfig(BaseModel):
+    """How what is the same on two platforms is found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attributes: dict[str, str | None] = Field(default_factory=dict)
+    """Name of a relation here -> its name where the encoder was pretrained, null for none; the others are matched by
+    name, else by the vectors of their words."""
+    items: ItemsBy = "title"
+    """Whether items are the same by `title`, by `id`, or never (`none`); what is not, starts from its description."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What an encoder knows that another platform can use. There is no user in it.
+
+    Attributes:
+        nodes: of the platforms that it was trained on.
+        shape: the options of the encoder that the shapes of its weights hang on.
+        weights: of the layers, by name.
+        known: node type -> name -> [N, ...] float32: the learned `vector` of each node; the mean vector of the users of
+            each relation before each step, by `_message`; of items also `log_share`, the logarithm of an item's share
+            of the interactions, and `bias`, what training has added to it.
+        seen: node type -> [N] bool, the nodes that some user is linked to.
+        logit_scale: of the scores.
+        features: name -> width, of the features of items.
+        to_item: [F, C] float32, from what describes an item to all that is known of items, one after the other.
+        center: [F], the mean description, and [C], the mean of what is predicted.
+    """
+
+    nodes: Nodes
+    shape: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    known: Mapping[str, Mapping[str, Tensor]]
+    seen: Mapping[str, Tensor]
+    logit_scale: Tensor
+    features: Mapping[str, int]
+    to_item: Tensor
+    center: tuple[Tensor, Tensor]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, encoder: Encoder, block: Block, train: TrainingData, bias: Tensor, logit_scale: Tensor) -> "Pretrained":
+        """What can be carried of an encoder.
+
+        Args:
+            encoder: trained.
+            block: the graph that it was trained on.
+            train: what that was made from, attribute columns merged as for the encoder.
+            bias: [I] float32, what training has added to the items' biases.
+            logit_scale: of its scores.
+        """
+        nodes = nodes_of(train)
+        known = {t: {"vector": encoder.table(t).weight.detach().cpu().clone()} for t in nodes.ids}
+        for depth, state in enumerate(encoder.states(block)):
+            if (users := state[USER]) is not None:
+                for edge_type in (t for t in nodes.edge_types if t[0] == USER != t[2]):
+                    message = block.adjacency[edge_type].mean(users)
+                    known[edge_type[2]][_message(depth, edge_type)] = message.cpu()
+        share = (train.popularity + 0.1).log()
+        known[ITEM]["log_share"] = share - share.exp().sum().log()
+        known[ITEM]["bias"] = bias.detach().cpu().clone()
+        features = {one.name: one.vector.shape[1] for one in train.features}
+        rows, wanted, seen = describe(train, nodes, features, None), _columns(known[ITEM]), train.popularity > 0
+        center = rows[seen].mean(0), wanted[seen].mean(0)
+        return cls(
+            nodes=nodes,
+            shape=shape_of(encoder),
+            weights={k: v.cpu().clone() for k, v in encoder.state_dict().items() if not k.startswith("tables.")},
+            known=known,
+            seen={**{t: train.reachable[t] for t in nodes.ids}, ITEM: seen},
+            logit_scale=logit_scale.detach().cpu().clone(),
+            features=features,
+            to_item=start_map(rows - center[0], wanted - center[1], seen),
+            center=center,
+        )
+
+
+def nodes_of(train: TrainingData) -> Nodes:
+    """The nodes and relations of training data by their names."""
+    edge_types = (INTERACTS, *train.users.relations, *(relation.type for relation in train.relations))
+    return Nodes({t: [str(one) for one in ids] for t, ids in train.ids.items()}, edge_types, train.titles)
+
+
+def _message(depth: int, edge_type: EdgeType) -> str:
+    return f"message {depth} {' '.join(edge_type)}"
+
+
+def _columns(known: Mapping[str, Tensor]) -> Tensor:
+    """[N, C], all that is known of the nodes of a type, one after the other."""
+    return torch.cat([one.reshape(len(one), -1) for one in known.values()], dim=1)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A pretrained encoder with what of it is kept on another platform.
+
+    Attributes:
+        pretrained: the encoder.
+        keep: of `PARTS`.
+        attributes: as `gnnrec.data.match.match` takes them.
+        items: likewise.
+        path: where the encoder is from, for errors.
+    """
+
+    pretrained: Pretrained
+    keep: tuple[str, ...]
+    attributes: Mapping[str, str | None]
+    items: ItemsBy
+    path: Path
+
+    def into(self, encoder: Encoder, train: TrainingData) -> "Taken":
+        """Starts an encoder from the pretrained one.
+
+        Raises:
+            ConfigError: shapes differ, or nothing at all is the same.
+        """
+        pretrained, keep = self.pretrained, self.keep
+        check_shape(encoder, pretrained, keep, self.path)
+        try:
+            found = match(nodes_of(train), pretrained.nodes, attributes=self.attributes, items=self.items)
+        except ConfigError as error:
+            raise ConfigError(f"model.{error}") from None
+        report, prior = take_up(encoder, train, pretrained, found, keep)
+        if not any(sum(numbers.get(how, 0) for how in ("same", "near", "described")) for numbers in report.values()):
+            raise ConfigError(
+                f"model.pretrained: {self.path}: nothing of it is found on this platform; compare the names"
+            )
+        scale = pretrained.logit_scale if "layers" in keep else None
+        if "items" not in keep or not prior.known.any():
+            return Taken(report, None, torch.zeros(train.num_items), scale)
+        share = PRIOR / (train.popularity + PRIOR)
+        bias = share * prior.value["bias"] if "layers" in keep else torch.zeros(train.num_items)
+        return Taken(report, ExpectedPopularity.fitted(train.popularity, prior), bias, scale)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an encoder started from.
+
+    Attributes:
+        report: how much was taken, as of `take_up`.
+        expected: the popularity to start the items' biases from; None for the platform's own.
+        bias: [I] float32, to add to them.
+        logit_scale: to start the factor of the scores from; None for its own.
+    """
+
+    report: dict[str, Any]
+    expected: "ExpectedPopularity | None"
+    bias: Tensor
+    logit_scale: Tensor | None
+
+
+def shape_of(encoder: Encoder) -> dict[str, Any]:
+    """The options of an encoder that the shapes of its weights hang on."""
+    return encoder.config.model_dump(mode="json", include={"layer", "layer_options", "channels", "layers", "norm"})
+
+
+def describe(train: TrainingData, nodes: Nodes, features: Mapping[str, int], found: Match | None) -> Tensor:
+    """[I, F] float32, what describes the items of a platform, in the columns of a pretrained encoder.
+
+    Attribute values together, and each feature, have rows of length about 1.
+
+    Args:
+        train: the platform.
+        nodes: of the encoder.
+        features: name -> width, of the encoder's features.
+        found: what of the platform is the same; None for the encoder's own.
+    """
+    columns, start = {}, 0
+    for edge_type in nodes.edge_types:
+        if edge_type[0] == ITEM and edge_type[2] not in (USER, ITEM):
+            columns[edge_type] = start
+            start += len(nodes.ids[edge_type[2]])
+    values = torch.zeros(train.num_items, start)
+    for relation in train.relations:
+        theirs = relation.type if found is None else found.relations.get(relation.type)
+        if theirs not in columns:
+            continue
+        item, value = relation.edge_index
+        if found is not None:
+            value = torch.from_numpy(found.types[relation.target].row)[value]
+        values[item[value >= 0], columns[theirs] + value[value >= 0]] = 1
+    parts = [values / values.sum(1, keepdim=True).clamp(min=1).sqrt()]
+    own = {one.name: one for one in train.features}
+    for name, width in features.items():
+        there = name in own and own[name].vector.shape[1] == width
+        vector = own[name].vector if there else torch.zeros(train.num_items, width)
+        parts.append(vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    return torch.cat(parts, dim=1)
+
+
+def check_shape(encoder: Encoder, pretrained: Pretrained, keep: Iterable[str], path: Path) -> None:
+    """Raises ConfigError where the encoder's vectors or layers cannot be those of the pretrained one."""
+    own, theirs = shape_of(encoder), dict(pretrained.shape)
+    wanted = own.keys() if "layers" in keep else ["channels"]
+    for key in wanted:
+        if own[key] != theirs.get(key):
+            advice = "" if key == "channels" else ", or leave layers out of model.keep"
+            raise ConfigError(
+                f"model.pretrained: {path}: has encoder.{key} {theirs.get(key)}, this model {own[key]}; set it to the "
+                f"same{advice}"
+            )
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a pretrained encoder knows of the nodes of one type on another platform.
+
+    Attributes:
+        known: [N] bool, the nodes of which it knows anything.
+        value: name -> [N, ...] float32, as in `Pretrained.known`.
+    """
+
+    known: Tensor
+    value: Mapping[str, Tensor]
+
+
+def prior_of(train: TrainingData, node_type: str, pretrained: Pretrained, found: Match) -> Prior:
+    """What is known of nodes that match or are near to others; of items, else, what their description predicts."""
+    one, count = found.types.get(node_type), len(train.ids[node_type])
+    theirs = pretrained.known.get(node_type if one is None else one.theirs, {})
+    if not theirs:
+        return Prior(torch.zeros(count, dtype=torch.bool), {})
+    every = _columns(theirs)
+    value, known = torch.zeros(count, every.shape[1]), torch.zeros(count, dtype=torch.bool)
+    if one is not None and len(every):
+        near, weight = torch.from_numpy(one.near), torch.from_numpy(one.weight)
+        weight = weight * pretrained.seen[one.theirs][near]  # nothing was learned of a node that nobody is linked to
+        known = weight.sum(1) > 0
+        value = (every[near] * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-12)
+    if node_type == ITEM:
+        rows = describe(train, pretrained.nodes, pretrained.features, found)
+        predicted = (rows - pretrained.center[0]) @ pretrained.to_item + pretrained.center[1]
+        value, known = torch.where(known[:, None], value, predicted), known | rows.any(1)
+    value = value * known[:, None]
+    parts = value.split([one.numel() // max(len(one), 1) for one in theirs.values()], dim=1)
+    return Prior(known, {k: v if theirs[k].dim() == 2 else v[:, 0] for k, v in zip(theirs, parts, strict=True)})
+
+
+@torch.no_grad()
+def take_up(
+    encoder: Encoder, train: TrainingData, pretrained: Pretrained, found: Match, keep: Sequence[str]
+) -> tuple[dict[str, Any], Prior]:
+    """Starts an encoder from a pretrained one.
+
+    Layers of relations that match are copied. A value, or an item, that matches starts from the pretrained vector, one
+    that is near to others from the mean of theirs, and an item that does not match from what its description predicts.
+    Where the encoder has a start of its own from the platform's interactions, a linear map (a ridge regression over the
+    items that are known) turns that into the space of the pretrained vectors, and both are averaged. Messages of the
+    pretrained encoder's users are remembered beside those of the platform's own. `PRIOR` users weigh as much as what is
+    pretrained.
+
+    Args:
+        encoder: of the new platform, with its own start.
+        train: the new platform's training data, attribute columns merged as for the encoder.
+        pretrained: the pretrained encoder.
+        found: what is the same.
+        keep: of `PARTS`.
+
+    Returns:
+        How much was taken: node type -> numbers of nodes that are `same`, `near` or `described` and of all, and the
+        numbers of `layers` taken and of all; and what is known of the items.
+    """
+    report: dict[str, Any] = {}
+    of_items = prior_of(train, ITEM, pretrained, found)
+    kept = [t for t in encoder.node_types if t != USER and ("items" if t == ITEM else "attributes") in keep]
+    informed = of_items.known & (train.popularity > 0)
+    turn = None
+    if encoder.config.init == "svd" and "items" in keep and informed.any():
+        own = encoder.table(ITEM).weight.detach().cpu()
+        turn = start_map(own, of_items.value["vector"], informed)
+    counts = {edge_type: _users(train, edge_type) for edge_type in nodes_of(train).edge_types if edge_type[0] == USER}
+    for node_type in kept:
+        prior = of_items if node_type == ITEM else prior_of(train, node_type, pretrained, found)
+        table, one = encoder.table(node_type).weight, found.types.get(node_type)
+        own, weight = table.detach().cpu(), torch.zeros(len(table), 1)
+        count = torch.stack([torch.zeros(len(own)), *(n for t, n in counts.items() if t[2] == node_type)]).sum(0)
+        if turn is not None and count.any():
+            own, weight = own @ turn, (count / (count + PRIOR))[:, None]
+        if prior.value:
+            start = torch.where(prior.known[:, None], torch.lerp(prior.value["vector"], own, weight), own)
+            table.copy_(start.to(table.device))
+        same = 0 if one is None else int((one.row >= 0).sum())
+        near = 0 if one is None else int(one.known.sum()) - same
+        others = int(prior.known.sum()) - same - near
+        report[node_type] = {"same": same, "near": near, "described": max(others, 0), "of": len(own)}
+        if "layers" in keep:
+            for mine, other in found.relations.items():
+                for depth in range(1, encoder.config.layers):
+                    message = prior.value.get(_message(depth, other))
+                    if mine[0] == USER and mine[2] == node_type and message is not None:
+                        memory = Memory(message, PRIOR * prior.known)
+                        encoder.memory[depth, mine] = memory.to(encoder.device)
+    if "layers" in keep:
+        report["layers"] = _take_layers(encoder, pretrained, found)
+    return report, of_items
+
+
+def _users(train: TrainingData, edge_type: EdgeType) -> Tensor:
+    """[N] float32, the users of each node at the end of a relation."""
+    if edge_type == INTERACTS:
+        return train.popularity
+    size = train.num_users if edge_type[2] == USER else len(train.ids[edge_type[2]])
+    return torch.bincount(train.users.relations[edge_type].node, minlength=size).float()
+
+
+@dataclass(frozen=True)
+class ExpectedPopularity:
+    """Interactions of each item as a platform's own and a pretrained popularity together let expect them.
+
+    An item's own count is Poisson around its expected one, and that is the pretrained one times a gamma variable with
+    mean 1, whose shape is the likeliest of `SHAPES`: so what is chosen often follows its own count, and what is chosen
+    rarely follows the pretrained one.
+
+    Source: Clayton, Kaldor, Empirical Bayes estimates of age-standardized relative risks, Biometrics 43 (1987),
+        equation 2.
+
+    Attributes:
+        share: [I] float64, of the pretrained popularity, adding up to 1.
+        shape: of the gamma distribution.
+    """
+
+    share: Tensor
+    shape: float
+
+    @classmethod
+    def fitted(cls, popularity: Tensor, prior: Prior) -> "ExpectedPopularity":
+        """The likeliest shape.
+
+        Args:
+            popularity: [I] float32, the platform's own.
+            prior: of the items; at least one is known.
+        """
+        known, log_share = prior.known, prior.value["log_share"]
+        share = torch.where(known, log_share, log_share[known].mean()).double().exp()
+        share = share / share.sum()
+        count = popularity.double().numpy()
+        mean = share.numpy() * count.sum()
+
+        def likelihood(shape: float) -> float:
+            chance = gammaln(count + shape) - gammaln(shape) - (count + shape) * np.log(shape + mean)
+            return float((chance + shape * np.log(shape) + count * np.log(np.maximum(mean, 1e-300))).sum())
+
+        return cls(share, float(max(SHAPES, key=likelihood) if count.any() else SHAPES[-1]))
+
+    def __call__(self, popularity: Tensor) -> Tensor:
+        """[I] float32, from the platform's own counts ([I])."""
+        mean = self.share * popularity.double().sum().clamp(min=1)
+        return (mean * (popularity.double() + self.shape) / (mean + self.shape)).float()
+
+    def of(self, place: Tensor) -> "ExpectedPopularity":
+        """Of items in another order ([I'] int64, -1 for a new one, which gets the mean share)."""
+        share = torch.where(place >= 0, self.share[place.clamp(min=0)], self.share.mean())
+        return ExpectedPopularity(share / share.sum(), self.shape)
+
+
+def take_memory(
+    encoder: Encoder, ids: Mapping[str, Sequence[Any]], old: Encoder, old_ids: Mapping[str, Sequence[Any]]
+) -> None:
+    """Takes the remembered messages of an encoder of the same relations, by ids of nodes."""
+    for (depth, edge_type), memory in old.memory.items():
+        row = {one: place for place, one in enumerate(old_ids[edge_type[2]])}
+        place = torch.tensor([row.get(one, -1) for one in ids[edge_type[2]]], dtype=torch.int64)
+        there, place = (place >= 0).float(), place.clamp(min=0)
+        message, users = memory.message.cpu()[place] * there[:, None], memory.users.cpu()[place] * there
+        encoder.memory[depth, edge_type] = Memory(message, users).to(encoder.device)
+
+
+def _take_layers(encoder: Encoder, pretrained: Pretrained, found: Match) -> dict[str, int]:
+    """Copies the layers and norms of what matches."""
+    relations = dict(found.relations)
+    relations |= {reverse(own): reverse(theirs) for own, theirs in relations.items()}
+    types = {USER: USER, ITEM: ITEM, **{own: one.theirs for own, one in found.types.items()}}
+    own, taken = encoder.state_dict(), {}
+    for name in own:
+        theirs = encoder.renamed(name, relations, types)
+        weight = None if theirs is None else pretrained.weights.get(theirs)
+        if weight is not None and weight.shape == own[name].shape:
+            taken[name] = weight.to(own[name].device)
+    encoder.load_state_dict({**own, **taken})
+    return {"same": len(taken), "of": sum(not name.startswith("tables.") for name in own)}
