@@ -230,6 +230,7 @@ class TestSet:
             `gnnrec.splits.kshot`; None where there are none.
         next_item: whether the ground truth is the one item that follows the support in the order of time.
         held_out_items: [I] bool, the items that are ranked where some were held out; None where those of training are.
+        person: [B] int64, equal for queries of one user; None where each query is another user's.
     """
 
     users: UserBatch
@@ -237,6 +238,7 @@ class TestSet:
     masked: Edges | None = None
     next_item: bool = False
     held_out_items: Tensor | None = None
+    person: Tensor | None = None
 
     def candidates(self, train: "TrainingData") -> Tensor:
         """[I] bool, the items that are ranked for a model that was fitted on `train`."""
@@ -249,7 +251,10 @@ class TestSet:
             return UserBatch(self.users.index, edges, {}).take(rows).items
 
         masked = None if self.masked is None else cut(self.masked)
-        return replace(self, users=self.users.take(rows), ground_truth=cut(self.ground_truth), masked=masked)
+        person = None if self.person is None else self.person[rows]
+        return replace(
+            self, users=self.users.take(rows), ground_truth=cut(self.ground_truth), masked=masked, person=person
+        )
 
     @property
     def unranked(self) -> Edges:

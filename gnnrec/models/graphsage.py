@@ -336,8 +336,12 @@ class GraphSAGE:
         self._tasks = [task(one) for one in state["tasks"]]
         self._point, self._residual_weight = state["point"], state["residual_weight"]
 
-    def build(self, train: TrainingData, seed: int) -> HeteroData:
-        """Builds graph and encoders, without any training; `fit` begins with it. Returns the graph, for the audit."""
+    def build(self, train: TrainingData, seed: int) -> HeteroData | None:
+        """Builds graph and encoders, without any training; `fit` begins with it.
+
+        Returns:
+            The graph, for the audit; None with `zero_shot`, whose graph holds no interaction at all.
+        """
         self._point = None
         if isinstance(self.finetune, RatingConfig):
             cuts = None if self.finetune.cut_points == "choose" else self.finetune.cut_points
@@ -348,7 +352,7 @@ class GraphSAGE:
         self._tasks = [self._task(train, seed, each) for each in weights_seeds]
         self._check_num_neighbors(self._tasks[0])
         graph: HeteroData = self._tasks[0].graph
-        return graph
+        return None if self.zero_shot else graph
 
     def _encoder_to_carry(self) -> Carried | None:
         """The encoder of `gnnrec pretrain` in the folder `pretrained`; None where there is a saved model, or nothing.

@@ -33,7 +33,7 @@ from gnnrec.training.pretrained import Carried, Pretrained, take_memory
 from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
 from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.training.transfer import take_weights
-from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TrainingData, UserBatch
+from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TestSet, TrainingData, UserBatch
 
 PART = 1024
 """Users whose histories are decoded at once."""
@@ -311,8 +311,7 @@ class RankingTask:
         """NDCG@10 over the held-out users of all folds, each scored by the model that was trained without them."""
         device = tasks[0].head.bias.device
         prepared = [HeldOutNDCG(fold.test, fold.test.candidates(fold.train), seed, device) for fold in folds]
-        users = np.concatenate([ndcg.prepared[3].cpu().numpy() for ndcg in prepared])  # one of several shots more often
-        place = np.unique(users, return_inverse=True)[1]
+        place = _persons([fold.test for fold in folds], prepared)
 
         def measured() -> Measured:
             values = []
@@ -320,12 +319,23 @@ class RankingTask:
                 task.precompute()
                 values.append(ndcg(task.score(fold.test.users)))
             every = np.concatenate(values)
-            if not tasks[0].config.one_standard_error:
+            if not tasks[0].config.standard_errors:
                 return {"ndcg@10": float(every.mean())}
             count = np.bincount(place)
             return {"ndcg@10": torch.from_numpy(np.bincount(place, every) / count)}
 
         return measured
+
+
+def _persons(tests: Sequence[TestSet], prepared: Sequence[HeldOutNDCG]) -> np.ndarray:
+    """[Q] int64, the number of the user that each measured query of several test sets is of."""
+    found, size = [np.empty(0, np.int64)], 0
+    for test, ndcg in zip(tests, prepared, strict=True):
+        index = test.users.index if test.person is None else test.person
+        person = np.unique(index.numpy(), return_inverse=True)[1]
+        found.append(size + person[ndcg.prepared[0].numpy()])
+        size += len(test.users)
+    return np.unique(np.concatenate(found), return_inverse=True)[1]
 
 
 def _histories(train: TrainingData, config: RankingConfig, kinds: Sequence[EdgeType] = ()) -> Histories:

@@ -63,8 +63,8 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
     )
     masked = [copy.masked for copy in copies if copy.masked is not None]
     ground_truth = stack([copy.ground_truth for copy in copies])
-    every = stack(masked) if masked else None
-    return replace(held_out, users=users, ground_truth=ground_truth, masked=every)
+    every, person = stack(masked) if masked else None, held_out.users.index.repeat(len(copies))
+    return replace(held_out, users=users, ground_truth=ground_truth, masked=every, person=person)
 
 
 def _place(edges: Edges, num_users: int) -> Tensor:

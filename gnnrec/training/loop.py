@@ -64,7 +64,7 @@ def train(
             yields as often as the others, and the losses of a step are summed.
         measure: name -> value on held-out data, higher is better, the same in each process; None to train for a fixed
             number of epochs. Of one value for each held-out user, an epoch is better than the best one where the mean
-            gain is larger than its standard error.
+            gain is larger than `config.standard_errors` times its standard error.
         config: how long and how fast.
         stage: name of the stage, for checkpoints and messages.
         seed: the run's seed.
@@ -124,7 +124,7 @@ def train(
             with average.in_place():
                 measured = measure()
                 first = next(iter(measured.values()))
-                if _better(first, state["best_value"]):
+                if _better(first, state["best_value"], getattr(config, "standard_errors", 0.0)):
                     best = copy.deepcopy(module.state_dict())
                     state |= {"best_value": first, "best_epoch": state["epoch"], "best": best}
             values |= {name: one if isinstance(one, float) else float(one.mean()) for name, one in measured.items()}
@@ -145,8 +145,8 @@ def train(
     return int(state["best_epoch"])
 
 
-def _better(value: float | Tensor, best: float | Tensor) -> bool:
-    """Whether a value is higher; of one for each user, whether the mean gain is larger than its standard error.
+def _better(value: float | Tensor, best: float | Tensor, errors: float) -> bool:
+    """Whether a value is higher; of one for each user, whether the mean gain is larger than so many standard errors.
 
     Source: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees (1984), section 3.4.3. Differs: the
         standard error is of the paired differences.
@@ -154,7 +154,7 @@ def _better(value: float | Tensor, best: float | Tensor) -> bool:
     if not isinstance(value, Tensor):
         return bool(value > best)
     gain = value - best
-    return len(gain) > 1 and float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
+    return len(gain) > 1 and float(gain.mean()) > errors * float(gain.std()) / len(gain) ** 0.5
 
 
 def placed(losses: Iterator[Tensor], placement: Placement) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
 """A pretrained encoder: what is carried from one platform to another, and how it is taken up there."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ PARTS: tuple[Part, ...] = ("attributes", "items", "layers")
 the layers."""
 PRIOR = 30.0
 """Users whose choices weigh as much as the pretrained vector of an item or a value."""
+MILLION = 1e6
 SHAPES = 2.0 ** np.arange(-6, 8)
 """Of the gamma distribution around the pretrained popularity, of which the likeliest one is taken."""
 
@@ -239,10 +241,12 @@ class Prior:
 
     Attributes:
         known: [N] bool, the nodes of which it knows anything.
+        same: [N] bool, those of which it knows more than a description.
         value: name -> [N, ...] float32, as in `Pretrained.known`.
     """
 
     known: Tensor
+    same: Tensor
     value: Mapping[str, Tensor]
 
 
@@ -251,7 +255,8 @@ def prior_of(train: TrainingData, node_type: str, pretrained: Pretrained, found:
     one, count = found.types.get(node_type), len(train.ids[node_type])
     theirs = pretrained.known.get(node_type if one is None else one.theirs, {})
     if not theirs:
-        return Prior(torch.zeros(count, dtype=torch.bool), {})
+        nothing = torch.zeros(count, dtype=torch.bool)
+        return Prior(nothing, nothing, {})
     every = _columns(theirs)
     value, known = torch.zeros(count, every.shape[1]), torch.zeros(count, dtype=torch.bool)
     if one is not None and len(every):
@@ -259,13 +264,14 @@ def prior_of(train: TrainingData, node_type: str, pretrained: Pretrained, found:
         weight = weight * pretrained.seen[one.theirs][near]  # nothing was learned of a node that nobody is linked to
         known = weight.sum(1) > 0
         value = (every[near] * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-12)
+    same = known
     if node_type == ITEM:
         rows = describe(train, pretrained.nodes, pretrained.features, found)
         predicted = (rows - pretrained.center[0]) @ pretrained.to_item + pretrained.center[1]
         value, known = torch.where(known[:, None], value, predicted), known | rows.any(1)
     value = value * known[:, None]
     parts = value.split([one.numel() // max(len(one), 1) for one in theirs.values()], dim=1)
-    return Prior(known, {k: v if theirs[k].dim() == 2 else v[:, 0] for k, v in zip(theirs, parts, strict=True)})
+    return Prior(known, same, {k: v if theirs[k].dim() == 2 else v[:, 0] for k, v in zip(theirs, parts, strict=True)})
 
 
 @torch.no_grad()
@@ -337,26 +343,27 @@ def _users(train: TrainingData, edge_type: EdgeType) -> Tensor:
 
 @dataclass(frozen=True)
 class ExpectedPopularity:
-    """Interactions of each item as a platform's own and a pretrained popularity together let expect them.
+    """The items' shares of the interactions, as a platform's own and a pretrained popularity let expect them.
 
     An item's own count is Poisson around its expected one, and that is the pretrained one times a gamma variable with
     mean 1, whose shape is the likeliest of `SHAPES`: so what is chosen often follows its own count, and what is chosen
-    rarely follows the pretrained one.
+    rarely follows the pretrained one. Before, the pretrained shares of the items that match, and of those that are only
+    described, are scaled to what both groups have here together.
 
     Source: Clayton, Kaldor, Empirical Bayes estimates of age-standardized relative risks, Biometrics 43 (1987),
         equation 2.
 
     Attributes:
         share: [I] float64, of the pretrained popularity, adding up to 1.
-        shape: of the gamma distribution.
+        shape: [I] float64, of the gamma distributions.
     """
 
     share: Tensor
-    shape: float
+    shape: Tensor
 
     @classmethod
     def fitted(cls, popularity: Tensor, prior: Prior) -> "ExpectedPopularity":
-        """The likeliest shape.
+        """The likeliest shapes, one for the items that match and one for those that are described.
 
         Args:
             popularity: [I] float32, the platform's own.
@@ -364,25 +371,35 @@ class ExpectedPopularity:
         """
         known, log_share = prior.known, prior.value["log_share"]
         share = torch.where(known, log_share, log_share[known].mean()).double().exp()
+        if popularity.any():  # means of logarithms, as descriptions predict them, are lower than those of shares
+            for group in (prior.same, ~prior.same):
+                share[group] *= (popularity[group].sum() + 1).double() / share[group].sum().clamp(min=1e-12)
         share = share / share.sum()
-        count = popularity.double().numpy()
-        mean = share.numpy() * count.sum()
-
-        def likelihood(shape: float) -> float:
-            chance = gammaln(count + shape) - gammaln(shape) - (count + shape) * np.log(shape + mean)
-            return float((chance + shape * np.log(shape) + count * np.log(np.maximum(mean, 1e-300))).sum())
-
-        return cls(share, float(max(SHAPES, key=likelihood) if count.any() else SHAPES[-1]))
+        shape = torch.full_like(share, SHAPES[-1])
+        for group in (prior.same, ~prior.same):
+            count, mean = (one[group].double().numpy() for one in (popularity, share * popularity.sum()))
+            if count.any():
+                shape[group] = max(SHAPES, key=functools.partial(_log_likelihood, count, mean))
+        return cls(share, shape)
 
     def __call__(self, popularity: Tensor) -> Tensor:
-        """[I] float32, from the platform's own counts ([I])."""
-        mean = self.share * popularity.double().sum().clamp(min=1)
-        return (mean * (popularity.double() + self.shape) / (mean + self.shape)).float()
+        """[I] float32, out of a million interactions; from the platform's own counts ([I])."""
+        count = popularity.double()
+        mean = self.share * count.sum()
+        expected = self.share * (count + self.shape) / (mean + self.shape)
+        return (MILLION * expected / expected.sum()).float()
 
     def of(self, place: Tensor) -> "ExpectedPopularity":
         """Of items in another order ([I'] int64, -1 for a new one, which gets the mean share)."""
-        share = torch.where(place >= 0, self.share[place.clamp(min=0)], self.share.mean())
-        return ExpectedPopularity(share / share.sum(), self.shape)
+        known, place = place >= 0, place.clamp(min=0)
+        share = torch.where(known, self.share[place], self.share.mean())
+        return ExpectedPopularity(share / share.sum(), torch.where(known, self.shape[place], self.shape.min()))
+
+
+def _log_likelihood(count: np.ndarray, mean: np.ndarray, shape: float) -> float:
+    """Of counts that are Poisson around `mean` times a gamma variable of this shape, but for what no shape changes."""
+    own = gammaln(count + shape) - gammaln(shape) + shape * np.log(shape) - (count + shape) * np.log(shape + mean)
+    return float(own.sum())
 
 
 def take_memory(

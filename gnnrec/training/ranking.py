@@ -62,9 +62,9 @@ class RankingConfig(LoopConfig):
     """Items are drawn in proportion to this power of their popularity."""
     freeze_attributes: bool = False
     """Whether the tables of attribute values keep their pretrained vectors."""
-    one_standard_error: bool = False
-    """Whether a later epoch is taken only where what validation users gain is larger than its standard error; of very
-    few, the best of many noisy looks is no better than the start."""
+    standard_errors: float = Field(0.0, ge=0)
+    """A later epoch is taken only where what validation users gain is larger than so many of its standard errors: of
+    few users, the best of many noisy looks is no better than the start. 0 takes any gain."""
     target: Literal["rest", "next"] = "rest"
     """What is asked for: all that a user does not show, of which a random part is shown; or, by time, the item that
     follows the first ones."""
