@@ -12,6 +12,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
+from experiments import encoders
 from experiments.budgets import render_budgets
 from experiments.figures import draw
 from experiments.keep import EXPLAINED, keep
@@ -95,7 +98,7 @@ def reproduce(
     for protocol in protocols:
         started = time.monotonic()
         configs = [read_config(path) for path in protocol.configs()]
-        missing = missing_data(configs, local=quick)
+        missing = missing_data([*configs, *encoders.sources(encoders.wanted(configs))], local=quick)
         if not configs or missing:
             why = f"no data {missing} on this machine" if missing else f"no configs in {CONFIGS.name}/{protocol.name}"
             err.print(f"{protocol.name}: skipped, {why}")
@@ -104,6 +107,12 @@ def reproduce(
             named = [path for path in protocol.configs() if path.stem not in TWINS]
             configs = [read_config(path, quick_overrides(read_config(path))) for path in named]
         configs = _with_files(protocol, configs)
+        names = encoders.wanted(configs)
+        if names:
+            folder = out.parent / "encoders" if quick else encoders.FOLDER
+            encoders.make(names, folder, quick=quick, progress=err.is_terminal)
+            err.print(f"{protocol.name}: encoders {', '.join(names)} are in {folder}")
+            configs = [_from_encoders(config, folder) for config in configs] if quick else configs
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
         show = err.is_terminal and workers == 1
         side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
@@ -177,6 +186,17 @@ def missing_data(configs: list[NamedConfig], *, local: bool) -> str:
             except DataError:
                 return data.source
     return ""
+
+
+def _from_encoders(config: NamedConfig, folder: Path) -> NamedConfig:
+    """The same config with the encoders of another folder."""
+
+    def moved(options: Any) -> Any:
+        if not isinstance(options, Mapping):
+            return options
+        return {k: str(folder / Path(v).name) if k == "pretrained" and v else moved(v) for k, v in options.items()}
+
+    return replace(config, config=config.config.model_copy(update={"model": moved(config.config.model)}))
 
 
 def _with_files(protocol: Protocol, configs: list[NamedConfig]) -> list[NamedConfig]:

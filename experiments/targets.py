@@ -46,7 +46,7 @@ def _row(target: Target, protocol: Protocol, kept: Mapping[str, Any]) -> tuple[s
     column = kept["columns"][measured]
     kind = "rival" if protocol.rivals else "floor"
     to_best, best = column.get(f"to_{kind}", {}), means.get(column.get(kind, ""))
-    aim = target.value if target.value is not None or best is None else best * (1 + target.over_best)
+    aim = target.value if target.value is not None or best is None else best * (1 + target.over_best) + target.lead
     met = [
         name
         for name in (SINGLE, *(() if protocol.rivals else (BLEND,)), *target.also)

@@ -1,6 +1,6 @@
 """Which nodes and relations of two platforms are the same: by mapping, by name, by the vectors of their words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -108,8 +108,8 @@ def match(
     if by_title:
         found = _nodes(own.titles, theirs.titles, ITEM, SAME_TITLE, words)
         types[ITEM] = _one_to_one(found)
-    elif items != "none":
-        types[ITEM] = _same_names(own.ids[ITEM], theirs.ids[ITEM], ITEM) if items == "id" else _nothing(own, theirs)
+    else:  # without titles nothing is the same, for ids of two shops say nothing
+        types[ITEM] = _same_names(own.ids[ITEM], theirs.ids[ITEM] if items == "id" else [], ITEM)
     for mine, other in relations.items():
         for node_type, their_type in ((mine[0], other[0]), (mine[2], other[2])):
             if node_type not in (USER, ITEM) and node_type not in types:
@@ -206,8 +206,17 @@ def _one_to_one(found: TypeMatch) -> TypeMatch:
     return TypeMatch(found.theirs, row, near, weight, found.similarity)
 
 
-def _nothing(own: Nodes, theirs: Nodes) -> TypeMatch:
-    return _same_names([""] * len(own.ids[ITEM]), [], ITEM)
+def unit_vectors(texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+    """[N, 512] float32, vectors of texts by the Universal Sentence Encoder, of length 1; 0 for an empty text.
+
+    Raises:
+        ConfigError: the extra `text` is not installed.
+    """
+    once = sorted({*texts, "a"})  # of empty texts alone the encoder would not tell its width
+    vector, _ = encoded("words", once, ENCODERS, "use", {}, progress)
+    vector = vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-12)
+    found: np.ndarray = vector[np.searchsorted(once, list(texts))]
+    return found
 
 
 class _Words:
@@ -217,7 +226,7 @@ class _Words:
         self._progress, self.there = progress, True
         self._vectors: dict[str, np.ndarray] = {}
         try:
-            self._add([])
+            unit_vectors([])
         except ConfigError:
             self.there = False
 
@@ -231,9 +240,7 @@ class _Words:
         found: np.ndarray = np.stack([self._vectors[str(name)] for name in names])
         return found
 
-    def _add(self, names: Iterable[str]) -> None:
+    def _add(self, names: Sequence[str]) -> None:
         fresh = sorted({str(name) for name in names} - self._vectors.keys())
-        if fresh or not self._vectors:
-            vector, _ = encoded("words", fresh, ENCODERS, "use", {}, self._progress)
-            length = np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-12)
-            self._vectors |= dict(zip(fresh, vector / length, strict=True))
+        if fresh:
+            self._vectors |= dict(zip(fresh, unit_vectors(fresh, progress=self._progress), strict=True))

@@ -298,8 +298,8 @@ class Memory:
         """
         if len(own) != len(self.users):  # some of the nodes: a sampled step
             raise ConfigError("model.num_neighbors: must be left out with a pretrained encoder; leave it out")
-        share = (degree / (degree + self.users).clamp(min=1e-12))[:, None]
-        return share * own + (1 - share) * (self.message @ weight.t())
+        total = (degree + self.users).clamp(min=1e-12)
+        return (degree / total)[:, None] * own + (self.users / total)[:, None] * (self.message @ weight.t())
 
     def to(self, device: torch.device) -> "Memory":
         """The same on a device."""
