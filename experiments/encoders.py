@@ -26,9 +26,9 @@ class Encoder:
     without: str = ""
 
 
+PLATFORMS = ("ml-1m", "ml-100k", "filmtrust", "ciao-dvd", "ta-feng", "complete-journey")
 ENCODERS = {
-    "ml-1m": Encoder(("ml-1m",)),
-    "ml-100k": Encoder(("ml-100k",)),
+    **{name: Encoder((name,)) for name in PLATFORMS},
     "ml-1m-without-ml-100k": Encoder(("ml-1m",), without="ml-100k"),
 }
 

@@ -167,18 +167,24 @@ PRETRAINED = ("graphsage-pretrained", "graphsage-frozen", "graphsage-words", "gr
 """Beside `graphsage`, which starts from scratch."""
 
 
-def _transfer(data: str, title: str, share: int) -> Protocol:
+FURTHER_SINGLES = (
+    *("attribute-knn", "attribute-linear", "neighbour-popularity", "lightfm", "regression", "denoising"),
+)
+"""Single baselines besides, where few users of a platform train."""
+
+
+def _transfer(data: str, title: str, share: int, seeds: tuple[int, ...] = FOLDS) -> Protocol:
     """Few users of a platform train; aimed at: .015 over the best baseline and over training from scratch."""
     few = share < 20
     return Protocol(
         f"{data}-transfer-{share}",
         f"{title}, {share} % of the training users",
         SHOTS,
-        FOLDS,
+        seeds,
         compared="k1/ndcg@10",
         plain="graphsage",
         targets=tuple(Target(metric, None, None, lead=0.015, also=PRETRAINED) for metric in SHOTS) if few else (),
-        rivals=(*SINGLES, "attribute-knn", "attribute-linear", "lightfm", "regression", "denoising", "graphsage"),
+        rivals=(*SINGLES, *FURTHER_SINGLES, "graphsage"),
         options_from=data,
     )
 
@@ -416,6 +422,10 @@ PROTOCOLS = (
     ),
     *(_transfer("ml-100k", "MovieLens-100K", share) for share in (1, 5, 20, 100)),
     *(_transfer("ml-1m", "MovieLens-1M", share) for share in (1, 5, 20, 100)),
+    *(_transfer("filmtrust", "FilmTrust", share) for share in (1, 5)),
+    *(_transfer("ciao-dvd", "CiaoDVD", share) for share in (1, 5)),
+    *(_transfer("complete-journey", "The Complete Journey", share, (0, 1, 2)) for share in (1, 5)),
+    *(_transfer("ta-feng", "Ta-Feng", share, (0, 1, 2)) for share in (1, 5)),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
 )

@@ -144,7 +144,7 @@ class GraphSAGE:
             raise ValueError("finetune.new_items: needs a linear path; set encoder.linear, for example to 128")
         if pretrained is None and (keep != PARTS or freeze or match != MatchConfig() or zero_shot):
             raise ValueError(
-                "keep, freeze, match and zero_shot are of a pretrained encoder; name its folder by pretrained"
+                "keep, freeze, match and zero_shot need a pretrained encoder; name its folder by pretrained"
             )
         if zero_shot and (not isinstance(finetune, RankingConfig) or finetune.epochs or pretrain is not None):
             raise ValueError("zero_shot: nothing is trained; set finetune.epochs to 0 and pretrain to null")
@@ -358,12 +358,15 @@ class GraphSAGE:
         """The encoder of `gnnrec pretrain` in the folder `pretrained`; None where there is a saved model, or nothing.
 
         Raises:
-            ConfigError: the folder cannot be read, or is of a saved model where an encoder's options are given.
+            ConfigError: the folder cannot be read, is of a saved model where an encoder's options are given, or of an
+                encoder where edges are to be drawn.
         """
         if self.pretrained is None or self._carried is not None:
             return self._carried
         loaded = load_model(_model_folder(self.pretrained))
         if isinstance(loaded, Pretrained):
+            if self.num_neighbors is not None:
+                raise ConfigError("model.num_neighbors: edges are not drawn with a pretrained encoder; leave it out")
             how = self.match.attributes, self.match.items, self.pretrained
             self._carried = Carried(loaded, self.keep, *how)
         elif self.keep != PARTS or self.freeze or self.match != MatchConfig() or self.zero_shot:

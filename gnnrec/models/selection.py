@@ -102,7 +102,8 @@ def best_value(
             if held_out is not None:
                 measure = HeldOutNDCG(held_out, held_out.candidates(fold.train), seed)
                 found.append(measure(score_in_batches(model, held_out.users)))
-        mean = float(np.concatenate(found).mean())
+        every = np.concatenate(found)
+        mean = float(every.mean()) if len(every) else 0.0  # nobody to choose on: the first value
         if best is None or mean > best[0]:
             best = mean, value, models
     assert best is not None

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import GraphConv, SAGEConv
 
-from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block
 from gnnrec.graph.build import attached_edges
@@ -296,8 +295,6 @@ class Memory:
             degree: [T] float32, their number.
             weight: [D', D] of the layer.
         """
-        if len(own) != len(self.users):  # some of the nodes: a sampled step
-            raise ConfigError("model.num_neighbors: must be left out with a pretrained encoder; leave it out")
         total = (degree + self.users).clamp(min=1e-12)
         return (degree / total)[:, None] * own + (self.users / total)[:, None] * (self.message @ weight.t())
 

@@ -70,7 +70,8 @@ class UnseenUsers(SplitKind):
         order = in_time_order(dataset) if in_time else None
         reveal_order = _mark_support(dataset, edge_part, self.support, own_seed, order)
         if self.train_share < 1:
-            _leave_out(user_part, self.train_share, own_seed)
+            enough = torch.bincount(dataset.interactions.user, minlength=dataset.num_users) > self.support
+            _leave_out(user_part, self.train_share, own_seed, enough)
             edge_part[user_part[dataset.interactions.user] == UNUSED] = UNUSED
         item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
         return Split(
@@ -168,11 +169,21 @@ def _user_part(dataset: Dataset, test: np.ndarray, validation: np.ndarray) -> Te
     return user_part
 
 
-def _leave_out(user_part: Tensor, share: float, seed: int) -> None:
-    """Keeps a share of the training and of the validation users, at least one of each; the others become UNUSED."""
+def _leave_out(user_part: Tensor, share: float, seed: int, enough: Tensor) -> None:
+    """Keeps a share of the training and of the validation users, at least one of each; the others become UNUSED.
+
+    Args:
+        user_part: [U] int64, written to in place.
+        share: that is kept.
+        seed: of the draw.
+        enough: [U] bool, users with more interactions than are their support: of validation users, who are few, the
+            others come last, since nothing can be asked of them.
+    """
     for part in (TRAIN, VALIDATION):
         users = (user_part == part).nonzero().flatten()
         order = torch.randperm(len(users), generator=seeds.generator(seed, f"train share {part}"))
+        if part == VALIDATION:
+            order = order[(~enough[users[order]]).int().argsort(stable=True)]
         user_part[users[order[max(1, round(share * len(users))) :]]] = UNUSED
 
 

@@ -4,6 +4,7 @@ from gnnrec.data.catalogue import Source
 from gnnrec.data.datasets import (
     ciao_dvd,
     complete_journey,
+    filmtrust,
     heater_lastfm,
     hetrec_lastfm,
     ml_1m,
@@ -15,7 +16,17 @@ from gnnrec.errors import ConfigError
 
 SOURCES: dict[str, Source] = {
     module.SOURCE.name: module.SOURCE
-    for module in (ml_100k, ml_1m, hetrec_lastfm, heater_lastfm, renttherunway, ta_feng, complete_journey, ciao_dvd)
+    for module in (
+        ml_100k,
+        ml_1m,
+        hetrec_lastfm,
+        heater_lastfm,
+        renttherunway,
+        ta_feng,
+        complete_journey,
+        ciao_dvd,
+        filmtrust,
+    )
 }
 
 

@@ -21,6 +21,7 @@ from gnnrec.graph.matrices import (
     item_features,
     training_rows,
 )
+from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace
 from gnnrec.runtime import seeds
 from gnnrec.views import TestSet, TrainingData, UserBatch
@@ -144,6 +145,8 @@ class LightFM:
         interactions = as_csr_matrix(histories(train.users, train.num_items)).tocoo()
         features = as_csr_matrix(self._features(train.users))
         of_items = _item_matrix(train) if self.item_attributes else None
+        if validation is not None and not len(HeldOutNDCG(validation, validation.candidates(train), seed).prepared[0]):
+            validation = None  # nobody to choose on: none of them has chosen an item that is ranked
         self.best_params = {}
         best, best_epoch = -1.0, 0
         ndcg = EvaluateConfig(metrics=["ndcg"], at=[10])

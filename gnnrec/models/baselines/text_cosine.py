@@ -50,4 +50,5 @@ class TextCosine:
         for edge_type, vectors in self._values.items():
             edges = users.relations.get(edge_type, Edges(*torch.empty(2, 0, dtype=torch.int64)))
             total.index_add_(0, edges.row, vectors[edges.node])
-        return total / total.norm(dim=1, keepdim=True).clamp(min=1e-12) @ self._items.T
+        scores: Tensor = total / total.norm(dim=1, keepdim=True).clamp(min=1e-12) @ self._items.T
+        return scores
