@@ -463,6 +463,7 @@ class GraphSAGE:
                     seed=seed,
                     tracker=self.tracker,
                     placement=self.placement,
+                    train_on=task.train,
                 )
             )
         self.tracker.prefix = prefix

@@ -1,12 +1,14 @@
 """Pretraining: link prediction over every relation of the graph."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gnnrec.errors import ConfigError
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.nn import losses
@@ -15,13 +17,18 @@ from gnnrec.nn.propagation import vectors
 from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU, Placement
 from gnnrec.training.loop import LoopConfig, train
+from gnnrec.training.pretext import TASKS, Matcher
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import INTERACTS, USER, EdgeType
+from gnnrec.views import INTERACTS, USER, EdgeType, TrainingData
 
 
 class PretrainConfig(LoopConfig):
-    """Link prediction over every relation."""
+    """Link prediction over every relation, or another task."""
 
+    task: Literal["links", "values", "histories", "views", "words"] = "links"
+    """`links`: which edges are true; `values`: which value a user has; `histories`: whose whole history belongs to a
+    profile and a part of it; `views`: which of two parts of a graph is of the same user; `words`: which features are
+    of an item. `loss` and `negatives` are of links."""
     loss: Literal["bce", "bpr"] = "bce"
     """Loss of a true edge against drawn ones."""
     epochs: int = Field(6, ge=0)
@@ -71,8 +78,9 @@ def pretrain(
     seed: int,
     tracker: Tracker,
     placement: Placement = CPU,
+    train_on: TrainingData | None = None,
 ) -> int:
-    """Trains the encoder in place to tell true edges from drawn ones.
+    """Trains the encoder in place to tell true edges from drawn ones, or on a task of `gnnrec.training.pretext`.
 
     In each step a share of every relation's edges are the queries, hidden in both directions (both directions of a
     friendship too), and part of the users lose their history. Targets of drawn edges are uniform over the other
@@ -90,10 +98,28 @@ def pretrain(
         seed: the run's seed.
         tracker: where to report.
         placement: device and precision.
+        train_on: what the graph was built from, for tasks but links.
 
     Returns:
         The number of epochs of the final state.
+
+    Raises:
+        ConfigError: the data have not what the task needs, or it is to be done by several processes or on drawn edges.
     """
+    if config.task != "links":
+        if num_neighbors is not None or not shard.alone:
+            raise ConfigError(
+                f"model.pretrain.task: {config.task} takes the whole graph in one process; leave out "
+                "model.num_neighbors and trainer.devices, or take links"
+            )
+        assert train_on is not None
+        with torch.random.fork_rng():
+            torch.manual_seed(seeds.integer(seed, "pretext weights"))
+            task = TASKS[config.task](train_on, shard.block, encoder.config.channels, seed)
+        how: dict[str, Any] = {"choose": choose, "share": config.query_share, "seed": seed}
+        matcher = Matcher(encoder, task, shard.block, **how).to(placement.device)
+        measured = functools.partial(matcher.measure, ogb_evaluator()) if choose else None
+        return train(matcher, matcher.losses, measured, config, "pretrain", seed, tracker, placement)
     edge_types = tuple(t for t in edges if len(edges[t][1].unique()) > 1)  # with one target there is nothing to predict
     if not edge_types:
         return 0

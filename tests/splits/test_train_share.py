@@ -39,6 +39,19 @@ def test_at_least_one_user_of_each_part_stays():
     assert [int((split.user_part == part).sum()) for part in (TRAIN, VALIDATION, TEST)] == [1, 1, 40]
 
 
+def test_validation_users_of_whom_something_can_be_asked_come_first():
+    """Half of the users have no more interactions than their support; the one validation user is of the others."""
+    data = synthetic(seed=0, num_users=200)
+    own = data.interactions
+    data = replace(data, interactions=own.take((own.user % 2 == 1) | (own.item < 4)))
+    count = torch.bincount(data.interactions.user, minlength=200)
+    for seed in range(10):
+        config = UnseenUsers(test=0.2, validation=0.1, train_share=0.05, support=4, seed=seed)
+        split = make_split(data, config, seed)
+        (user,) = (split.user_part == VALIDATION).nonzero().flatten().tolist()
+        assert count[user] > 4
+
+
 def test_the_others_are_nowhere():
     split = split_of(0.3, support=2)
     raw, unused = split.dataset.interactions, split.user_part == UNUSED
