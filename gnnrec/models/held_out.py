@@ -51,6 +51,20 @@ class HeldOutNDCG:
         parts = torch.arange(len(rows), device=scores.device).split(BATCH)
         return np.concatenate([np.empty(0), *(self.of_rows(scores[rows[part]], part) for part in parts)])
 
+    def likelihood(self, scores: Tensor) -> np.ndarray:
+        """[B'] float64, the mean logarithm of what a softmax over the eligible items gives to the relevant ones.
+
+        Args:
+            scores: [B, I] float32, logarithms of unnormalised probabilities.
+        """
+        rows, eligible, relevant, _ = self.prepared
+        found = [np.empty(0)]
+        for part in torch.arange(len(rows)).split(BATCH):
+            own = scores[rows[part].to(scores.device)].masked_fill(~eligible[part], -torch.inf).log_softmax(1)
+            total = torch.where(relevant[part], own, 0.0).sum(1) / relevant[part].sum(1)
+            found.append(total.double().cpu().numpy())
+        return np.concatenate(found)
+
     def of_rows(self, scores: Tensor, part: Tensor) -> np.ndarray:
         """[b] float64, the values of some of the B' users; scores are theirs, [b, I]."""
         _, eligible, relevant, index = self.prepared

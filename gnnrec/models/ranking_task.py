@@ -314,15 +314,16 @@ class RankingTask:
         place = _persons([fold.test for fold in folds], prepared)
 
         def measured() -> Measured:
-            values = []
+            values, by_likelihood = [], tasks[0].config.choose_by == "likelihood"
             for task, fold, ndcg in zip(tasks, folds, prepared, strict=True):
                 task.precompute()
-                values.append(ndcg(task.score(fold.test.users)))
-            every = np.concatenate(values)
+                scores = task.score(fold.test.users)
+                values.append(ndcg.likelihood(scores) if by_likelihood else ndcg(scores))
+            every, name = np.concatenate(values), "log-likelihood" if by_likelihood else "ndcg@10"
             if not tasks[0].config.standard_errors:
-                return {"ndcg@10": float(every.mean())}
+                return {name: float(every.mean())}
             count = np.bincount(place)
-            return {"ndcg@10": torch.from_numpy(np.bincount(place, every) / count)}
+            return {name: torch.from_numpy(np.bincount(place, every) / count)}
 
         return measured
 

@@ -282,8 +282,8 @@ def take_up(
 
     Layers of relations that match are copied. A value, or an item, that matches starts from the pretrained vector, one
     that is near to others from the mean of theirs, and an item that does not match from what its description predicts.
-    Where the encoder has a start of its own from the platform's interactions, a linear map (a ridge regression over the
-    items that are known) turns that into the space of the pretrained vectors, and both are averaged. Messages of the
+    Where the encoder has a start of its own from the platform's interactions, a rotation brings that nearest to the
+    pretrained vectors of the items that are known, and both are averaged. Messages of the
     pretrained encoder's users are remembered beside those of the platform's own. `PRIOR` users weigh as much as what is
     pretrained.
 
@@ -305,7 +305,7 @@ def take_up(
     turn = None
     if encoder.config.init == "svd" and "items" in keep and informed.any():
         own = encoder.table(ITEM).weight.detach().cpu()
-        turn = start_map(own, of_items.value["vector"], informed)
+        turn = _rotation(own, of_items.value["vector"], informed, train.popularity)
     counts = {edge_type: _users(train, edge_type) for edge_type in nodes_of(train).edge_types if edge_type[0] == USER}
     for node_type in kept:
         prior = of_items if node_type == ITEM else prior_of(train, node_type, pretrained, found)
@@ -331,6 +331,24 @@ def take_up(
     if "layers" in keep:
         report["layers"] = _take_layers(encoder, pretrained, found)
     return report, of_items
+
+
+def _rotation(own: Tensor, wanted: Tensor, known: Tensor, weight: Tensor) -> Tensor:
+    """[D, D], the rotation and scale that bring vectors nearest to others; so no distance among them is lost.
+
+    Source: Schoenemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 31 (1966).
+
+    Args:
+        own: [N, D] float32.
+        wanted: [N, D] float32.
+        known: [N] bool, the nodes that are compared.
+        weight: [N] float32, what each of them counts.
+    """
+    root = weight[known].double().sqrt()[:, None]
+    mine, theirs = own[known].double() * root, wanted[known].double() * root
+    left, strength, right = torch.linalg.svd(mine.t() @ theirs)
+    scale = theirs.norm() / mine.norm().clamp(min=1e-12)
+    return (left @ right * scale).float()
 
 
 def _users(train: TrainingData, edge_type: EdgeType) -> Tensor:

@@ -62,6 +62,9 @@ class RankingConfig(LoopConfig):
     """Items are drawn in proportion to this power of their popularity."""
     freeze_attributes: bool = False
     """Whether the tables of attribute values keep their pretrained vectors."""
+    choose_by: Literal["ndcg", "likelihood"] = "ndcg"
+    """What an epoch is chosen by on validation users: NDCG@10, or the mean logarithm of what the softmax gives to the
+    items that are to be found, which every item moves and few users tell better."""
     standard_errors: float = Field(0.0, ge=0)
     """A later epoch is taken only where what validation users gain is larger than so many of its standard errors: of
     few users, the best of many noisy looks is no better than the start. 0 takes any gain."""
