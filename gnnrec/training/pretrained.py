@@ -346,9 +346,10 @@ def _rotation(own: Tensor, wanted: Tensor, known: Tensor, weight: Tensor) -> Ten
     """
     root = weight[known].double().sqrt()[:, None]
     mine, theirs = own[known].double() * root, wanted[known].double() * root
-    left, strength, right = torch.linalg.svd(mine.t() @ theirs)
+    left, _, right = torch.linalg.svd(mine.t() @ theirs)
     scale = theirs.norm() / mine.norm().clamp(min=1e-12)
-    return (left @ right * scale).float()
+    rotation: Tensor = (left @ right * scale).float()
+    return rotation
 
 
 def _users(train: TrainingData, edge_type: EdgeType) -> Tensor:
