@@ -74,7 +74,7 @@ class Features:
         vector: [N, F] float32, 0 for a node of which nothing is known.
         known: [N] bool.
         words: [N] texts from which vectors are still to be made, by an encoder that is fitted on items of training.
-        encoder: the name and the options of that encoder.
+        encoder: the name and the options of the encoder: a text or image encoder, `number` or `vector`.
     """
 
     node_type: str

@@ -210,6 +210,8 @@ def _experiment(
         tracker.prefix = "final/"
         model = make(best_params)
         record = audited_fit(model, split, split.full, None, tracker, seed, placement)
+    if getattr(model, "loaded", None):
+        record["pretrained"] = model.loaded
     chosen = changed_options(options, best_params)
     why = f"options chosen on validation users: {chosen}" if chosen else "nothing was left to choose"
     record_access(why)

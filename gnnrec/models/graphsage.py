@@ -166,7 +166,7 @@ class GraphSAGE:
         self.tracker = Tracker()
         self.placement = CPU
         self.best_params: dict[str, Any] = {}
-        self.loaded: dict[str, int] = {}
+        self.loaded: dict[str, Any] = {}
         self._carried: Carried | None = None
         self._tasks: list[Any]
         self._point: Point | None = None
@@ -351,6 +351,8 @@ class GraphSAGE:
         weights_seeds = [seed, *(seeds.integer(seed, f"member {j}") for j in range(1, self.members))]
         self._tasks = [self._task(train, seed, each) for each in weights_seeds]
         self._check_num_neighbors(self._tasks[0])
+        taken = getattr(self._tasks[0], "taken", None)
+        self.loaded = {} if taken is None else taken.report
         graph: HeteroData = self._tasks[0].graph
         return None if self.zero_shot else graph
 

@@ -1,6 +1,7 @@
 """A pretrained encoder: what is carried from one platform to another, and how it is taken up there."""
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.graph.block import Block
 from gnnrec.nn.encoder import Encoder, Memory
 from gnnrec.nn.features import start_map
+from gnnrec.runtime import distributed
 from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, reverse
 
 Part = Literal["attributes", "items", "layers"]
@@ -58,6 +60,7 @@ class Pretrained:
         features: name -> width, of the features of items.
         to_item: [F, C] float32, from what describes an item to all that is known of items, one after the other.
         center: [F], the mean description, and [C], the mean of what is predicted.
+        encoders: name and encoder of each feature.
     """
 
     nodes: Nodes
@@ -69,6 +72,7 @@ class Pretrained:
     features: Mapping[str, int]
     to_item: Tensor
     center: tuple[Tensor, Tensor]
+    encoders: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     @torch.no_grad()
@@ -105,6 +109,7 @@ class Pretrained:
             features=features,
             to_item=start_map(rows - center[0], wanted - center[1], seen),
             center=center,
+            encoders=tuple((one.name, one.encoder[0]) for one in train.features),
         )
 
 
@@ -148,11 +153,18 @@ class Carried:
             ConfigError: shapes differ, or nothing at all is the same.
         """
         pretrained, keep = self.pretrained, self.keep
+        if distributed.count() > 1:
+            raise ConfigError("trainer.devices: with a pretrained encoder, training takes one process; set it to 1")
         check_shape(encoder, pretrained, keep, self.path)
+        if "items" in keep:
+            _check_features(train, pretrained, self.path)
         try:
             found = match(nodes_of(train), pretrained.nodes, attributes=self.attributes, items=self.items)
         except ConfigError as error:
             raise ConfigError(f"model.{error}") from None
+        if not found.words:
+            told = "names alone are compared with the pretrained encoder's; pip install 'gnnrec[text]' to compare words"
+            warnings.warn(told, stacklevel=2)
         report, prior = take_up(encoder, train, pretrained, found, keep)
         if not any(sum(numbers.get(how, 0) for how in ("same", "near", "described")) for numbers in report.values()):
             raise ConfigError(
@@ -216,10 +228,26 @@ def describe(train: TrainingData, nodes: Nodes, features: Mapping[str, int], fou
     parts = [values / values.sum(1, keepdim=True).clamp(min=1).sqrt()]
     own = {one.name: one for one in train.features}
     for name, width in features.items():
-        there = name in own and own[name].vector.shape[1] == width
-        vector = own[name].vector if there else torch.zeros(train.num_items, width)
+        vector = own[name].vector if name in own else torch.zeros(train.num_items, width)
         parts.append(vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-12))
     return torch.cat(parts, dim=1)
+
+
+def _check_features(train: TrainingData, pretrained: Pretrained, path: Path) -> None:
+    """Looks for the pretrained encoder's features of items: a missing one is told, one of another kind is refused."""
+    own, encoders = {one.name: one for one in train.features}, dict(pretrained.encoders)
+    for name, width in pretrained.features.items():
+        if name not in own:
+            told = f"model.pretrained: {path}: items are not described by {name!r} here; name it in data.features"
+            warnings.warn(told, stacklevel=3)
+            continue
+        here = own[name].encoder[0], own[name].vector.shape[1]
+        there = encoders.get(name, here[0]), width
+        if here != there:
+            raise ConfigError(
+                f"model.pretrained: {path}: feature {name!r} has {there[1]} numbers of {there[0]} there, {here[1]} of "
+                f"{here[0]} here; use the same encoder"
+            )
 
 
 def check_shape(encoder: Encoder, pretrained: Pretrained, keep: Iterable[str], path: Path) -> None:
@@ -250,13 +278,17 @@ class Prior:
     value: Mapping[str, Tensor]
 
 
+def _nothing(count: int) -> Prior:
+    unknown = torch.zeros(count, dtype=torch.bool)
+    return Prior(unknown, unknown, {})
+
+
 def prior_of(train: TrainingData, node_type: str, pretrained: Pretrained, found: Match) -> Prior:
     """What is known of nodes that match or are near to others; of items, else, what their description predicts."""
     one, count = found.types.get(node_type), len(train.ids[node_type])
     theirs = pretrained.known.get(node_type if one is None else one.theirs, {})
     if not theirs:
-        nothing = torch.zeros(count, dtype=torch.bool)
-        return Prior(nothing, nothing, {})
+        return _nothing(count)
     every = _columns(theirs)
     value, known = torch.zeros(count, every.shape[1]), torch.zeros(count, dtype=torch.bool)
     if one is not None and len(every):
@@ -299,7 +331,7 @@ def take_up(
         numbers of `layers` taken and of all; and what is known of the items.
     """
     report: dict[str, Any] = {}
-    of_items = prior_of(train, ITEM, pretrained, found)
+    of_items = prior_of(train, ITEM, pretrained, found) if "items" in keep else _nothing(train.num_items)
     kept = [t for t in encoder.node_types if t != USER and ("items" if t == ITEM else "attributes") in keep]
     informed = of_items.known & (train.popularity > 0)
     turn = None

@@ -80,6 +80,7 @@ def test_an_encoder_is_written_read_and_started_from(shops: tuple[NamedConfig, N
     started = read_config(path, ["model.pretrained=../encoder", "model.pretrain=null"])
     first = run(started, tmp_path / "runs" / "shop" / "4")
     assert first.result.checksums["files"]
+    assert first.result.audit["pretrained"]["job"] == {"same": 3, "near": 0, "described": 0, "of": 3}
     # The saved model needs no encoder, and scores as the fitted one does.
     artifact = load(tmp_path / "runs" / "shop" / "4")
     again = run(started)
@@ -134,6 +135,9 @@ def test_what_cannot_be_carried_is_refused(shops: tuple[NamedConfig, NamedConfig
     path = shops[0].folder / "shop.yaml"
     with pytest.raises(ConfigError, match="model: must be GraphSAGE with objective ranking"):
         pretrain([read_config(path, ["model={class: Popularity}"])], tmp_path / "encoder")
+    words = "data.items.attributes={title: {text: {encoder: tfidf}}}"
+    with pytest.raises(ConfigError, match="feature 'title': tfidf is fitted on a platform's own items"):
+        pretrain([read_config(path, [words])], tmp_path / "encoder")
     run(shops[0], tmp_path / "runs" / "shop" / "3")
     with pytest.raises(ConfigError, match="holds GraphSAGE; name a folder written by gnnrec pretrain"):
         load_encoder(tmp_path / "runs" / "shop" / "3" / "model")

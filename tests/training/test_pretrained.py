@@ -161,9 +161,25 @@ def test_items_that_do_not_match_start_from_their_description() -> None:
     predicted = (rows - found.center[0]) @ found.to_item + found.center[1]
     assert torch.allclose(prior.value["vector"], predicted[:, :8])
     assert torch.allclose(prior.value["log_share"], predicted[:, -2], atol=1e-6)
-    # Another width of the feature: it is not known here, and the category alone describes.
-    other = replace(own, features=(replace(own.features[0], vector=own.features[0].vector[:, :3]),))
-    assert not describe(other, found.nodes, found.features, one)[:, 4:].any()
+    assert not describe(replace(own, features=()), found.nodes, found.features, one)[:, 4:].any()
+
+
+def test_features_of_another_encoder_are_refused_and_missing_ones_told() -> None:
+    def with_feature(train: TrainingData, width: int, encoder: str) -> TrainingData:
+        known = torch.ones(train.num_items, dtype=torch.bool)
+        return replace(
+            train, features=(Features("item", "title", torch.ones(len(known), width), known, (), (encoder, {})),)
+        )
+
+    found = task_of(with_feature(train_of(3), 5, "use")).carried()
+    for width, encoder in ((4, "use"), (5, "my.Encoder")):
+        with pytest.raises(
+            ConfigError, match=f"5 numbers of use there, {width} of {encoder} here; use the same encoder"
+        ):
+            task_of(with_feature(train_of(4), width, encoder), carry(found))
+    with pytest.warns(UserWarning, match="items are not described by 'title' here; name it in data.features"):
+        task_of(train_of(4), carry(found))
+    task_of(with_feature(train_of(4), 5, "use"), carry(found))
 
 
 def test_layers_values_and_popularity_are_taken_and_reported() -> None:

@@ -66,10 +66,9 @@ def with_features(
                 f"feature {name!r}: {len(ids):,} of {len(known):,} items have none, for example {some}", stacklevel=2
             )
         rows = np.where(known[:, None], vector, 0).astype(np.float32)
-        made = Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known))
-        if words and options.text is not None:
-            made = replace(made, words=words, encoder=(options.text.encoder, options.text.options))
-        found.append(made)
+        how = options.text or options.image
+        encoder = ("number" if options.number else "vector", {}) if how is None else (how.encoder, how.options)
+        found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known), words, encoder))
     return replace(dataset, features=tuple(found)) if found else dataset
 
 

@@ -43,7 +43,7 @@ def fitted(features: Features, items: Tensor) -> Features:
     encoder: Any = made_encoder(ENCODERS, name, options)[1]
     encoder.fit([text for text, own in zip(features.words, items.tolist(), strict=True) if own and text])
     rows = np.nan_to_num(rows_of(name, encoder, [text or None for text in features.words]))
-    return replace(features, vector=torch.from_numpy(rows), words=(), encoder=("", {}))
+    return replace(features, vector=torch.from_numpy(rows), words=())
 
 
 class TfIdf:
