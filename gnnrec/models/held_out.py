@@ -58,11 +58,10 @@ class HeldOutNDCG:
             scores: [B, I] float32, logarithms of unnormalised probabilities.
         """
         rows, eligible, relevant, _ = self.prepared
-        found = [np.empty(0)]
-        for part in torch.arange(len(rows)).split(BATCH):
-            own = scores[rows[part].to(scores.device)].masked_fill(~eligible[part], -torch.inf).log_softmax(1)
-            total = torch.where(relevant[part], own, 0.0).sum(1) / relevant[part].sum(1)
-            found.append(total.double().cpu().numpy())
+        found, rows = [np.empty(0)], rows.to(scores.device)
+        for each, may, right in zip(rows.split(BATCH), eligible.split(BATCH), relevant.split(BATCH), strict=True):
+            own = scores[each].masked_fill(~may, -torch.inf).log_softmax(1).masked_fill(~right, 0.0)
+            found.append((own.sum(1) / right.sum(1)).double().cpu().numpy())
         return np.concatenate(found)
 
     def of_rows(self, scores: Tensor, part: Tensor) -> np.ndarray:

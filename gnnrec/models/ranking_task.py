@@ -131,6 +131,7 @@ class RankingTask:
             linear = LinearPath(train.num_items, described(self.train), encoder.linear)
             linear.start(self.train, seed)
         self.head = ItemRanker(made, popularity, decodes, len(self.kinds), linear).to(device)
+        made.memory = {key: memory.to(device) for key, memory in made.memory.items()}
         self.start_bias = self.head.bias.detach().clone()
         if self.taken is not None:
             self.head.bias.data += self.taken.bias.to(device)

@@ -1,5 +1,6 @@
 """GraphSAGE that starts from a pretrained encoder: what freezes, what is learned without users, what is kept."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.experiment.pretrain import everything
 from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.saving import load_model, save_model
 from gnnrec.models.selection import Fold
 from gnnrec.nn.encoder import EncoderConfig
@@ -22,6 +24,8 @@ from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.loop import _better
 from gnnrec.training.ranking import RankingConfig
+from gnnrec.training.tracking import Tracker
+from gnnrec.views import Edges, TestSet, UserBatch
 
 SHAPE = EncoderConfig(channels=16, layers=2, dropout=0.1)
 NDCG = EvaluateConfig(metrics=["ndcg"], at=[10])
@@ -156,3 +160,27 @@ def test_one_user_after_several_choices_is_one_observation() -> None:
     fitted._tasks[0].config = fitted.finetune.model_copy(update={"standard_errors": 0.0})
     every = next(iter(type(fitted._tasks[0]).measure(fitted._tasks, [Fold(split.train, test, test)], 5)().values()))
     assert every == pytest.approx(float(measured.mean()), abs=1e-6)
+
+
+def test_likelihood_of_what_is_to_be_found_by_hand() -> None:
+    """Item 2 is known and in no softmax: of items 0, 1, 3 with weights 1, 2, 5, items 0 and 3 are to be found."""
+    index, none = torch.tensor([0]), torch.empty(0, dtype=torch.int64)
+    users = UserBatch(index, Edges(torch.tensor([0]), torch.tensor([2])), {})
+    test = TestSet(users, Edges(torch.tensor([0, 0]), torch.tensor([0, 3])))
+    measure = HeldOutNDCG(test, torch.ones(4, dtype=torch.bool), 0)
+    found = measure.likelihood(torch.tensor([[1.0, 2.0, 9.0, 5.0]]).log())
+    assert found.tolist() == [pytest.approx((math.log(1 / 8) + math.log(5 / 8)) / 2)]
+    assert measure.likelihood(torch.zeros(1, 4)).tolist() == [pytest.approx(math.log(1 / 3))]
+    nobody = TestSet(users, Edges(none, none))
+    assert HeldOutNDCG(nobody, torch.ones(4, dtype=torch.bool), 0).likelihood(torch.zeros(1, 4)).tolist() == []
+
+
+def test_epochs_are_chosen_by_likelihood() -> None:
+    split = make_split(shop(5, 120), UnseenUsers(test=0.2, validation=0.2), 5)
+    finetune = RankingConfig(epochs=12, learning_rate=0.02, choose_by="likelihood")
+    fitted, tracker = GraphSAGE(encoder=SHAPE, pretrain=None, finetune=finetune, choose_on=0), Tracker()
+    fitted.tracker = tracker
+    fitted.fit(split.train, split.validation, 5)
+    looks = {r["epoch"]: r["log-likelihood"] for r in tracker.history if "log-likelihood" in r}
+    assert len(looks) == 6
+    assert fitted.best_params["finetune"].epochs == max(looks, key=lambda epoch: looks[epoch])

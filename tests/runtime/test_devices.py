@@ -127,6 +127,48 @@ def test_lists_come_from_vectors_on_the_cpu() -> None:
     assert (query @ vectors.t() - scores).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("task", ["values", "histories", "views"])
+def test_pretext_tasks_are_those_of_the_cpu(task: str) -> None:
+    train_on, others = data_of("softmax")
+
+    def made() -> GraphSAGE:
+        config = PretrainConfig(task=task, epochs=2)  # type: ignore[arg-type]
+        encoder = EncoderConfig(channels=8, layers=2)
+        return GraphSAGE(encoder=encoder, pretrain=config, finetune=RankingConfig(epochs=1))
+
+    plain = made()
+    plain.fit(train_on, others, SEED)
+    with StandInDevice():
+        model = on_stand_in(made())
+        model.fit(train_on, others, SEED)
+        scores = model.score(others.users)
+    assert torch.allclose(scores, plain.score(others.users), atol=1e-5)
+
+
+def test_a_pretrained_encoder_is_taken_up_and_carried_on_a_device(tmp_path: Path) -> None:
+    train_on, others = data_of("softmax")
+    with StandInDevice():
+        source = on_stand_in(model_of("softmax"))
+        source.fit(train_on, None, SEED)
+        save_model(source.carried(), tmp_path)
+    finetune = RankingConfig(epochs=3, batch_users=16, choose_by="likelihood", standard_errors=1)
+
+    def made() -> GraphSAGE:
+        return GraphSAGE(
+            encoder=EncoderConfig(channels=8, layers=2), pretrain=None, finetune=finetune, pretrained=tmp_path
+        )
+
+    plain = made()
+    plain.fit(train_on, others, SEED)
+    with StandInDevice():
+        model = on_stand_in(made())
+        model.fit(train_on, others, SEED)
+        assert all(isinstance(one.message, OnDevice) for one in model._tasks[0].head.encoder.memory.values())
+        scores = model.score(others.users).log_softmax(1)
+    # What is added to all items alike is nothing to the loss: its gradient is noise, which AdamW makes a step of.
+    assert torch.allclose(scores, plain.score(others.users).log_softmax(1), atol=1e-4)
+
+
 def test_a_blend_hands_its_device_on() -> None:
     train_on, others = data_of("softmax")
     options: dict[str, Any] = {"encoder": {"channels": 8}, "pretrain": None, "finetune": {"epochs": 2}}
