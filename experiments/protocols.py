@@ -1,7 +1,7 @@
 """The protocols: for each, the seeds, the columns of its table, published rows, and reference scores to meet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +83,7 @@ class Protocol:
         rivals: the baselines of which the best one, in the target's own column, is to be passed; left out, the one that
             is best in the metric that models are compared by.
         options_from: another protocol on the same data; what was searched there is not searched again.
+        searched: whether options of its rows are searched at all, where it has no `reference`.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Protocol:
     targets: tuple[Target, ...] = ()
     rivals: tuple[str, ...] = ()
     options_from: str = ""
+    searched: bool = True
 
     @property
     def main(self) -> str:
@@ -167,26 +169,27 @@ PRETRAINED = ("graphsage-pretrained", "graphsage-frozen", "graphsage-words", "gr
 """Beside `graphsage`, which starts from scratch."""
 
 
-FURTHER_SINGLES = (
-    *("attribute-knn", "attribute-linear", "neighbour-popularity", "lightfm", "regression", "denoising"),
-)
-"""Single baselines besides, where few users of a platform train."""
+RIVALS = (*SINGLES, "attribute-knn", "attribute-linear", "neighbour-popularity", "lightfm", "regression", "denoising")
+"""Single baselines where few users of a platform train."""
 
 
 def _transfer(data: str, title: str, share: int, seeds: tuple[int, ...] = FOLDS) -> Protocol:
     """Few users of a platform train; aimed at: .015 over the best baseline and over training from scratch."""
-    few = share < 20
-    return Protocol(
+    protocol = Protocol(
         f"{data}-transfer-{share}",
         f"{title}, {share} % of the training users",
         SHOTS,
         seeds,
         compared="k1/ndcg@10",
         plain="graphsage",
-        targets=tuple(Target(metric, None, None, lead=0.015, also=PRETRAINED) for metric in SHOTS) if few else (),
-        rivals=(*SINGLES, *FURTHER_SINGLES, "graphsage"),
-        options_from=data,
+        searched=False,
     )
+    rows = {path.stem for path in protocol.configs()}
+    if share >= 20 or "blend" not in rows:
+        return protocol
+    also, rivals = ([row for row in names if row in rows] for names in (PRETRAINED, (*RIVALS, "graphsage")))
+    targets = tuple(Target(metric, None, None, lead=0.015, also=tuple(also)) for metric in SHOTS)
+    return replace(protocol, targets=targets, rivals=tuple(rivals))
 
 
 LOCO_ROWS = (

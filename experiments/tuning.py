@@ -49,7 +49,7 @@ def main(
 ) -> None:
     """Tunes every model of the protocols on the validation users of the first seed; test users stay sealed."""
     for protocol in chosen_protocols(names):
-        if protocol.reference:
+        if protocol.reference or not protocol.searched:
             continue
         if adopt:
             adopt_options(protocol)

@@ -118,7 +118,9 @@ def test_every_config_measures_what_the_table_shows(protocol):
 def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
     for path in protocol.configs():
         own = yaml.safe_load(path.read_text())
-        assert own["extends"] == "_base.yaml" or path.with_name(own["extends"]).is_file(), path
+        bases = own["extends"] if isinstance(own["extends"], list) else [own["extends"]]
+        assert all((path.parent / base).is_file() for base in bases), path
+        assert "_base.yaml" in bases or len(bases) == 1, path
         assert set(own) <= {"extends", "shuffle_attributes", "model", "data"}, path
         assert set(own.get("data", {})) <= {"features"}, path
         assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
