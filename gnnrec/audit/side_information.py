@@ -200,8 +200,10 @@ def _partial(value: Counts, held_out: Counts, training: Counts) -> float:
 
 
 def _hits(score: Counts, target: Any) -> float:
-    """Share of rows whose best item is a target."""
+    """Share of rows whose best item is a target; 0 of no rows, as where no training user has an edge."""
     best = score.argmax(axis=1)
+    if not len(best):
+        return 0.0
     return round(float(np.asarray(target[np.arange(len(best)), best]).ravel().mean()), 4)
 
 

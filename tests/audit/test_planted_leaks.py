@@ -350,3 +350,17 @@ def test_a_few_users_prove_nothing() -> None:
     assert audit_side_information(split.full, few)["favourite"]["by_one_value"] == 1.0
     with pytest.raises(AuditError, match="favourite"):
         audit_side_information(split.full, split.test)
+
+
+def test_where_no_training_user_has_an_edge_held_out_ones_are_looked_at_all_the_same() -> None:
+    """Few users train, none of whom has a friend: there is nobody to compare with, and nothing breaks."""
+    split = make_split(synthetic(2, num_users=200), UnseenUsers(test=0.4, validation=0.2), 2)
+    split.open_test("to look at friends")
+    train = split.full
+    friends = train.users.relations[(USER, "friend", USER)]
+    nothing = friends.take(torch.empty(0, dtype=torch.int64))
+    alone = replace(train, users=replace(train.users, relations={(USER, "friend", USER): nothing}))
+    found = audit_side_information(alone, split.test)["friend"]
+    assert found["training"] == 0.0
+    assert found["users"] > 50
+    assert found["found"] == audit_side_information(train, split.test)["friend"]["found"]
