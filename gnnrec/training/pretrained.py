@@ -27,6 +27,9 @@ PARTS: tuple[Part, ...] = ("attributes", "items", "layers")
 the layers."""
 PRIOR = 30.0
 """Users whose choices weigh as much as the pretrained vector of an item or a value."""
+ENOUGH = 0.5
+"""Share of the interactions whose items are known from which on the pretrained factor of the scores is taken: layers
+and items that have not met rank at random, and loudly."""
 MILLION = 1e6
 SHAPES = 2.0 ** np.arange(-6, 8)
 """Of the gamma distribution around the pretrained popularity, of which the likeliest one is taken."""
@@ -170,7 +173,9 @@ class Carried:
             raise ConfigError(
                 f"model.pretrained: {self.path}: nothing of it is found on this platform; compare the names"
             )
-        scale = pretrained.logit_scale if "layers" in keep else None
+        share_known = float(train.popularity[prior.known].sum() / train.popularity.sum().clamp(min=1))
+        alike = share_known >= ENOUGH or not train.popularity.any()  # else training starts from popularity alone
+        scale = pretrained.logit_scale if "layers" in keep and alike else None
         if "items" not in keep or not prior.known.any():
             return Taken(report, None, torch.zeros(train.num_items), scale)
         share = PRIOR / (train.popularity + PRIOR)

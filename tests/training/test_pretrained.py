@@ -249,6 +249,21 @@ def test_another_shape_is_refused(shape: dict[str, object], message: str) -> Non
         task_of(train_of(4), carry(found), SHAPE.model_copy(update=shape))
 
 
+def test_layers_that_meet_unknown_items_start_silent() -> None:
+    """Relations match and no item does: the scores start at popularity, as those of a model from scratch."""
+    found, _ = pretrained()
+    own = replace(train_of(4), titles=(), relations=())
+    own = replace(own, ids={t: ids for t, ids in own.ids.items() if t != "category"})
+    taken = task_of(own, carry(found))
+    assert taken.taken is not None
+    assert taken.taken.report["layers"]["same"] > 0
+    assert taken.taken.report["item"]["described"] == 0
+    assert float(taken.head.logit_scale.detach()) == 0
+    taken.precompute()
+    scores = taken.score(own.users)
+    assert torch.allclose(scores, (taken.head.bias + taken.head.no_interactions).detach().expand_as(scores))
+
+
 def test_nothing_in_common_is_refused() -> None:
     found, _ = pretrained()
     own = train_of(4)
