@@ -44,7 +44,7 @@ def test_findings_are_of_the_metric_that_models_are_compared_by():
 
 
 def test_every_table_and_figure_has_its_place():
-    tables = set(re.findall(r"\\resultstable\{([^}]*)\}", BODY))
+    tables = set(re.findall(r"\\(?:resultstable|carried)\{([^}]*)\}", BODY))
     assert tables == {"budgets", *REPLAYS} | {name for name in KNOWN if not name.startswith("hetrec-lastfm-1")}
     drawn = set(re.findall(r"\\drawing\{([^}]*)\}", BODY))
     assert {path.stem for path in (PAPER / "figures").glob("*.pdf")} <= drawn
