@@ -46,7 +46,7 @@ def matched(name: str, other: str, examples: int = 3) -> dict[str, Any]:
 
 def matched_text(facts: dict[str, Any]) -> Table:
     """The report as a table."""
-    table = Table("node type", "found as", "same", "near", "fresh", "for example", title=_title(facts))
+    table = Table("node type", "found as", "same", "near", "not found", "for example", title=_title(facts))
     for node_type, one in facts["nodes"].items():
         shown = [f"{own} = {theirs}" for own, theirs in one["examples"]["same"]]
         shown += [f"{own} ~ {theirs}" for own, theirs in one["examples"]["near"]]
