@@ -176,11 +176,13 @@ class NamedConfig:
         dotted = {k: v for k, v in (replaced or {}).items() if "." in k}
         plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
         plain |= {k: v for k, v in (replaced or {}).items() if "." not in k}
-        plain = _from_folder(plain, self.folder)
-        if isinstance(plain.get("components"), Mapping):
-            components = plain["components"].items()
-            plain["components"] = {name: _from_folder(options, self.folder) for name, options in components}
+        plain = _with_paths(plain, self.folder)
         return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the model, complete, as its constructor gets them: what it chose is told from these."""
+        return _with_paths({k: v for k, v in self.config.model.items() if k != "class"}, self.folder)
 
     @property
     def split(self) -> SplitKind:
@@ -364,10 +366,13 @@ def replace_options(options: Mapping[str, Any], chosen: Mapping[str, Any]) -> di
     return plain
 
 
-def _from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of a model, the path in them made absolute."""
+def _with_paths(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options of a model, the paths in them and in those of its components made absolute."""
+    components = options.get("components")
+    if isinstance(components, Mapping):
+        options = {**options, "components": {name: _with_paths(one, folder) for name, one in components.items()}}
     path = options.get("pretrained")
-    return {**options, "pretrained": folder / path} if path else dict(options)
+    return {**options, "pretrained": str(folder / path)} if path else dict(options)
 
 
 def _to_plain(config: Any) -> Any:

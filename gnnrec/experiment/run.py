@@ -104,9 +104,8 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
                     record_test_access(out, _test_access(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
-        options = {k: v for k, v in config.config.model.items() if k != "class"}
         experiment = _experiment(
-            config.model, options, split, measured, seed, tracker, placement, seconds, record_access
+            config.model, config.options, split, measured, seed, tracker, placement, seconds, record_access
         )
         checksums = {**experiment.checksums, "config": checksum, **({"files": files} if files else {})}
         if folder is not None:

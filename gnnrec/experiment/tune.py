@@ -154,8 +154,7 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str)
         candidates = split.candidates(VALIDATION, split.train)
         evaluation = evaluate(model, split.validation, candidates, measured, seed, split.train)
         value = measured.objective(evaluation.metrics, metric)
-        options = {k: v for k, v in config.config.model.items() if k != "class"}
-        chosen = changed_options(options, model.best_params)
+        chosen = changed_options(config.options, model.best_params)
         if value is None:
             error = f"{type(model).__name__} cannot score the validation users, so there is nothing to choose by"
     except InputError as failure:

@@ -277,7 +277,7 @@ def convolve(layer: nn.Module, x_source: Tensor, x_target: Tensor | None, adjace
 
 @dataclass(frozen=True)
 class Memory:
-    """What the users of another platform say to the nodes of a relation, beside those who are there.
+    """Mean messages of another platform's users to the nodes of a relation, beside those of the users who are there.
 
     Attributes:
         message: [T, D] float32, their mean vector, for each node.

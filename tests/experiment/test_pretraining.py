@@ -185,3 +185,18 @@ def test_the_command_says_what_it_made(shops: tuple[NamedConfig, NamedConfig], t
     again = gnnrec("pretrain", path, "--out", str(tmp_path / "encoder"))
     assert "40 users, 16 items, 240 interactions" in " ".join(again.err.split())
     refused(gnnrec("pretrain", path, "seed=5", "--out", str(tmp_path / "encoder")), "holds another encoder")
+
+
+def test_the_folder_of_an_encoder_is_nothing_that_a_blend_chose(
+    shops: tuple[NamedConfig, NamedConfig], tmp_path: Path
+) -> None:
+    """A result holds no path of the machine: a blend hands back its components with absolute ones."""
+    old, new = shops
+    pretrain([old], tmp_path / "encoder")
+    graph = "{class: GraphSAGE, encoder: {channels: 8, layers: 2}, pretrain: null, pretrained: ../encoder}"
+    blend = f"model={{class: Blend, components: {{graph: {graph}, popularity: {{class: Popularity}}}}}}"
+    config = read_config(new.folder / "shop.yaml", [blend])
+    result = run(config, tmp_path / "runs" / "shop" / "4").result
+    assert "components.graph.finetune.epochs" in result.chosen
+    assert not any("pretrained" in key for key in result.chosen)
+    assert str(tmp_path) not in json.dumps(result.model_dump(mode="json"))

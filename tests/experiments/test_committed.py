@@ -11,7 +11,7 @@ from experiments.budgets import render_budgets
 from experiments.figures import FIGURES as MAKERS
 from experiments.numbers import numbers_tex
 from experiments.overview import replaced
-from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, protocol_named
+from experiments.protocols import CONFIGS, FIGURES, PROTOCOLS, RESULTS, TABLES, TUNING, protocol_named
 from experiments.render import read_kept, reference_lines, render
 from experiments.replays import REPLAYS
 from experiments.reproduce import README
@@ -89,6 +89,14 @@ def test_every_cell_can_be_traced(protocol, kept):
     for column in kept["columns"].values():
         for name, row in column["rows"].items():
             assert row is None or sum(run["name"] == name for run in kept["runs"]) >= 1
+
+
+def test_no_result_holds_an_absolute_path():
+    """What a run was made from is told by checksums and by paths that start from its config, on any machine."""
+    files = [*RESULTS.glob("*.json"), *TUNING.glob("*/*.json")]
+    assert len(files) > 40
+    for path in files:
+        assert not re.search(r'"(/[\w.-]+){2,}', path.read_text()), path
 
 
 def test_every_result_and_table_belongs_to_a_protocol():
