@@ -69,8 +69,8 @@ class Features:
     """Numbers that describe the nodes of one type: what an encoder makes of words or pictures, or numbers themselves.
 
     Attributes:
-        node_type: `item`.
-        name: of the column.
+        node_type: `item`, or that of the values of an attribute.
+        name: of the column, or of the attribute.
         vector: [N, F] float32, 0 for a node of which nothing is known.
         known: [N] bool.
         words: [N] texts from which vectors are still to be made, by an encoder that is fitted on items of training.
@@ -291,6 +291,7 @@ class TrainingData:
         candidates: [I] bool, the items that may be recommended: those with a training interaction.
         titles: [I] titles of the items, for output only; empty where there are none.
         features: what words, pictures and numbers say of items, those without an interaction among them.
+        values: what words say of the values of users' attributes, those that no training user has among them.
     """
 
     users: UserBatch
@@ -300,6 +301,7 @@ class TrainingData:
     candidates: Tensor
     titles: tuple[str, ...] = ()
     features: tuple[Features, ...] = ()
+    values: tuple[Features, ...] = ()
 
     @property
     def num_users(self) -> int:
@@ -329,6 +331,12 @@ class TrainingData:
             seen[relation.target][relation.edge_index[1]] = True
         return seen
 
+    @cached_property
+    def usable(self) -> dict[str, Tensor]:
+        """Node type -> [N] bool, nodes that say something of a user: those with an edge, or known by their words."""
+        described = {one.node_type: one.known for one in self.values}
+        return {t: seen | described[t] if t in described else seen for t, seen in self.reachable.items()}
+
     def hold_out(self, rows: Tensor) -> tuple["TrainingData", TestSet]:
         """Moves some training users into a test set, for model selection within the training data.
 
@@ -354,7 +362,7 @@ class TrainingData:
         candidates[users.items.node] = True
         train = replace(self, users=users, candidates=candidates)
         held_out = among_rest(self.users.take(rows))
-        seen = {t: e.take(train.reachable[t[2]][e.node]) for t, e in held_out.relations.items()}
+        seen = {t: e.take(train.usable[t[2]][e.node]) for t, e in held_out.relations.items()}
         nothing = held_out.items.take(torch.empty(0, dtype=torch.int64))
         return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items).in_time()
 

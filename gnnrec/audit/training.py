@@ -84,6 +84,7 @@ def audit(
     for relation in train.relations:
         _check_between_items(allowed, relation, train)
     _check_features(allowed, train)
+    _check_values(allowed, train)
     _check_popularity(allowed, train)
     _check_tables(allowed, train, tables or {})
     friends = sum(len(train.users.relations[t]) for t in train.user_types)
@@ -319,6 +320,15 @@ def _check_features(allowed: _Allowed, train: TrainingData) -> None:
             raise AuditError(
                 f"audit: feature {one.name!r} is not that of the data for {int(wrong.sum())} items, e.g. item {item}"
             )
+
+
+def _check_values(allowed: _Allowed, train: TrainingData) -> None:
+    """The words of attribute values are those of the data."""
+    raw = {one.node_type: one for one in allowed.data.values}
+    for one in train.values:
+        own = raw.get(one.node_type)
+        if own is None or not (one.vector.equal(own.vector) and one.known.equal(own.known)):
+            raise AuditError(f"audit: the words of the values of {one.name!r} are not those of the data")
 
 
 def _check_popularity(allowed: _Allowed, train: TrainingData) -> None:

@@ -8,7 +8,7 @@ from gnnrec.data.cache import cached
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import source_named
-from gnnrec.data.features import with_features
+from gnnrec.data.features import with_features, with_value_words
 from gnnrec.data.files import in_folder
 from gnnrec.data.sources import fetch
 from gnnrec.errors import ConfigError
@@ -40,7 +40,7 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         source, files = source_named(config.source), fetch(config.source)
         dataset = cached(source.name, list(files.values()), lambda: source.read(files))
         dataset = _only(dataset, config.use, source.not_default)
-    dataset = with_features(dataset, config.features, base)
+    dataset = with_value_words(with_features(dataset, config.features, base), config.values)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value, config.positive.kinds)
 
 

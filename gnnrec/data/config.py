@@ -72,6 +72,15 @@ class Text(_DataConfig):
     """Of the encoder's constructor."""
 
 
+class ValueWords(_DataConfig):
+    """The values of an attribute as vectors of their words: one that nobody has in training is near others by them."""
+
+    encoder: str = "use"
+    """As of `text`; none that is fitted."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the encoder's constructor."""
+
+
 class Image(_DataConfig):
     """Pictures as vectors."""
 
@@ -158,6 +167,8 @@ class NamedData(_DataConfig):
     """Names of the relations and attributes to keep; left out, the source's defaults."""
     features: dict[str, FeatureColumn] = Field(default_factory=dict)
     """Name -> what describes the items by numbers; `title: {text: {}}` takes their titles."""
+    values: dict[str, ValueWords] = Field(default_factory=dict)
+    """Attribute of users -> how its values' words become vectors; `{occupation: {}}` takes the default encoder."""
 
 
 class File(Format):
@@ -299,6 +310,8 @@ class TableData(_DataConfig):
     be read, the value alone is left out."""
     missing: tuple[str, ...] = MISSING
     """Cells that are taken for empty ones, besides empty ones; `[]` for none."""
+    values: dict[str, ValueWords] = Field(default_factory=dict)
+    """Attribute of users -> how its values' words become vectors; `{occupation: {}}` takes the default encoder."""
 
     @model_validator(mode="after")
     def _one_way_to_kinds(self) -> "TableData":

@@ -31,7 +31,9 @@ def union(datasets: Sequence[Dataset], attributes: Mapping[str, str | None] | No
     Raises:
         ConfigError: features of one name have different lengths.
     """
-    return functools.reduce(lambda base, other: _joined(base, other, attributes or {}), map(_without_events, datasets))
+    parts = [_without_events(dataset) for dataset in datasets]
+    parts = [_without_words(dataset) for dataset in parts] if len(parts) > 1 else parts
+    return functools.reduce(lambda base, other: _joined(base, other, attributes or {}), parts)
 
 
 def _without_events(dataset: Dataset) -> Dataset:
@@ -40,6 +42,13 @@ def _without_events(dataset: Dataset) -> Dataset:
         told = f"{dataset.name}: several kinds of events cannot be joined; the interactions alone are taken"
         warnings.warn(told, stacklevel=2)
     return replace(dataset, relations=kept)
+
+
+def _without_words(dataset: Dataset) -> Dataset:
+    if dataset.values:
+        told = f"{dataset.name}: the words of attribute values (data.values) are not joined with another platform's"
+        warnings.warn(told, stacklevel=2)
+    return replace(dataset, values=())
 
 
 def nodes_of_data(dataset: Dataset) -> Nodes:

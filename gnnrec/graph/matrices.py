@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnnrec.errors import ConfigError
 from gnnrec.options.search_space import Choice, SearchSpace
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Features, Relation, TrainingData, UserBatch
 
 Matrix: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"
 EdgeWeights = Literal["ignore", "log", "keep"]
@@ -19,6 +19,7 @@ Normalise = Literal["none", "sum", "length"]
 """Divisor of each row: none, the sum of its entries, or its Euclidean length."""
 
 
+NOTHING = torch.empty(0, dtype=torch.int64)
 FEATURES: SearchSpace = {
     "edge_weights": Choice(("ignore", "log")),
     "idf": Choice((False, True)),
@@ -30,7 +31,9 @@ FEATURES: SearchSpace = {
 class UserFeatures:
     """Turns users into rows of a sparse matrix, with a column for each value of each attribute.
 
-    The columns are laid out once, from the training data: relation after relation, node after node.
+    The columns are laid out once, from the training data: relation after relation, node after node. Where the words of
+    an attribute's values are known, a value that no training user has counts by its words alone: the mean vector of the
+    words of a user's values follows, a column for each of its numbers.
 
     Args:
         train: gives the columns; `idf` is computed on its users.
@@ -65,19 +68,36 @@ class UserFeatures:
         for edge_type in [*chosen, *(train.user_types if friends else ())]:
             self._start[edge_type] = self.width
             self.width += train.num_users if edge_type in train.user_types else len(train.ids[edge_type[2]])
+        self._words = {t: one for t in chosen for one in train.values if one.node_type == t[2]}
+        self._seen = {t: train.reachable[t[2]] for t in self._words}
         self._edge_weights = edge_weights
         self._normalise = normalise
+        self._columns = self.width
+        self.width += sum(one.vector.shape[1] for one in self._words.values())
         self._column_weight: np.ndarray | None = None
         if idf:
-            users_with_value = np.bincount(self._edges(train.users)[1], minlength=self.width)
+            users_with_value = np.bincount(self._edges(train.users)[1], minlength=self._columns)
             self._column_weight = np.log(train.num_users / np.maximum(users_with_value, 1))
 
     def __call__(self, users: UserBatch) -> Matrix:
         """[B, A] float64, one row per user; empty for a user without edges."""
+        values = self._values(users)
+        if not self._words:
+            return values
+        words = [self._mean_words(users, edge_type, one) for edge_type, one in self._words.items()]
+        return sparse.csr_array(sparse.hstack([values, *words]))
+
+    def _mean_words(self, users: UserBatch, edge_type: EdgeType, words: Features) -> Matrix:
+        """[B, F], the mean vector of the words of each user's values of one attribute."""
+        edges, (size, _) = users.relations.get(edge_type, users.items.take(NOTHING)), words.vector.shape
+        has = sparse.csr_array((np.ones(len(edges)), (edges.row.numpy(), edges.node.numpy())), (len(users), size))
+        return sparse.csr_array(_scaled_rows(has, has.sum(axis=1)) @ words.vector.double().numpy())
+
+    def _values(self, users: UserBatch) -> Matrix:
         row, column, weight = self._edges(users)
         if self._column_weight is not None:
             weight = weight * self._column_weight[column]
-        matrix = sparse.csr_array((weight, (row, column)), shape=(len(users), self.width))
+        matrix = sparse.csr_array((weight, (row, column)), shape=(len(users), self._columns))
         if self._normalise == "none":
             return matrix
         size = abs(matrix).sum(axis=1) if self._normalise == "sum" else np.sqrt((matrix * matrix).sum(axis=1))
@@ -88,6 +108,7 @@ class UserFeatures:
         for edge_type, start in self._start.items():
             edges = users.relations.get(edge_type)
             if edges is not None:
+                edges = edges.take(self._seen[edge_type][edges.node]) if edge_type in self._seen else edges
                 row.append(edges.row.numpy())
                 column.append(edges.node.numpy() + start)
                 weight.append(_weights(edges, self._edge_weights))

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TrainingData, UserBatch
+from gnnrec.errors import ConfigError
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Features, Relation, TrainingData, UserBatch
 
 MOST = 16
 """Attribute columns of users, or of items, that stay relations of their own."""
@@ -53,7 +54,8 @@ class AttributeMerge:
             of_items = {r.type: Edges(r.edge_index[0], r.edge_index[1], r.weight) for r in train.relations}
             edges = self._edges(of_items, self._item_types)
             relations.append(Relation(ITEM, OF_ITEMS, OF_ITEMS, torch.stack([edges.row, edges.node]), edges.weight))
-        return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations))
+        values = self._values(train.values)
+        return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations), values=values)
 
     def users(self, users: UserBatch) -> UserBatch:
         """Users with merged columns; users whose columns are merged already are returned unchanged."""
@@ -76,6 +78,23 @@ class AttributeMerge:
         """A pandas index of the merged values, each prefixed with its column."""
         first, *others = (f"{t[2]}=" + train.ids[t[2]].astype(str) for t in types)
         return first.append(others)
+
+    def _values(self, values: Sequence[Features]) -> tuple[Features, ...]:
+        """The words of values; those of merged columns as of one, where one encoder made them."""
+        merged = {t[2] for t in self._user_types}
+        own = {one.node_type: one for one in values if one.node_type in merged}
+        others = tuple(one for one in values if one.node_type not in merged)
+        if not own:
+            return others
+        first = next(iter(own.values()))
+        if any(str(one.encoder) != str(first.encoder) for one in own.values()):
+            raise ConfigError(f"data.values: more than {MOST} attributes are one for a graph; give them one encoder")
+        width, vectors, known = first.vector.shape[1], [], []
+        for _, _, node_type in self._user_types:
+            size = self._sizes[node_type]
+            vectors.append(own[node_type].vector if node_type in own else torch.zeros(size, width))
+            known.append(own[node_type].known if node_type in own else torch.zeros(size, dtype=torch.bool))
+        return (*others, Features(OF_USERS, OF_USERS, torch.cat(vectors), torch.cat(known), (), first.encoder))
 
     def _edges(self, relations: Mapping[EdgeType, Edges], types: Sequence[EdgeType]) -> Edges:
         """The edges of all columns; values are numbered column after column."""

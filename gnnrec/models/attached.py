@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from gnnrec.graph.block import Block
 from gnnrec.graph.merge import AttributeMerge
 from gnnrec.nn.encoder import Encoder, EncoderConfig, Vectors
-from gnnrec.views import ITEM, UserBatch
+from gnnrec.nn.words import WordMap
+from gnnrec.views import ITEM, TrainingData, UserBatch
 
 
 class AttachedEncoder:
@@ -20,6 +21,7 @@ class AttachedEncoder:
         merge: how attribute columns are merged.
         outputs: node types for which the encoder has layers.
         ids: node type -> ids of the rows of the encoder's tables.
+        words: node type -> where its values stand that no training user has, by their words.
 
     Attributes:
         encoder: the encoder.
@@ -28,20 +30,31 @@ class AttachedEncoder:
     """
 
     def __init__(
-        self, encoder: Encoder, merge: AttributeMerge, outputs: tuple[str, ...], ids: Mapping[str, list[Any]]
+        self,
+        encoder: Encoder,
+        merge: AttributeMerge,
+        outputs: tuple[str, ...],
+        ids: Mapping[str, list[Any]],
+        words: Mapping[str, WordMap] | None = None,
     ) -> None:
         self.encoder = encoder
         self._merge = merge
         self._outputs = outputs
         self.ids = ids
+        self._words = dict(words or {})
 
     @torch.no_grad()
     def precompute(self, block: Block) -> None:
         """Computes the vectors from the whole graph of the training users."""
-        self._states: list[Vectors] = self.encoder.states(block)
+        self._states: list[Vectors] = [self._filled(state) for state in self.encoder.states(block)]
         last = self.encoder([block] * self.encoder.config.layers, outputs=(ITEM,))[ITEM]
         assert last is not None
         self.items = last
+
+    def _filled(self, state: Vectors) -> Vectors:
+        """The vectors before a step, with those of values that no training user has predicted from their words."""
+        own = {t: one.filled(state[t]) for t, one in self._words.items() if state.get(t) is not None}  # type: ignore[arg-type]
+        return {**state, **own}
 
     @torch.no_grad()
     def embed(self, users: UserBatch) -> Tensor:
@@ -78,3 +91,15 @@ class AttachedEncoder:
         attached = cls(encoder, state["merge"], state["outputs"], state["ids"])
         attached._states, attached.items = state["states"], state["items"]
         return attached
+
+
+def word_maps(train: TrainingData) -> dict[str, WordMap]:
+    """Node type -> where its values stand that no training user has, by their words."""
+    ends = {t[2]: edges.node for t, edges in train.users.relations.items()}
+    return {
+        one.node_type: WordMap.of(
+            one.vector, one.known, torch.bincount(ends[one.node_type], minlength=len(one.known)).float()
+        )
+        for one in train.values
+        if one.node_type in ends
+    }

@@ -19,7 +19,7 @@ from gnnrec.graph.merge import AttributeMerge
 from gnnrec.graph.paths import Paths
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
-from gnnrec.models.attached import AttachedEncoder
+from gnnrec.models.attached import AttachedEncoder, word_maps
 from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
@@ -128,7 +128,9 @@ class RankingTask:
             popularity = self.expected(popularity)
         linear = None
         if encoder.linear:
-            linear = LinearPath(train.num_items, described(self.train), encoder.linear)
+            read = self.train.attribute_types if encoder.linear_reads == "all" else ()
+            values = {t: len(self.train.ids[t[2]]) for t in read}
+            linear = LinearPath(train.num_items, described(self.train), encoder.linear, values)
             linear.start(self.train, seed)
         self.head = ItemRanker(made, popularity, decodes, len(self.kinds), linear).to(device)
         made.memory = {key: memory.to(device) for key, memory in made.memory.items()}
@@ -139,7 +141,8 @@ class RankingTask:
                 self.head.logit_scale.data.copy_(self.taken.logit_scale)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
-        self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
+        own = {t: list(i) for t, i in self.train.ids.items()}
+        self._attached = AttachedEncoder(made, merge, tuple(outputs), own, word_maps(self.train))
 
     def losses(
         self,
@@ -220,9 +223,8 @@ class RankingTask:
             vectors = self._attached.embed(users)
             if self.head.linear is None:
                 return vectors
-            edge_index = torch.stack([users.items.node, users.items.row]).to(vectors.device)
-            edges = Adjacency(edge_index, len(self._sources), len(users))
-            return torch.cat([vectors, self.head.linear.users(edges, self._sources)], dim=1)
+            linear = self.head.linear.users(*self._read(users, self.head.linear), sources=self._sources)
+            return torch.cat([vectors, linear], dim=1)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         bare = replace(users, items=nothing).without_events()
         vectors, items = self._attached.embed(bare), self._attached.items
@@ -230,6 +232,16 @@ class RankingTask:
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
         kinds = self.head.kinds
         return torch.cat([query(self.head.decoder, own, recent.take(rows), items, kinds) for own, rows in parts])
+
+    def _read(self, users: UserBatch, linear: LinearPath) -> tuple[Adjacency, dict[EdgeType, Adjacency]]:
+        """The edges to users that the linear path reads: from their items, and from their attribute values."""
+        known, nothing = self._attached.merged(users), users.items.take(torch.empty(0, dtype=torch.int64))
+
+        def to_users(edges: Edges, count: int) -> Adjacency:
+            return Adjacency(torch.stack([edges.node, edges.row]).to(self._sources.device), count, len(users))
+
+        values = {t: to_users(known.relations.get(t, nothing), n) for t, n in linear.value_counts.items()}
+        return to_users(users.items, len(self._sources)), values
 
     def _events_of(self, users: UserBatch) -> list[Edges]:
         """The users' events of each kind that the decoder reads."""
@@ -273,7 +285,7 @@ class RankingTask:
         head: dict[str, Any] = {"head": self.head.state_dict(), "start_bias": self.start_bias, "kinds": self.kinds}
         head["biases"], head["expected"] = self._biases, self.expected
         if self.head.linear is not None:
-            head["sources"] = self._sources
+            head["sources"], head["linear_values"] = self._sources, self.head.linear.value_counts
         return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
@@ -298,7 +310,8 @@ class RankingTask:
         count, linear = len(state["head"]["bias"]), None
         if encoder.linear:
             width = len(state["head"]["linear.to_target"])
-            linear, task._sources = LinearPath(count, torch.empty(0, width), encoder.linear), state["sources"]
+            values, task._sources = state.get("linear_values"), state["sources"]
+            linear = LinearPath(count, torch.empty(0, width), encoder.linear, values)
         task.head = ItemRanker(task._attached.encoder, torch.ones(count), decodes, len(task.kinds), linear)
         task.head.load_state_dict(state["head"])
         task.head.eval()

@@ -14,7 +14,7 @@ from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.merge import AttributeMerge
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
-from gnnrec.models.attached import AttachedEncoder
+from gnnrec.models.attached import AttachedEncoder, word_maps
 from gnnrec.models.rating_effects import (
     expected_item_bias,
     fit_biases,
@@ -93,7 +93,8 @@ class RatingTask:
             self.head = ItemRater(made).to(device)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})
-        self._attached = AttachedEncoder(made, merge, tuple(outputs), {t: list(i) for t, i in self.train.ids.items()})
+        own = {t: list(i) for t, i in self.train.ids.items()}
+        self._attached = AttachedEncoder(made, merge, tuple(outputs), own, word_maps(self.train))
 
     def losses(self, shard: Shard, num_neighbors: NumNeighbors, generator: torch.Generator) -> Iterator[Tensor]:
         """One epoch; see `rating_losses`. Neighbours are never drawn."""

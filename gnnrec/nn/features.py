@@ -4,17 +4,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnnrec.graph.matrices import Matrix
+
 REGULARIZATIONS = tuple(10.0**power for power in range(-3, 5))
 """What the start of a map chooses from, by leave-one-out."""
 
 
-def start_map(features: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+def start_map(features: "Tensor | Matrix", wanted: Tensor, known: Tensor) -> Tensor:
     """The ridge regression from features to vectors, whose regularization is the best by leave-one-out.
 
     Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning (2009), equations 3.44 and 7.64.
 
     Args:
-        features: [N, F] float32.
+        features: [N, F] float32, or a sparse matrix.
         wanted: [N, D] float32.
         known: [N] bool, the nodes that are learned from.
 
@@ -27,7 +29,6 @@ def start_map(features: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
     if not known.any() or not features.shape[1]:
         return torch.zeros(features.shape[1], wanted.shape[1])
     with threadpool_limits(1, "blas"):  # with several threads the last bits differ
-        fitted = RidgeCV(REGULARIZATIONS, fit_intercept=False).fit(
-            features[known].double().numpy(), wanted[known].double().numpy()
-        )
+        rows = features[known].double().numpy() if isinstance(features, Tensor) else features[known.numpy()]
+        fitted = RidgeCV(REGULARIZATIONS, fit_intercept=False).fit(rows, wanted[known].double().numpy())
     return torch.from_numpy(np.atleast_2d(fitted.coef_).T.copy()).float()

@@ -1,14 +1,16 @@
 """A linear path beside the layers: items and users in a space that starts from closed forms."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
-from gnnrec.graph.matrices import histories, item_features
+from gnnrec.graph.matrices import UserFeatures, histories, item_features
 from gnnrec.nn.features import start_map
-from gnnrec.views import TrainingData
+from gnnrec.views import EdgeType, TrainingData
 
 PENALTY = 10.0
 """Of the ridge regression that the first half of the space starts from; rows of features have length 1."""
@@ -46,12 +48,15 @@ class LinearPath(nn.Module):
     An item has a vector as a source, which it adds to the users who chose it, and one as a target, which users are
     compared with. Each is a row of a table, which a new item lacks, plus a linear map of what describes the item; so is
     the bias of a new item. A user's vector is the sum of its items' vectors, over the square root of their number.
+    Where attribute values are read too, the sum begins with the vector of a user without history: the same for all,
+    plus the sum of the vectors of its values over the square root of their number.
 
     Both start from closed forms, so that training can only add. In the first half of the space, inner products are
     those of a ridge regression from what describes items to each user's choices, in its `width / 2` leading directions:
     with X = P diag(s) Q', Z = P diag(s / sqrt(s^2 + penalty)) and the right singular vectors V of the histories times
     Z, both vectors of an item are its row of Z V. In the second half they are the item's place in a truncated SVD of
-    the histories; for a new one, the prediction of that place by a ridge regression from its description.
+    the histories; for a new one, the prediction of that place by a ridge regression from its description. The vectors
+    of values are those of a ridge regression from the values of training users to their vectors.
 
     Source: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5
         (1975), with the penalty of Hoerl and Kennard (1970); Cremonesi et al., RecSys 2010, for the other half.
@@ -62,15 +67,22 @@ class LinearPath(nn.Module):
         num_items: I.
         features: [I, F] float32, as of `described`.
         width: L.
+        values: relation from users to attribute values -> number of values; those that are read.
     """
 
-    def __init__(self, num_items: int, features: Tensor, width: int) -> None:
+    def __init__(
+        self, num_items: int, features: Tensor, width: int, values: Mapping[EdgeType, int] | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("features", features, persistent=False)
         size = features.shape[1]
         self.source, self.target = (nn.Parameter(torch.zeros(num_items, width)) for _ in range(2))  # tables
         self.from_source, self.to_target = (nn.Parameter(torch.zeros(size, width)) for _ in range(2))  # maps
         self.to_bias, self.bias = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(()))
+        self.value_counts = dict(values or {})
+        if self.value_counts:
+            self.values = nn.Parameter(torch.zeros(sum(self.value_counts.values()), width))  # relation after relation
+            self.everybody = nn.Parameter(torch.zeros(width))
 
     features: Tensor
 
@@ -92,9 +104,24 @@ class LinearPath(nn.Module):
         for table, part in ((self.source, self.from_source), (self.target, self.to_target)):
             part.data[:, first:] = weight
             table.data[:, first:] = (vectors - self.features @ weight) * seen[:, None]
-        start = (train.popularity + 0.1).log()
-        self.to_bias.data.copy_(start_map(self.features, (start - start[seen].mean())[:, None], seen)[:, 0])
+        if seen.any():
+            self.to_bias.data.copy_(self._biases(train.popularity, seen))
         self._calibrate(train, first)
+        if self.value_counts:
+            self._start_values(train)
+
+    def _biases(self, popularity: Tensor, seen: Tensor) -> Tensor:
+        """[F], a ridge regression from descriptions to popularity, times what makes its softmax likeliest.
+
+        Of popularity itself, not of its logarithm: the head of a list hangs on the few items that many will choose.
+        """
+        count = popularity / popularity[seen].mean()
+        weight = start_map(self.features, (count - 1)[:, None], seen)[:, 0]
+        predicted, share = (self.features @ weight)[seen], count[seen] / count[seen].sum()
+        return weight * max(
+            (float(size) for size in 2.0 ** torch.arange(-4, 4, 0.5)),
+            key=lambda size: float((share * (size * predicted).log_softmax(0)).sum()),
+        )
 
     def _ridge(self, train: TrainingData, seen: Tensor, first: int) -> np.ndarray:
         """[F, L / 2], from a description to the leading directions of the ridge regression."""
@@ -126,15 +153,41 @@ class LinearPath(nn.Module):
         items, biases = self.new_items()
         return users @ items.T + biases
 
-    def users(self, edges: Adjacency, sources: Tensor | None = None) -> Tensor:
+    def users(
+        self, edges: Adjacency, values: Mapping[EdgeType, Adjacency] | None = None, sources: Tensor | None = None
+    ) -> Tensor:
         """[B, L], the vectors of users.
 
         Args:
             edges: from items to the users.
+            values: relation -> edges from attribute values to the users, where they are read.
             sources: as of `sources`, where they are computed already.
         """
-        own = self.sources() if sources is None else sources
-        return edges.sum(own) * edges.degree().clamp(min=1).rsqrt()[:, None]
+        total = edges.sum(self.sources() if sources is None else sources)
+        if values:
+            total = total + self.newcomers(values)
+        return total * edges.degree().clamp(min=1).rsqrt()[:, None]
+
+    def newcomers(self, values: Mapping[EdgeType, Adjacency]) -> Tensor:
+        """[B, L], the vectors of users without history; `values` as in `users`."""
+        tables = dict(zip(self.value_counts, self.values.split(list(self.value_counts.values())), strict=True))
+        total, count = self.everybody.new_zeros(()), self.everybody.new_zeros(())
+        for edge_type, edges in values.items():
+            total, count = total + edges.sum(tables[edge_type]), count + edges.degree()
+        return self.everybody + total * count.clamp(min=1).rsqrt()[:, None]
+
+    @torch.no_grad()
+    def _start_values(self, train: TrainingData) -> None:
+        """The ridge regression from attribute values to the vectors of the training users, and their mean."""
+        edges = Adjacency(
+            torch.stack([train.users.items.node, train.users.items.row]), train.num_items, len(train.users)
+        )
+        vectors, known = self.users(edges), edges.degree() > 0
+        names = [edge_type[1] for edge_type in self.value_counts]
+        rows = UserFeatures(train, attributes=names, normalise="length")(train.users)
+        mean = vectors[known].mean(0)
+        self.everybody.copy_(mean)
+        self.values.copy_(start_map(rows, vectors - mean, known))
 
     @torch.no_grad()
     def _calibrate(self, train: TrainingData, first: int) -> None:
@@ -153,7 +206,7 @@ class LinearPath(nn.Module):
         for part in (slice(0, first), slice(first, None)):
             if not len(asked) or not sources[:, part].any():
                 continue
-            score = self.users(edges, sources[:, part]) @ targets[:, part].T  # [B, I]
+            score = self.users(edges, sources=sources[:, part]) @ targets[:, part].T  # [B, I]
             unit = score[asked.row, asked.node].abs().mean().clamp(min=1e-12)
 
             def loss(size: float, score: Tensor = score) -> float:

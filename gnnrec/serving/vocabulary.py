@@ -147,7 +147,7 @@ class Vocabulary:
         value = train.users.items.weight
         return cls(
             ids=ids,
-            seen={t: train.reachable[t] for t in types},
+            seen={t: train.usable[t] for t in types},
             relations={t: edges.weight is not None for t, edges in train.users.relations.items()},
             bounds={name: bounds for (owner, name), bounds in train.bounds.items() if owner == USER},
             candidates=train.candidates,

@@ -9,12 +9,15 @@ from gnnrec.splits.interactions import WarmInteractions
 from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.split import Split
 from gnnrec.splits.temporal import Temporal
+from gnnrec.splits.unseen_both import UnseenBoth
 from gnnrec.splits.unseen_items import UnseenItems
 from gnnrec.splits.unseen_users import FromFile, UnseenUsers
 
-__all__ = ["FromFile", "Temporal", "UnseenItems", "UnseenUsers", "WarmInteractions"]
+__all__ = ["FromFile", "Temporal", "UnseenBoth", "UnseenItems", "UnseenUsers", "WarmInteractions"]
 
-SplitConfig = Annotated[UnseenUsers | FromFile | UnseenItems | WarmInteractions | Temporal, Field(discriminator="kind")]
+SplitConfig = Annotated[
+    UnseenUsers | FromFile | UnseenItems | UnseenBoth | WarmInteractions | Temporal, Field(discriminator="kind")
+]
 
 
 def make_split(dataset: Dataset, config: SplitKind, seed: int) -> Split:

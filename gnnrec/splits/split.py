@@ -13,6 +13,7 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.data.features.text import fitted
 from gnnrec.errors import ConfigError
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
+from gnnrec.splits.kshot import reveal
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
 
@@ -45,6 +46,7 @@ class Split:
         by_time: whether `reveal_order` is the order of time; then training users' histories are in it, too.
         ranked_among_all: whether held-out items are ranked among those of training, too.
         next_item: whether held-out users are asked for the first of their targets alone, in `reveal_order`.
+        shown: how many items of each support are shown, the others masked; None for all.
     """
 
     dataset: Dataset
@@ -57,6 +59,7 @@ class Split:
     by_time: bool = False
     next_item: bool = False
     ranked_among_all: bool = False
+    shown: int | None = None
     _opened: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,7 +139,7 @@ class Split:
             known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION, LATER)
             support = torch.isin(self.edge_part, torch.tensor(known))
         users = _user_batch(data, relations, index, train.users.index, support)
-        seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
+        seen = {k: e.take(train.usable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
         ground_truth = _interactions(data, row).take(wanted & (row >= 0))
         items = users.items
@@ -155,7 +158,8 @@ class Split:
         found = TestSet(asked, ground_truth, next_item=self.next_item, held_out_items=items_too)
         if self.by_time:
             return found.in_time()
-        return replace(found, users=found.users.without_events())  # which events came first, nobody knows
+        found = replace(found, users=found.users.without_events())  # which events came first, nobody knows
+        return found if self.shown is None else reveal(found, self.shown)
 
     def candidates(self, part: int, train: TrainingData) -> Tensor:
         """[I] bool, the items to rank: the held-out items where there are any, else (or besides) those in training."""
@@ -210,6 +214,7 @@ def training_data(
         candidates=candidates,
         titles=data.titles,
         features=tuple(fitted(one, candidates) for one in data.features),
+        values=data.values,
     )
 
 
@@ -224,7 +229,7 @@ def users_of(data: Dataset, train: TrainingData, index: Tensor) -> UserBatch:
     relations, _ = _binned(data, train.bounds)
     nothing = torch.zeros(len(data.interactions), dtype=torch.bool)
     users = _user_batch(data, relations, index, train.users.index, nothing)
-    seen = {k: e.take(train.reachable[k[2]][e.node]) for k, e in users.relations.items()}
+    seen = {k: e.take(train.usable[k[2]][e.node]) for k, e in users.relations.items()}
     return replace(users, relations=seen)
 
 

@@ -35,12 +35,12 @@ class UnseenItems(SplitKind):
         order = permutation(dataset.num_items, seed if self.seed is None else self.seed)
         mark(item_part, order, self.test, self.validation)
         user_part = torch.zeros(dataset.num_users, dtype=torch.int64)
-        dataset = _without_events(dataset, item_part != TRAIN)
+        dataset = without_events(dataset, item_part != TRAIN)
         edge_part, among_all = item_part[dataset.interactions.item], self.among == "all"
         return Split(dataset, user_part, edge_part, item_part, ranked_among_all=among_all)
 
 
-def _without_events(dataset: Dataset, items: Tensor) -> Dataset:
+def without_events(dataset: Dataset, items: Tensor) -> Dataset:
     """The data set without the events of some items ([I] bool)."""
     relations = [r if r.time is None else r.take(~items[r.edge_index[1]]) for r in dataset.relations]
     return replace(dataset, relations=tuple(relations))

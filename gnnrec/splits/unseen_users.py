@@ -18,6 +18,7 @@ from gnnrec.splits.kind import SplitKind
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT, permutation
 from gnnrec.splits.split import Split
 from gnnrec.splits.temporal import in_time_order
+from gnnrec.splits.unseen_values import UnseenValues
 from gnnrec.views import USER
 
 NO_SEPARATOR = "\x1f"
@@ -46,6 +47,8 @@ class UnseenUsers(SplitKind):
     later; `temporal` does not."""
     target: Literal["rest", "next"] = "rest"
     """What is asked for: all that is not support, or the one item that follows it in the order of time."""
+    unseen_values: UnseenValues | None = None
+    """Values of an attribute that held-out users alone have."""
     seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
 
@@ -65,6 +68,8 @@ class UnseenUsers(SplitKind):
         own_seed = seed if self.seed is None else self.seed
         test, rest = self._test_users(permutation(dataset.num_users, own_seed), seed)
         user_part = _user_part(dataset, test, _first(rest, self.validation, dataset.num_users))
+        if self.unseen_values is not None:
+            dataset = self.unseen_values.hide(dataset, user_part, own_seed)
         edge_part = user_part[dataset.interactions.user]
         in_time = self.reveal == "time"
         order = in_time_order(dataset) if in_time else None

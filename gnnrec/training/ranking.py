@@ -235,7 +235,8 @@ def ranking_losses(
             if ranker.linear is None:
                 loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
             else:
-                linear = ranker.linear.users(block.adjacency[reverse(INTERACTS)].reaching(users))
+                read = {t: block.adjacency[reverse(t)].reaching(users) for t in ranker.linear.value_counts}
+                linear = ranker.linear.users(block.adjacency[reverse(INTERACTS)].reaching(users), read)
                 user, items = torch.cat([x[USER], linear], 1), torch.cat([x[ITEM], ranker.linear.items()], 1)
                 loss = losses.softmax(ranker.score(user, items), row, item, weight)
                 if config.new_items:

@@ -10,7 +10,7 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import AuditError
 from gnnrec.experiment.run import fit_and_evaluate
 from gnnrec.models.baselines import Popularity
-from gnnrec.splits import UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits import UnseenBoth, UnseenItems, UnseenUsers, WarmInteractions, make_split
 from gnnrec.splits.parts import TEST, VALIDATION
 from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER, Edges, Relation, TestSet
@@ -20,6 +20,7 @@ KINDS = {
     "unseen_users": UnseenUsers(test=0.2, validation=0.1),
     "support": UnseenUsers(test=0.2, validation=0.2, support=2),
     "unseen_items": UnseenItems(test=0.2, validation=0.2),
+    "unseen_both": UnseenBoth(test=0.2, validation=0.2, support=2),
     "interactions": WarmInteractions(test=0.2, validation=0.1),
 }
 

@@ -11,7 +11,7 @@ from gnnrec.data.dataset import Interactions, Numeric
 from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import AuditError
 from gnnrec.graph.build import build_graph
-from gnnrec.splits import FromFile, UnseenItems, UnseenUsers, WarmInteractions, make_split
+from gnnrec.splits import FromFile, UnseenBoth, UnseenItems, UnseenUsers, WarmInteractions, make_split
 from gnnrec.splits.parts import TEST, TRAIN, VALIDATION
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, Relation, reverse
 
@@ -20,6 +20,7 @@ KINDS = {
     "folds": UnseenUsers(folds=5, validation=0.1),
     "support": UnseenUsers(test=0.2, validation=0.2, support=2),
     "unseen_items": UnseenItems(test=0.2, validation=0.2),
+    "unseen_both": UnseenBoth(test=0.2, validation=0.2, support=2),
     "interactions": WarmInteractions(test=0.2, validation=0.1),
 }
 FRIEND = (USER, "friend", USER)

@@ -227,6 +227,14 @@ def a_vector_of_another_item(split: Split) -> None:
     audit(parts, replace(parts.full, features=(replace(own, vector=vector.roll(1)),)), final=True)
 
 
+def words_of_other_values(split: Split) -> None:
+    vector, every = torch.arange(8.0).reshape(4, 2), torch.ones(4, dtype=torch.bool)
+    own = Features("club", "club", vector, every)
+    parts = split_of(replace(DATA, values=(own,)))
+    audit(parts, parts.full, final=True)
+    audit(parts, replace(parts.full, values=(replace(own, vector=vector.roll(1, 0)),)), final=True)
+
+
 def a_table_of_users(split: Split) -> None:
     audit(split, split.full, {USER: split.full.num_users})
 
@@ -271,6 +279,7 @@ IN_WHAT_A_MODEL_GETS: tuple[Callable[[Split], None], ...] = (
     a_feature_that_the_data_do_not_have,
     words_counted_on_all_items,
     a_vector_of_another_item,
+    words_of_other_values,
     a_table_of_users,
     a_graph_of_everyone,
     a_test_edge_in_the_graph,

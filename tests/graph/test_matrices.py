@@ -1,5 +1,7 @@
 """The columns that stand for users, against numbers worked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures, as_csr_matrix, histories, links, training_rows
-from gnnrec.views import Edges, TrainingData, UserBatch
+from gnnrec.views import Edges, Features, TrainingData, UserBatch
 
 TAG, CITY, FRIEND = ("user", "tag", "tag"), ("user", "city", "city"), ("user", "friend", "user")
 
@@ -105,3 +107,18 @@ def test_compiled_libraries_get_32_bit_indices() -> None:
     matrix = as_csr_matrix(histories(USERS, 3, "keep"))
     assert (matrix.dtype, matrix.indices.dtype, matrix.indptr.dtype) == (np.float32, np.int32, np.int32)
     assert matrix.toarray()[0].tolist() == [5, 3, 0]
+
+
+def test_the_words_of_values_follow_and_a_value_that_nobody_has_counts_by_them_alone() -> None:
+    words = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [9.0, 9.0]])
+    train = replace(
+        TRAIN,
+        ids={**TRAIN.ids, "tag": pd.Index(["x", "y", "z", "new"])},
+        values=(Features("tag", "tag", words, torch.ones(4, dtype=torch.bool)),),
+    )
+    features = UserFeatures(train)
+    assert features.width == 4 + 2 + 2
+    assert features(USERS).toarray()[[0, 3]].tolist() == [[1, 0, 1, 0, 0, 1, 0.5, 1.5], [0] * 8]
+    stranger = UserBatch(torch.tensor([-1]), edges(), {TAG: edges((0, 3), (0, 0), weight=[3.0, 1.0])})
+    assert features(stranger).toarray().tolist() == [[1, 0, 0, 0, 0, 0, 5, 4.5]]
+    assert UserFeatures(train, attributes=["city"]).width == 2

@@ -10,6 +10,7 @@ import torch
 from gnnrec.audit.training import audit, audit_graph
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.synthetic import synthetic
+from gnnrec.errors import ConfigError
 from gnnrec.graph import merge as merging
 from gnnrec.graph.merge import MOST, OF_ITEMS, OF_USERS, AttributeMerge
 from gnnrec.models.graphsage import GraphSAGE
@@ -19,7 +20,7 @@ from gnnrec.splits.split import Split
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
-from gnnrec.views import ITEM, USER, Relation
+from gnnrec.views import ITEM, USER, Features, Relation
 
 COLUMNS = MOST + 2
 
@@ -142,3 +143,21 @@ def test_merged_columns_reveal_what_one_of_them_does() -> None:
     users = split.validation.users
     top = model.score(users).topk(5).indices
     assert float((top % 4 == (users.index % 4)[:, None]).float().mean()) > 0.5  # chance is 0.25
+
+
+def test_the_words_of_merged_values_are_those_of_their_columns() -> None:
+    split = split_of(wide())
+    words = torch.randn(3, 4, generator=torch.Generator().manual_seed(7))
+    known = torch.tensor([True, False, True])
+    own = Features("user column 1", "user column 1", words, known, (), ("use", {}))
+    train = replace(split.train, values=(own,))
+    merged = AttributeMerge(train).training(train)
+    (found,) = merged.values
+    place = [list(merged.ids[OF_USERS]).index(f"user column 1=v{j}") for j in range(3)]
+    assert found.node_type == OF_USERS
+    assert found.vector[place].equal(words)
+    assert found.known[place].equal(known)
+    assert int(found.known.sum()) == 2
+    other = replace(own, node_type="user column 2", encoder=("another", {}))
+    with pytest.raises(ConfigError, match=r"more than 16 attributes are one for a graph; give them one encoder"):
+        AttributeMerge(train).training(replace(train, values=(own, other)))

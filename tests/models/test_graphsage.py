@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,16 +20,18 @@ from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.options.resolve import build
-from gnnrec.splits import UnseenItems, UnseenUsers, make_split
+from gnnrec.splits import UnseenBoth, UnseenItems, UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.folds import selection_folds
+from gnnrec.splits.kshot import reveal
 from gnnrec.splits.split import Split
+from gnnrec.splits.unseen_values import UnseenValues
 from gnnrec.testing import assert_recommender
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import LIKES, RatingConfig
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import Edges, Features, TrainingData, UserBatch
+from gnnrec.views import Edges, Features, Relation, TrainingData, UserBatch
 from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 GROUPS = 4
@@ -656,3 +659,64 @@ def test_where_all_items_are_scored_as_new_their_descriptions_alone_tell_them_ap
     scores = model.score(split.validation.users)
     alike = (scores - scores[:, torch.arange(120) % GROUPS]).abs().max()  # each and the first item of its group
     assert (float(alike) < 1e-4) == (share == 1)
+
+
+def words_of_clubs(seed: int, *, known: bool, words: bool) -> Split:
+    """Twenty-four clubs of four groups, whose words tell the group; held-out users are in clubs of their own."""
+    data = synthetic(seed, num_users=480, choices=12)
+    club = torch.arange(480) % 24  # a user's group is its number modulo 4, and so is that of its club
+    kept = [r for r in data.relations if r.name not in ("club", "friend")]
+    relations = (Relation("user", "club", "club", torch.stack([torch.arange(480), club])), *kept)
+    generator = torch.Generator().manual_seed(seed)
+    spoken = torch.eye(GROUPS, 8)[torch.arange(24) % GROUPS] + 0.1 * torch.randn(24, 8, generator=generator)
+    values = (Features("club", "club", spoken, torch.ones(24, dtype=torch.bool)),) if words else ()
+    ids = {**data.ids, "club": pd.Index([f"club {number}" for number in range(24)])}
+    hidden = UnseenValues(attribute="club", share=0.3, known=known)
+    config = UnseenUsers(test=0.3, validation=0.3, unseen_values=hidden)
+    return make_split(replace(data, ids=ids, relations=relations, values=values), config, seed)
+
+
+def test_a_value_that_training_never_saw_loses_at_most_half_of_what_it_says_where_its_words_tell() -> None:
+    def ndcg(model: GraphSAGE | Popularity, *, known: bool, words: bool) -> float:
+        split = words_of_clubs(4, known=known, words=words)
+        model.fit(split.train, split.validation, seed=3)
+        test = split.validation.take(members)
+        found = evaluate(model, test, test.candidates(split.train), NDCG, 3).metrics["ndcg@10"]
+        assert found is not None
+        return found
+
+    def encoder() -> GraphSAGE:
+        finetune = RankingConfig(epochs=12, batch_users=32, learning_rate=0.02)
+        return GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=finetune)
+
+    club = ("user", "club", "club")
+    members = words_of_clubs(4, known=True, words=False).validation.users.relations[club].row.unique()
+    nothing, seen = ndcg(Popularity(), known=True, words=False), ndcg(encoder(), known=True, words=False)
+    by_words = ndcg(encoder(), known=False, words=True)
+    assert seen > nothing + 0.1
+    assert by_words - nothing > 0.5 * (seen - nothing)
+    assert not len(words_of_clubs(4, known=False, words=False).validation.users.relations[club])
+
+
+def test_a_newcomer_and_new_items_are_told_apart_by_what_describes_both(tmp_path: Path) -> None:
+    data = synthetic(5, num_users=240, num_items=120, choices=14, skew=0.2)
+    split = make_split(data, UnseenBoth(test=0.2, validation=0.2, support=3), 5)
+    scores = {}
+    for reads in ("histories", "all"):
+        encoder = EncoderConfig(channels=16, layers=1, linear=16, linear_reads=reads)
+        model = GraphSAGE(encoder=encoder, pretrain=None, finetune=NEW.model_copy(update={"epochs": 0}))
+        model.fit(split.train, split.validation, seed=3)
+        asked = reveal(split.validation, 0)
+        found = evaluate(model, asked, asked.candidates(split.train), NDCG, 3).metrics["ndcg@10"]
+        assert found is not None
+        scores[reads] = found
+    assert scores["all"] > scores["histories"] + 0.15
+    users = split.validation.users
+    save_model(model, tmp_path / "m")
+    torch.testing.assert_close(load_model(tmp_path / "m").score(users), model.score(users))
+    vectors = model.item_vectors()
+    assert vectors is not None
+    torch.testing.assert_close(model.query(users) @ vectors.T, model.score(users), rtol=1e-4, atol=1e-4)
+    trained = GraphSAGE(encoder=encoder, pretrain=None, finetune=NEW.model_copy(update={"epochs": 1}))
+    trained.fit(split.train, None, seed=3)
+    assert not torch.allclose(trained.score(users), model.score(users))

@@ -14,7 +14,7 @@ from gnnrec.models.baselines import ContentRidge
 from gnnrec.nn.features import REGULARIZATIONS, start_map
 from gnnrec.nn.linear import PENALTY, LinearPath, described
 from gnnrec.splits import UnseenItems, make_split
-from gnnrec.views import Features, TrainingData
+from gnnrec.views import EdgeType, Features, TrainingData
 
 
 def train_of(seed: int = 2, width: int = 6) -> TrainingData:
@@ -141,3 +141,72 @@ def test_without_a_description_all_of_it_is_the_decomposition() -> None:
         items = path.items()
     assert (items[train.popularity > 0].abs().sum(1) > 0).all()
     assert not items[train.popularity == 0].any()
+
+
+def values_of(train: TrainingData) -> tuple[dict[EdgeType, int], dict[EdgeType, Adjacency]]:
+    """The relations to attribute values, with their sizes, and their edges to the training users."""
+    counts = {t: len(train.ids[t[2]]) for t in train.attribute_types}
+    edges = {t: train.users.relations[t] for t in counts}
+    ends = {t: torch.stack([e.node, e.row]) for t, e in edges.items()}
+    return counts, {t: Adjacency(ends[t], counts[t], train.num_users) for t in counts}
+
+
+def test_a_newcomer_starts_where_a_ridge_regression_puts_users_with_its_values() -> None:
+    train = train_of(4)
+    counts, edges = values_of(train)
+    path = LinearPath(train.num_items, described(train), 12, counts)
+    path.start(train, 3)
+    rows = np.concatenate([np.zeros((train.num_users, n)) for n in counts.values()], axis=1)
+    first = 0
+    for edge_type, count in counts.items():
+        known = train.users.relations[edge_type]
+        rows[known.row.numpy(), first + known.node.numpy()] = 1
+        first += count
+    rows /= np.sqrt(rows.sum(axis=1, keepdims=True).clip(min=1))
+    with torch.no_grad():
+        vectors = path.users(edges_of(train)).double().numpy()
+        found = path.newcomers(edges).double().numpy()
+    mean = vectors.mean(axis=0)
+    some = [
+        rows @ np.linalg.solve(rows.T @ rows + penalty * np.eye(rows.shape[1]), rows.T @ (vectors - mean))
+        for penalty in REGULARIZATIONS
+    ]
+    assert min(np.abs(found - mean - one).max() for one in some) < 1e-4
+    assert np.abs(found - mean).max() > 0.01
+
+
+def test_a_user_begins_with_the_vector_of_a_newcomer() -> None:
+    age, club = ("user", "age", "age"), ("user", "club", "club")
+    path = LinearPath(2, torch.zeros(2, 0), 2, {age: 2, club: 1})
+    path.source.data = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    path.values.data = torch.tensor([[4.0, 0.0], [0.0, 8.0], [2.0, 2.0]])
+    path.everybody.data = torch.tensor([0.5, 0.0])
+    items = Adjacency(torch.tensor([[0, 1], [0, 0]]), 2, 3)
+    values = {
+        age: Adjacency(torch.tensor([[0, 1], [0, 1]]), 2, 3),
+        club: Adjacency(torch.tensor([[0], [0]]), 1, 3),
+    }
+    root = 2**0.5
+    with torch.no_grad():
+        found = path.users(items, values)
+    newcomer = [0.5 + 6 / root, 2 / root]
+    expected = [(newcomer[0] + 1) / root, (newcomer[1] + 2) / root, 0.5, 8, 0.5, 0]
+    assert found.flatten().tolist() == pytest.approx(expected)
+
+
+def test_the_bias_of_a_new_item_starts_from_what_a_ridge_regression_says_of_popularity() -> None:
+    train = train_of(6)
+    features, seen = described(train), train.popularity > 0
+    path = LinearPath(train.num_items, features, 8)
+    path.start(train, 3)
+    own, count = features[seen].double().numpy(), train.popularity[seen].double().numpy()
+    wanted = count / count.mean() - 1
+    some = [
+        features.numpy() @ np.linalg.solve(own.T @ own + penalty * np.eye(own.shape[1]), own.T @ wanted)
+        for penalty in REGULARIZATIONS
+    ]
+    with torch.no_grad():
+        found = (features @ path.to_bias).numpy()
+    sizes = [float(found @ one / (one @ one)) for one in some]
+    assert min(np.abs(found - size * one).max() for size, one in zip(sizes, some, strict=True)) < 1e-4
+    assert all(size > 0 for size in sizes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gnnrec.data.config import FeatureColumn, Image
+from gnnrec.data.config import FeatureColumn, Image, ValueWords
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.features.encoding import encoded
 from gnnrec.data.features.image import ENCODERS as IMAGE_ENCODERS
@@ -18,9 +18,9 @@ from gnnrec.data.features.number import bent
 from gnnrec.data.features.text import ENCODERS as TEXT_ENCODERS
 from gnnrec.data.features.text import is_fitted
 from gnnrec.errors import ConfigError, DataError
-from gnnrec.views import ITEM, Features
+from gnnrec.views import ITEM, USER, Features
 
-__all__ = ["missing_file", "with_features"]
+__all__ = ["missing_file", "with_features", "with_value_words"]
 
 TITLE = "title"
 EXAMPLES = 3
@@ -70,6 +70,35 @@ def with_features(
         encoder = ("number" if options.number else "vector", {}) if how is None else (how.encoder, how.options)
         found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known), words, encoder))
     return replace(dataset, features=tuple(found)) if found else dataset
+
+
+def with_value_words(dataset: Dataset, wanted: Mapping[str, ValueWords], *, progress: bool = True) -> Dataset:
+    """Adds vectors of the words of attribute values to a data set.
+
+    Args:
+        dataset: the data set.
+        wanted: name of an attribute of users -> how its values' words become vectors.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: users have no such attribute with words as values, or the encoder is not there, or is fitted.
+    """
+    own = {r.name: r.target for r in dataset.relations if r.source == USER and r.target not in (USER, ITEM)}
+    found = []
+    for name, how in wanted.items():
+        if name not in own:
+            raise ConfigError(
+                f"data.values: {dataset.name}: users have no attribute {name!r} whose values are words; there are "
+                f"{', '.join(own) or 'none'}"
+            )
+        if is_fitted(how.encoder, how.options):
+            raise ConfigError(f"data.values.{name}: encoder {how.encoder} is fitted on items; take use, or a class")
+        words = [str(one) for one in dataset.ids[own[name]]]
+        vector, known = encoded(name, words, TEXT_ENCODERS, how.encoder, how.options, progress)
+        rows = vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-12)
+        encoder = how.encoder, how.options
+        found.append(Features(own[name], name, torch.from_numpy(rows), torch.from_numpy(known), (), encoder))
+    return replace(dataset, values=tuple(found)) if found else dataset
 
 
 def missing_file(wanted: Mapping[str, FeatureColumn], base: Path) -> Path | None:

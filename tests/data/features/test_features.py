@@ -298,3 +298,28 @@ def test_a_data_set_of_files_from_the_cache_keeps_its_cells(tmp_path: Path, monk
     assert first.cells == again.cells == {"title": ("abc", "红色")}
     assert first.checksum == again.checksum
     assert again.features[0].vector.tolist() == [[3, 1], [2, 1]]
+
+
+def test_the_words_of_attribute_values_become_vectors_of_length_one() -> None:
+    frames = {
+        "chosen": pd.DataFrame({"user": list("aabb"), "item": list("xyxz")}),
+        "users": pd.DataFrame({"user": list("ab"), "job": ["engineer", "工程师"], "age": [20, 30]}),
+    }
+    config = {
+        "interactions": {"path": "chosen", "user": "user", "item": "item"},
+        "users": {"path": "users", "id": "user", "attributes": {"job": {}, "age": {"bins": 2}}},
+    }
+    dataset = from_frames(frames, **config, values={"job": {"encoder": f"{SELF}.Lengths"}})
+    (found,) = dataset.values
+    assert (found.node_type, found.name) == ("job", "job")
+    lengths = [len(one) for one in dataset.ids["job"]]
+    expected = np.array([[n, 1.0] for n in lengths]) / np.sqrt(np.array(lengths) ** 2 + 1)[:, None]
+    assert found.vector.numpy() == pytest.approx(expected, abs=1e-6)
+    assert dataset.checksum != from_frames(frames, **config).checksum
+    for wanted, message in (
+        ({"jobs": {}}, "data.values: .* users have no attribute 'jobs' whose values are words; there are job"),
+        ({"age": {}}, "users have no attribute 'age' whose values are words"),
+        ({"job": {"encoder": "tfidf"}}, "data.values.job: encoder tfidf is fitted on items"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            from_frames(frames, **config, values=wanted)
