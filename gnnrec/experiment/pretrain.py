@@ -72,7 +72,9 @@ def pretrain(
             f"{first.name}: model: must be GraphSAGE with objective ranking and without encoder.linear, to be carried "
             "to another platform"
         )
-    told = [config.config.model_dump(mode="json", include={"data", "model", "seed"}) for config in configs]
+    told = [
+        config_checksum(config.config.model_dump(mode="json", include={"data", "model", "seed"})) for config in configs
+    ]
     datasets = [load(config.config.data, config.folder) for config in configs]
     if without is not None:
         other = load(without.config.data, without.folder)

@@ -30,6 +30,8 @@ PRIOR = 30.0
 ENOUGH = 0.5
 """Share of the interactions whose items are known from which on the pretrained factor of the scores is taken: layers
 and items that have not met rank at random, and loudly."""
+MOST_VALUES = 1_000
+"""Attribute values of items by which new items are described: the commonest ones."""
 MILLION = 1e6
 SHAPES = 2.0 ** np.arange(-6, 8)
 """Of the gamma distribution around the pretrained popularity, of which the likeliest one is taken."""
@@ -64,6 +66,7 @@ class Pretrained:
         to_item: [F, C] float32, from what describes an item to all that is known of items, one after the other.
         center: [F], the mean description, and [C], the mean of what is predicted.
         encoders: name and encoder of each feature.
+        columns: as of `columns_of`.
     """
 
     nodes: Nodes
@@ -75,6 +78,7 @@ class Pretrained:
     features: Mapping[str, int]
     to_item: Tensor
     center: tuple[Tensor, Tensor]
+    columns: Mapping[EdgeType, Tensor]
     encoders: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -100,7 +104,8 @@ class Pretrained:
         known[ITEM]["log_share"] = share - share.exp().sum().log()
         known[ITEM]["bias"] = bias.detach().cpu().clone()
         features = {one.name: one.vector.shape[1] for one in train.features}
-        rows, wanted, seen = describe(train, nodes, features, None), _columns(known[ITEM]), train.popularity > 0
+        columns, wanted, seen = columns_of(train, nodes), _columns(known[ITEM]), train.popularity > 0
+        rows = describe(train, columns, features, None)
         center = rows[seen].mean(0), wanted[seen].mean(0)
         return cls(
             nodes=nodes,
@@ -113,6 +118,7 @@ class Pretrained:
             to_item=start_map(rows - center[0], wanted - center[1], seen),
             center=center,
             encoders=tuple((one.name, one.encoder[0]) for one in train.features),
+            columns=columns,
         )
 
 
@@ -148,6 +154,10 @@ class Carried:
     attributes: Mapping[str, str | None]
     items: ItemsBy
     path: Path
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.pretrained, "columns"):
+            raise ConfigError(f"model.pretrained: {self.path}: an older version wrote it; run gnnrec pretrain again")
 
     def into(self, encoder: Encoder, train: TrainingData) -> "Taken":
         """Starts an encoder from the pretrained one.
@@ -205,31 +215,43 @@ def shape_of(encoder: Encoder) -> dict[str, Any]:
     return encoder.config.model_dump(mode="json", include={"layer", "layer_options", "channels", "layers", "norm"})
 
 
-def describe(train: TrainingData, nodes: Nodes, features: Mapping[str, int], found: Match | None) -> Tensor:
+def columns_of(train: TrainingData, nodes: Nodes) -> dict[EdgeType, Tensor]:
+    """Relation from items to values -> [N] int64, the column of each value, -1 for one beyond the commonest ones."""
+    own = [t for t in nodes.edge_types if t[0] == ITEM and t[2] not in (USER, ITEM)]
+    count = {t: torch.zeros(len(nodes.ids[t[2]])) for t in own}
+    for relation in train.relations:
+        if relation.type in count:
+            count[relation.type] += torch.bincount(relation.edge_index[1], minlength=len(count[relation.type]))
+    every = torch.cat([torch.empty(0), *count.values()])
+    kept = torch.zeros(len(every), dtype=torch.bool)
+    kept[every.argsort(descending=True, stable=True)[:MOST_VALUES]] = True
+    column = torch.where(kept, kept.cumsum(0) - 1, -1)
+    return dict(zip(own, column.split([len(one) for one in count.values()]), strict=True))
+
+
+def describe(
+    train: TrainingData, columns: Mapping[EdgeType, Tensor], features: Mapping[str, int], found: Match | None
+) -> Tensor:
     """[I, F] float32, what describes the items of a platform, in the columns of a pretrained encoder.
 
     Attribute values together, and each feature, have rows of length about 1.
 
     Args:
         train: the platform.
-        nodes: of the encoder.
+        columns: of the encoder, as of `columns_of`.
         features: name -> width, of the encoder's features.
         found: what of the platform is the same; None for the encoder's own.
     """
-    columns, start = {}, 0
-    for edge_type in nodes.edge_types:
-        if edge_type[0] == ITEM and edge_type[2] not in (USER, ITEM):
-            columns[edge_type] = start
-            start += len(nodes.ids[edge_type[2]])
-    values = torch.zeros(train.num_items, start)
+    values = torch.zeros(train.num_items, sum(int((one >= 0).sum()) for one in columns.values()))
     for relation in train.relations:
         theirs = relation.type if found is None else found.relations.get(relation.type)
-        if theirs not in columns:
+        if theirs is None or theirs not in columns:
             continue
         item, value = relation.edge_index
         if found is not None:
             value = torch.from_numpy(found.types[relation.target].row)[value]
-        values[item[value >= 0], columns[theirs] + value[value >= 0]] = 1
+        column = torch.where(value >= 0, columns[theirs][value], -1)
+        values[item[column >= 0], column[column >= 0]] = 1
     parts = [values / values.sum(1, keepdim=True).clamp(min=1).sqrt()]
     own = {one.name: one for one in train.features}
     for name, width in features.items():
@@ -303,7 +325,7 @@ def prior_of(train: TrainingData, node_type: str, pretrained: Pretrained, found:
         value = (every[near] * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-12)
     same = known
     if node_type == ITEM:
-        rows = describe(train, pretrained.nodes, pretrained.features, found)
+        rows = describe(train, pretrained.columns, pretrained.features, found)
         predicted = (rows - pretrained.center[0]) @ pretrained.to_item + pretrained.center[1]
         value, known = torch.where(known[:, None], value, predicted), known | rows.any(1)
     value = value * known[:, None]

@@ -155,13 +155,13 @@ def test_items_that_do_not_match_start_from_their_description() -> None:
     prior = prior_of(own, "item", found, one)
     assert prior.known.all()
     assert not prior.same.any()
-    rows = describe(own, found.nodes, found.features, one)
+    rows = describe(own, found.columns, found.features, one)
     assert rows.shape[1] == len(found.nodes.ids["category"]) + 5
     assert torch.allclose(rows[:, :4], torch.nn.functional.one_hot(torch.arange(40) % 4).float())
     predicted = (rows - found.center[0]) @ found.to_item + found.center[1]
     assert torch.allclose(prior.value["vector"], predicted[:, :8])
     assert torch.allclose(prior.value["log_share"], predicted[:, -2], atol=1e-6)
-    assert not describe(replace(own, features=()), found.nodes, found.features, one)[:, 4:].any()
+    assert not describe(replace(own, features=()), found.columns, found.features, one)[:, 4:].any()
 
 
 def test_features_of_another_encoder_are_refused_and_missing_ones_told() -> None:
