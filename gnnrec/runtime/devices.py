@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gnnrec.errors import ConfigError
 
@@ -51,7 +52,8 @@ class Placement:
         torch.set_deterministic_debug_mode("warn")
         memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
-            yield
+            with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention add up in any order
+                yield
         finally:
             torch.set_deterministic_debug_mode(before)
             memory.fill_uninitialized_memory = fills  # type: ignore[attr-defined]

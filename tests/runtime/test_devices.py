@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.runtime.devices import CPU, Placement, available, place
 from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.splits.unseen_values import UnseenValues
 from gnnrec.training import ranking
 from gnnrec.training.loop import LoopConfig, train
 from gnnrec.training.pretrain import PretrainConfig
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import RatingConfig
 from gnnrec.training.tracking import Tracker
-from gnnrec.views import TestSet, TrainingData
+from gnnrec.views import Features, TestSet, TrainingData
 from tests.models.baselines.ratings.test_ratings_factorization import made_ratings
 from tests.stand_in_device import DEVICE, OnDevice, StandInDevice
 
@@ -48,9 +50,12 @@ def model_of(case: str, **options: Any) -> GraphSAGE:
         name = case.rpartition(" ")[2]
         options["decoder"] = DecoderConfig(name=name, last=6, options={} if name == "Dot" else DROPS_NOTHING[name])
         finetune = finetune.model_copy(update={"target": "next", "half_life": 0.3, "queries": 9})
+    elif case == "linear path":
+        layer = {"linear": 8, "linear_reads": "all"}
+        finetune = finetune.model_copy(update={"new_items": 0.5})
     elif case.startswith("rating"):
         finetune = RatingConfig(epochs=3, batch_users=16, signed_edges="signed" in case, history_dropout=0.6)
-    elif case != "softmax":
+    elif case not in ("softmax", "words of values"):
         layer = {"layer": case}
     encoder = EncoderConfig(channels=8, layers=2, **layer)
     return GraphSAGE(encoder=encoder, pretrain=PretrainConfig(epochs=2), finetune=finetune, **options)
@@ -60,6 +65,14 @@ def data_of(case: str) -> tuple[TrainingData, TestSet]:
     """Training users, and others."""
     if case.startswith("rating"):
         return made_ratings(SEED).hold_out(torch.arange(0, 60, 3))
+    if case == "words of values":
+        data = synthetic(SEED, num_users=70)
+        spoken = torch.randn(4, 3, generator=torch.Generator().manual_seed(SEED))
+        own = Features("club", "club", spoken, torch.ones(4, dtype=torch.bool))
+        hidden = UnseenValues(attribute="club", share=0.3)
+        config = UnseenUsers(test=0.2, validation=0.2, unseen_values=hidden)
+        split = make_split(replace(data, values=(own,)), config, SEED)
+        return split.train, split.validation
     support = 3 if case.startswith("next") else 0
     split = make_split(synthetic(SEED, num_users=70), UnseenUsers(test=0.2, validation=0.2, support=support), SEED)
     return split.train, split.validation
@@ -79,7 +92,7 @@ DROPS_NOTHING: dict[str, dict[str, Any]] = {
 CASES = (
     *(f"next, {name}" for name in ("Dot", *DROPS_NOTHING)),
     *("softmax", "sampled_softmax", "bpr", "bce", "neighbours drawn", "subgraphs", "rating", "rating, signed"),
-    *("torch_geometric.nn.GraphConv", "torch_geometric.nn.GATv2Conv", "AttributeAttention"),
+    *("linear path", "torch_geometric.nn.GraphConv", "torch_geometric.nn.GATv2Conv", "AttributeAttention"),
 )
 
 
@@ -113,6 +126,20 @@ def test_epochs_are_chosen_as_on_the_cpu(case: str) -> None:
         model.fit(train_on, others, SEED)
         scores = model.score(others.users)
     assert model.best_params == plain.best_params
+    assert torch.equal(scores, plain.score(others.users))
+
+
+def test_values_without_users_get_their_vectors_on_a_device_too() -> None:
+    train_on, others = data_of("words of values")
+    theirs, known = (one.relations["user", "club", "club"].node for one in (others.users, train_on.users))
+    assert len(theirs)
+    assert not torch.isin(theirs, known).any()
+    plain = model_of("words of values")
+    plain.fit(train_on, None, SEED)
+    with StandInDevice():
+        model = on_stand_in(model_of("words of values"))
+        model.fit(train_on, None, SEED)
+        scores = model.score(others.users)
     assert torch.equal(scores, plain.score(others.users))
 
 
@@ -286,6 +313,21 @@ def test_a_gpu_comes_to_what_the_cpu_comes_to(case: str) -> None:
         model.fit(train_on, None, SEED)
     expected = on["cpu"].score(others.users)
     assert (on["cuda"].score(others.users) - expected).abs().max() < 0.02 * expected.std()
+
+
+@needs_gpu
+@pytest.mark.parametrize(
+    "case", [*(case for case in CASES if "Att" not in case and "GAT" not in case), "words of values"]
+)
+def test_a_gpu_repeats_its_numbers_bit_for_bit(case: str) -> None:
+    train_on, others = data_of(case)
+    scores = []
+    for _ in range(2):
+        model = model_of(case)
+        model.placement = place("cuda")
+        model.fit(train_on, None, SEED)
+        scores.append(model.score(others.users))
+    assert scores[0].equal(scores[1])
 
 
 class _KilledError(Exception):
