@@ -30,6 +30,7 @@ PLATFORMS = ("ml-1m", "ml-100k", "filmtrust", "ciao-dvd", "ta-feng", "complete-j
 ENCODERS = {
     **{name: Encoder((name,)) for name in PLATFORMS},
     "ml-1m-without-ml-100k": Encoder(("ml-1m",), without="ml-100k"),
+    "ml-1m-and-complete-journey": Encoder(("ml-1m", "complete-journey-titles")),
 }
 
 
