@@ -390,7 +390,9 @@ PROTOCOLS = (
     Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
     Protocol("ml-1m-items-all", "MovieLens-1M, unseen films among all", LISTS, options_from="ml-1m-items"),
     Protocol("ml-1m-both", "MovieLens-1M, unseen users and unseen films", SHOTS, compared="k1/ndcg@10"),
-    Protocol("ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, searched=False),
+    Protocol(
+        "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"
+    ),
     Protocol("ta-feng-shots", "Ta-Feng, first purchases", SHOTS, (0,), compared="k1/ndcg@10", options_from="ta-feng"),
     Protocol(
         "hetrec-lastfm-1",
