@@ -122,6 +122,9 @@ def test_every_config_measures_what_the_table_shows(protocol):
     assert not names or {protocol.plain, *(score.model for score in protocol.reference_scores)} <= names
 
 
+KNOWN = {"unseen_values": {"known": True}}
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
 def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
     for path in protocol.configs():
@@ -129,7 +132,9 @@ def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
         bases = own["extends"] if isinstance(own["extends"], list) else [own["extends"]]
         assert all((path.parent / base).is_file() for base in bases), path
         assert "_base.yaml" in bases or len(bases) == 1, path
-        assert set(own) <= {"extends", "shuffle_attributes", "model", "data"}, path
+        assert set(own) <= {"extends", "shuffle_attributes", "model", "data", "split"}, path
+        # what is asked, and of whom, is the same in every row; training may know more
+        assert own.get("split", KNOWN) == KNOWN, path
         assert set(own.get("data", {})) <= {"features"}, path
         assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
 
