@@ -135,7 +135,7 @@ def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
         assert set(own) <= {"extends", "shuffle_attributes", "model", "data", "split"}, path
         # what is asked, and of whom, is the same in every row; training may know more
         assert own.get("split", KNOWN) == KNOWN, path
-        assert set(own.get("data", {})) <= {"features"}, path
+        assert set(own.get("data", {})) <= {"features", "values"}, path
         assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
 
 
