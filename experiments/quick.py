@@ -20,7 +20,7 @@ SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null"
 LARGE = ("ta-feng-next",)
 """Protocols that a smoke run leaves out unless it names them: a split by time cannot be cut to few users, and these
 have many; `ml-100k-next` goes the same way."""
-TRANSFERS = ("ml-100k-transfer-5", "filmtrust-transfer-5")
+TRANSFERS = ("ml-100k-transfer-20", "filmtrust-transfer-5")
 """Protocols of transfer that a smoke run has; the others go the same way, and their encoders take minutes."""
 TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec", "content-ridge-posters", "graphsage-posters")
 """Rows that a smoke run leaves out: they differ from another row in a component that has a row too, or in pictures."""
