@@ -26,7 +26,8 @@ def numbers(every: Kept) -> dict[str, str]:
 
     - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and `/plain`
       that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
-      p-value, `/effect` the effect size, `/verdict` better than, worse than or not significantly different from.
+      p-value, `/verdict` better than, worse than or not significantly different from; behind `/floor`, `/effect` is
+      the effect size, and behind `/plain`, `/noise` is within or outside.
     - Instead of a model, `ours` is the graph model, `baseline` the best single baseline, `best-blend` the best blend
       without a graph model, `control` the model with shuffled attributes; `<protocol>/ours`, `/baseline`,
       `/best-blend` and `/control` are their names.
@@ -75,7 +76,12 @@ def _of_columns(protocol: Protocol, kept: Mapping[str, Any], models: Mapping[str
             for kind in ("floor", "plain"):
                 d = column.get(f"to_{kind}", {}).get(model)
                 if d is not None:
-                    found |= _of_difference(f"{key}/{metric}/{kind}", d, higher_is_better(metric) is False)
+                    at = f"{key}/{metric}/{kind}"
+                    found |= _of_difference(at, d, higher_is_better(metric) is False)
+                    if kind == "floor":
+                        found[f"{at}/effect"] = "--" if d["effect_size"] is None else f"{d['effect_size']:+.2f}"
+                    else:
+                        found[f"{at}/noise"] = "within" if d["low"] <= 0 <= d["high"] else "outside"
         for row in protocol.published:
             if metric in row.values:
                 found[f"{row.name}/{metric}"] = f"{row.values[metric]:.3f}"
@@ -91,9 +97,7 @@ def _of_difference(key: str, d: Mapping[str, Any], lower: bool) -> dict[str, str
         f"{key}/low": f"{d['low']:+.3f}",
         f"{key}/high": f"{d['high']:+.3f}",
         f"{key}/p": f"{p:.3f}" if p >= 0.001 else "below .001",
-        f"{key}/effect": "--" if d["effect_size"] is None else f"{d['effect_size']:+.2f}",
         f"{key}/verdict": verdict,
-        f"{key}/noise": "within" if d["low"] <= 0 <= d["high"] else "outside",
     }
 
 

@@ -19,8 +19,8 @@ class PairwisePreferenceRegression:
     """A bilinear regression: the score of an item with features x for a user with attribute values z is z W x.
 
     W minimises the sum over training users and pairs of items (i, j) of training of
-    ((y_ui - y_uj) - (z_u W x_i - z_u W x_j))^2, plus regularization times |W|^2, where y_ui is 1 for a chosen item,
-    else 0, and z ends in a constant. Neither user nor item needs an interaction.
+    ((y_ui - y_uj) - (z_u W x_i - z_u W x_j))^2, plus regularization times the sum of the squares of W, where y_ui is 1
+    for a chosen item, else 0, and z ends in a constant. Neither user nor item needs an interaction.
 
     Source: Park and Chu, Pairwise Preference Regression for Cold-start Recommendation, RecSys 2009, equations 4 and 6.
         Differs: all items of training are compared, not the rated ones alone, so that each user's weight is the same;
