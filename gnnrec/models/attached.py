@@ -95,11 +95,10 @@ class AttachedEncoder:
 
 def word_maps(train: TrainingData) -> dict[str, WordMap]:
     """Node type -> where its values stand that no training user has, by their words."""
-    ends = {t[2]: edges.node for t, edges in train.users.relations.items()}
-    return {
-        one.node_type: WordMap.of(
-            one.vector, one.known, torch.bincount(ends[one.node_type], minlength=len(one.known)).float()
-        )
-        for one in train.values
-        if one.node_type in ends
-    }
+    found = {}
+    for one in train.values:
+        ends = [edges.node for t, edges in train.users.relations.items() if t[2] == one.node_type]
+        if ends:
+            users = torch.bincount(torch.cat(ends), minlength=len(one.known)).float()
+            found[one.node_type] = WordMap.of(one.vector, one.known, users)
+    return found

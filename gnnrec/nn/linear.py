@@ -1,6 +1,7 @@
 """A linear path beside the layers: items and users in a space that starts from closed forms."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -184,7 +185,8 @@ class LinearPath(nn.Module):
         )
         vectors, known = self.users(edges), edges.degree() > 0
         names = [edge_type[1] for edge_type in self.value_counts]
-        rows = UserFeatures(train, attributes=names, normalise="length")(train.users)
+        bare = replace(train, values=())  # values alone, not their words
+        rows = UserFeatures(bare, attributes=names, normalise="length")(train.users)
         mean = vectors[known].mean(0)
         self.everybody.copy_(mean)
         self.values.copy_(start_map(rows, vectors - mean, known))

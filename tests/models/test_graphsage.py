@@ -720,3 +720,11 @@ def test_a_newcomer_and_new_items_are_told_apart_by_what_describes_both(tmp_path
     trained = GraphSAGE(encoder=encoder, pretrain=None, finetune=NEW.model_copy(update={"epochs": 1}))
     trained.fit(split.train, None, seed=3)
     assert not torch.allclose(trained.score(users), model.score(users))
+
+
+def test_a_linear_path_reads_values_whose_words_are_known_too() -> None:
+    split = words_of_clubs(4, known=False, words=True)
+    encoder = EncoderConfig(channels=16, layers=1, linear=16, linear_reads="all")
+    model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=1))
+    model.fit(split.train, split.validation, seed=3)
+    assert torch.isfinite(model.score(split.validation.users)).all()
