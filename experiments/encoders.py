@@ -29,6 +29,7 @@ class Encoder:
 PLATFORMS = ("ml-1m", "ml-100k", "filmtrust", "ciao-dvd", "ta-feng", "complete-journey")
 ENCODERS = {
     **{name: Encoder((name,)) for name in PLATFORMS},
+    "ml-1m-posters": Encoder(("ml-1m-posters",)),
     "ml-1m-without-ml-100k": Encoder(("ml-1m",), without="ml-100k"),
     "ml-1m-and-complete-journey": Encoder(("ml-1m", "complete-journey-titles")),
 }

@@ -165,7 +165,13 @@ def _next(data: str, title: str, seeds: tuple[int, ...] = (0,)) -> Protocol:
     )
 
 
-PRETRAINED = ("graphsage-pretrained", "graphsage-frozen", "graphsage-words", "graphsage-no-overlap")
+PRETRAINED = (
+    "graphsage-pretrained",
+    "graphsage-frozen",
+    "graphsage-words",
+    "graphsage-posters",
+    "graphsage-no-overlap",
+)
 """Beside `graphsage`, which starts from scratch."""
 
 
@@ -437,10 +443,14 @@ PROTOCOLS = (
     ),
     *(_transfer("ml-100k", "MovieLens-100K", share) for share in (1, 5, 20, 100)),
     *(_transfer("ml-1m", "MovieLens-1M", share) for share in (1, 5, 20, 100)),
-    *(_transfer("filmtrust", "FilmTrust", share) for share in (1, 5)),
-    *(_transfer("ciao-dvd", "CiaoDVD", share) for share in (1, 5)),
-    *(_transfer("complete-journey", "The Complete Journey", share, (0, 1, 2)) for share in (1, 5)),
-    *(_transfer("ta-feng", "Ta-Feng", share, (0, 1, 2)) for share in (1, 5)),
+    *(_transfer("filmtrust", "FilmTrust", share) for share in (1, 5, 20, 100)),
+    *(_transfer("ciao-dvd", "CiaoDVD", share) for share in (1, 5, 20, 100)),
+    *(_transfer("complete-journey", "The Complete Journey", share, (0, 1, 2)) for share in (1, 5, 20)),
+    *(_transfer("ta-feng", "Ta-Feng", share, (0, 1, 2)) for share in (1, 5, 20)),
+    *(
+        _transfer(data, title, 100, (0,))
+        for data, title in (("complete-journey", "The Complete Journey"), ("ta-feng", "Ta-Feng"))
+    ),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
 )

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from experiments import encoders
+from experiments import encoders, posters
 from experiments.budgets import render_budgets
 from experiments.figures import draw
 from experiments.keep import EXPLAINED, keep
@@ -106,6 +106,8 @@ def reproduce(
         if quick:
             named = [path for path in protocol.configs() if path.stem not in TWINS]
             configs = [read_config(path, quick_overrides(read_config(path))) for path in named]
+        if any(posters.wanted(config) for config in configs):
+            posters.make()
         configs = _with_files(protocol, configs)
         names = encoders.wanted(configs)
         if names:
