@@ -287,11 +287,13 @@ class TrainingData:
         users: the training users with their histories and their other edges.
         ids: node type -> ids, for every type but `user`.
         relations: edges between nodes other than users (item to category, skill to skill ...).
-        bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute.
+        bounds: (node type, attribute) -> ascending inner bounds of the bins of a numeric attribute, or its knots.
         candidates: [I] bool, the items that may be recommended: those with a training interaction.
         titles: [I] titles of the items, for output only; empty where there are none.
         features: what words, pictures and numbers say of items, those without an interaction among them.
         values: what words say of the values of users' attributes, those that no training user has among them.
+        interpolated: the relations from users to the knots of a number. Its edges have weights, 1 together for a user,
+            and what is known of the number is the mean over them with these weights, always.
     """
 
     users: UserBatch
@@ -302,6 +304,7 @@ class TrainingData:
     titles: tuple[str, ...] = ()
     features: tuple[Features, ...] = ()
     values: tuple[Features, ...] = ()
+    interpolated: tuple[EdgeType, ...] = ()
 
     @property
     def num_users(self) -> int:

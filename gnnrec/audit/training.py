@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from gnnrec.audit.moment import audit_moment, known_items
-from gnnrec.data.dataset import Dataset
+from gnnrec.data.dataset import Dataset, Numeric
 from gnnrec.data.features.encoding import made_encoder, rows_of
 from gnnrec.data.features.text import ENCODERS
 from gnnrec.errors import AuditError
@@ -143,6 +144,8 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
             _check_interactions(allowed, first, second, where, weight, exact=False)
         else:
             _check_relation(allowed, (USER, name, target), first, second, train, where, weight)
+            share = graph[edge_type].get("share")
+            _check_relation(allowed, (USER, name, target), first, second, train, f"messages along {where}", share)
     return {" ".join(edge_type): int(graph[edge_type].edge_index.shape[1]) for edge_type in graph.edge_types}
 
 
@@ -225,7 +228,7 @@ def check_weights(
     if not exact:
         _, first, same = np.unique(theirs, return_index=True, return_inverse=True)
         theirs = ours[first][same]
-    wrong = np.flatnonzero(ours != theirs)
+    wrong = np.flatnonzero(~np.isclose(ours, theirs, rtol=1e-6, atol=1e-6))  # shares of numbers are rounded
     if len(wrong):
         one = wrong[0]
         raise AuditError(
@@ -295,8 +298,26 @@ def raw_edges(
     for numeric in data.numeric:
         if (numeric.node_type, numeric.name) == edge_type[:2]:
             bounds = np.asarray(train.bounds[numeric.node_type, numeric.name])
+            if numeric.knots is not None:
+                return _raw_knots(numeric, bounds)
             return numeric.node.numpy(), np.digitize(numeric.number.numpy(), bounds).astype(np.int64), None
     raise AuditError(f"audit: {who} a relation {edge_type} that is not in the data")
+
+
+def _raw_knots(numeric: Numeric, knots: NDArray[Any]) -> tuple[Indices, Indices, Tensor]:
+    """The edges of numbers to the knots beside them: what a hat over each knot is at the number."""
+    number, node = numeric.number.numpy().clip(knots[0], knots[-1]), numeric.node.numpy()
+    rows, columns, weights = [], [], []
+    for place, knot in enumerate(knots):
+        before, after = knots[max(place - 1, 0)], knots[min(place + 1, len(knots) - 1)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sides = [np.where(number < knot, (number - before) / (knot - before), (after - number) / (after - knot))]
+        hat = np.where(number == knot, 1.0, sides[0])
+        near = np.flatnonzero((hat > 0) & (number >= before) & (number <= after))
+        rows.append(node[near])
+        columns.append(np.full(len(near), place))
+        weights.append(hat[near])
+    return np.concatenate(rows), np.concatenate(columns), torch.from_numpy(np.concatenate(weights)).float()
 
 
 def _check_features(allowed: _Allowed, train: TrainingData) -> None:
@@ -360,9 +381,11 @@ def _check_bounds(allowed: _Allowed, train: TrainingData) -> None:
             number, node = numeric.number.numpy(), numeric.node.numpy()
             if numeric.node_type in (USER, ITEM):
                 number = number[(allowed.user if numeric.node_type == USER else allowed.item)[node]]
-            shares = np.linspace(0, 1, (numeric.bins or 1) + 1)[1:-1]
+            pieces = (numeric.bins or 1) if numeric.knots is None else numeric.knots + 1
+            shares = [place / pieces for place in range(1, pieces)]
+            shares += [] if numeric.knots is None else [0.01, 0.99]
             inner = [float(np.quantile(number, share)) for share in shares] if len(number) else []
-            expected = sorted({bound for bound in inner if bound > number.min()})
+            expected = sorted({one for one in inner if numeric.knots is not None or one > number.min()})
         if not (len(found) == len(expected) and np.allclose(found, expected, rtol=1e-9, atol=0)):
             raise AuditError(
                 f"audit: the bins of {numeric.node_type} attribute {numeric.name!r} have bounds {list(found)}, but the "

@@ -131,7 +131,7 @@ def _about(dataset: Dataset, tensors: Sequence[str]) -> dict[str, Any]:
         "name": dataset.name,
         "node_types": list(dataset.ids),
         "relations": [relation.type for relation in dataset.relations],
-        "numeric": [(a.node_type, a.name, a.bins, a.bounds) for a in dataset.numeric],
+        "numeric": [(a.node_type, a.name, a.bins, a.bounds, a.knots) for a in dataset.numeric],
         "skipped": (dataset.skipped_rows, dataset.skipped_values, dataset.skipped_examples),
         "tensors": list(tensors),
     }
@@ -168,8 +168,9 @@ def _load(folder: Path) -> Dataset:
                 tensors[f"number-{place}"],
                 bins,
                 None if bounds is None else tuple(bounds),
+                knots,
             )
-            for place, (node_type, name, bins, bounds) in enumerate(about["numeric"])
+            for place, (node_type, name, bins, bounds, knots) in enumerate(about["numeric"])
         ),
         titles=tuple(pd.read_parquet(folder / "titles.parquet")["title"]),
         cells={str(name): tuple(cells) for name, cells in pd.read_parquet(folder / "cells.parquet").items()},

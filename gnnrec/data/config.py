@@ -103,12 +103,26 @@ class Image(_DataConfig):
 
 
 class Number(_DataConfig):
-    """A number as several: how far it is past each of some knots, so that its effect may bend there."""
+    """A number whose effect may bend at some knots.
+
+    Of an item, it is as many numbers: how far it is past each knot. A user has edges to the knots below and above it.
+    """
 
     scale: Literal["standard", "log"] = "standard"
-    """`log` for sums of money and counts: numbers above 0."""
+    """Of items, `log` for sums of money and counts: numbers above 0."""
     knots: int = Field(6, ge=0, le=100)
-    """Bends, at quantiles of the items; 0 takes the number alone."""
+    """Bends, at quantiles of the items, or of the training users; 0 takes the number alone."""
+
+    def check_of_users(self, where: str) -> None:
+        """Refuses what only numbers of items have.
+
+        Raises:
+            ValueError: `scale` is `log`; `where` begins the message.
+        """
+        if self.scale != "standard":
+            raise ValueError(
+                f"{where}: scale: {self.scale} is of items; knots of users lie at quantiles, so leave scale out"
+            )
 
 
 class FeatureColumn(_DataConfig):
@@ -133,7 +147,8 @@ class FeatureColumn(_DataConfig):
 class Attribute(FeatureColumn):
     """One column that describes users or items. `{}` is a categorical attribute; an empty cell is a missing value.
 
-    Columns of items may also be words, pictures, vectors and numbers, which become features of the item itself.
+    Columns of items may also be words, pictures, vectors and numbers, which become features of the item itself. A
+    number of users is interpolated between knots instead of being cut into bins.
     """
 
     split: str | None = Field(None, min_length=1)
@@ -155,7 +170,7 @@ class Attribute(FeatureColumn):
     @property
     def numeric(self) -> bool:
         """Whether the cells are numbers."""
-        return self.bins is not None or self.bounds is not None
+        return any(one is not None for one in (self.bins, self.bounds, self.number))
 
 
 class NamedData(_DataConfig):
@@ -328,8 +343,10 @@ class TableData(_DataConfig):
     @model_validator(mode="after")
     def _features_of_items(self) -> "TableData":
         for name, options in ({} if self.users is None else self.users.attributes).items():
-            if options.is_feature:
-                raise ValueError(f"users: {name}: text, image, vector and number are of items; take bins, or split")
+            if options.number is not None:
+                options.number.check_of_users(f"users: {name}")
+            elif options.is_feature:
+                raise ValueError(f"users: {name}: text, image and vector are of items; take number, bins or split")
         return self
 
     def files(self, base: Path) -> list[Path]:

@@ -46,7 +46,7 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric attribute of users or items. A split turns it into edges to bins, fitted on the training users.
+    """A numeric attribute of users or items. A split makes it edges to bins or knots, fitted on training users.
 
     Attributes:
         node_type: `user` or `item`.
@@ -55,6 +55,8 @@ class Numeric:
         number: [E] float64.
         bins: number of quantile bins, fitted on the training users (items: on all of them).
         bounds: ascending inner bounds, instead of `bins`; a value equal to a bound is in the bin above it.
+        knots: instead of bins, of users: number of inner quantiles between which a number is interpolated. A number has
+            an edge to the knots below and above it, and the weights of both are 1 together.
     """
 
     node_type: str
@@ -63,6 +65,7 @@ class Numeric:
     number: Tensor
     bins: int | None = None
     bounds: tuple[float, ...] | None = None
+    knots: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,11 @@ class Dataset:
             if relation.source == relation.target == USER:
                 self._check_symmetric(relation)
         for attribute in self.numeric:
-            if attribute.bounds is None and (attribute.bins is None or attribute.bins < 1):
-                raise DataError(f"{self.name}: attribute {attribute.name!r} needs bins (at least 1) or bounds")
+            given = (attribute.bins or 0) >= 1 or attribute.bounds is not None or attribute.knots is not None
+            if not given:
+                raise DataError(f"{self.name}: attribute {attribute.name!r} needs bins (at least 1), bounds or knots")
+            if attribute.knots is not None and attribute.node_type != USER:
+                raise DataError(f"{self.name}: attribute {attribute.name!r}: knots are of users; take bins or bounds")
             self._check_range(attribute.name, attribute.node_type, attribute.node)
             self._check_numbers(attribute.name, attribute.number, len(attribute.node))
             if len(attribute.node.unique()) < len(attribute.node):
@@ -256,7 +262,7 @@ class Dataset:
             )
         for attribute in self.numeric:
             what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
-            add(what, attribute.node, attribute.number)
+            add(what if attribute.knots is None else (*what, attribute.knots), attribute.node, attribute.number)
         for one in self.features:
             add((one.node_type, one.name, *((one.words, one.encoder) if one.words else ())), one.vector, one.known)
         for one in self.values:

@@ -105,7 +105,7 @@ def _nodes_file(node_type: str, config: NodesFile, opened: Opener, data: TableDa
     once = ~file.frame["id"].duplicated().to_numpy(bool)
     file.require(once, "id", f"{node_type} {{cell}} is in an earlier row already; give each {node_type} one row")
     for column, options in config.attributes.items():
-        if options.numeric or options.number is not None:
+        if options.numeric:
             file.parse_numbers(_role(column), optional=True)
     return file
 
@@ -189,7 +189,7 @@ def _columns(config: TableData, nodes: Mapping[str, TextFile]) -> Iterator[tuple
     for owner, described in ((USER, config.users), (ITEM, config.items)):
         if described is not None:
             for name, options in described.attributes.items():
-                if not options.is_feature:
+                if not options.is_feature or (owner == USER and options.number is not None):
                     yield owner, name, options, nodes[owner]
 
 
@@ -222,9 +222,9 @@ def _numeric(config: TableData, nodes: Mapping[str, TextFile], ids: Mapping[str,
             order = np.argsort(node)
             number = known[_role(name)].to_numpy(float)[order]
             if len(known):
-                yield Numeric(
-                    owner, name, torch.from_numpy(node[order]), torch.from_numpy(number), options.bins, options.bounds
-                )
+                knots = None if options.number is None else options.number.knots
+                where = torch.from_numpy(node[order]), torch.from_numpy(number)
+                yield Numeric(owner, name, *where, options.bins, options.bounds, knots)
             else:
                 _warn_all_missing(file, name)
 

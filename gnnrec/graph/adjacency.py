@@ -20,12 +20,14 @@ class Adjacency:
         edge_id: [E] int64, the position of each edge in the edge list that this was made from.
         pointer: [T + 1] int64, position of the first edge of each target.
         time: [E] int64, of each edge; None where edges have no times.
+        weight: [E] float32, of each edge: of its vector in sums, and of its part in means; None where every one is 1.
 
     Args:
         edge_index: [2, E] int64, in any order.
         num_sources: S.
         num_targets: T.
         time: [E] int64, in the order of `edge_index`.
+        weight: [E] float32, in the order of `edge_index`.
         in_order: the edges ascend by target already and are not sorted.
     """
 
@@ -36,6 +38,7 @@ class Adjacency:
         num_targets: int,
         time: Tensor | None = None,
         *,
+        weight: Tensor | None = None,
         in_order: bool = False,
     ) -> None:
         self.num_sources = num_sources
@@ -47,6 +50,7 @@ class Adjacency:
             self.edge_id = (edge_index[1] * max(num_sources, 1) + edge_index[0]).argsort(stable=True)
             self.edge_index = edge_index[:, self.edge_id]
         self.time = None if time is None else time[self.edge_id]
+        self.weight = None if weight is None else weight[self.edge_id]
         self.pointer = _pointer(self.edge_index[1], num_targets)
         self._whole: Adjacency | None = None  # without masks; its CSR and transpose are built once
         self._shown: tuple[Tensor, ...] = ()  # [E] bool each, in the order of `edge_id`
@@ -96,6 +100,7 @@ class Adjacency:
         other.edge_index, other.edge_id = self.edge_index.to(device), self.edge_id.to(device)
         other.pointer = self.pointer.to(device)
         other.time = None if self.time is None else self.time.to(device)
+        other.weight = None if self.weight is None else self.weight.to(device)
         return other
 
     def without_messages_from(self, silent: Tensor) -> "Adjacency":
@@ -129,8 +134,10 @@ class Adjacency:
         return self.edge_index if self.kept is None else self.edge_index[:, self.kept]
 
     def degree(self) -> Tensor:
-        """[T] float32, number of visible edges of each target."""
-        return self.csr()[0].diff().float()
+        """[T] float32, number of visible edges of each target; the sum of their weights where they have some."""
+        if self.weight is None:
+            return self.csr()[0].diff().float()
+        return self.sum(self.weight.new_ones(self.num_sources, 1))[:, 0]
 
     def reaching(self, target: Tensor) -> "Adjacency":
         """The visible edges to some targets, which are renumbered.
@@ -143,8 +150,8 @@ class Adjacency:
         alive = self.alive(place)
         other = self._copy()
         edges = torch.stack([self.edge_index[0, place[alive]], row[alive]])
-        time = None if self.time is None else self.time[place[alive]]
-        Adjacency.__init__(other, edges, self.num_sources, len(target), time, in_order=True)
+        time, weight = (None if one is None else one[place[alive]] for one in (self.time, self.weight))
+        Adjacency.__init__(other, edges, self.num_sources, len(target), time, weight=weight, in_order=True)
         return other
 
     def csr(self) -> tuple[Tensor, Tensor]:
@@ -202,17 +209,18 @@ class Adjacency:
 
         Args:
             x: [S, D] float32.
-            weight: [E] float32 in the sorted order, without gradient; None where every weight is 1.
+            weight: [E] float32 in the sorted order, without gradient; None for the edges' own weights.
 
         Returns:
             [T, D] float32, zero for a target without visible edges.
         """
-        return _product(self, weight, x)
+        return _product(self, self.weight if weight is None else weight, x)
 
     def mean(self, x: Tensor) -> Tensor:
         """Averages the vectors of each target's sources: [S, D] -> [T, D], zero for a target without visible edges."""
         if self._share is None:
-            self._share = self.degree().clamp(min=1).reciprocal()[:, None]  # [T, 1]
+            least = 1 if self.weight is None else 1e-12
+            self._share = self.degree().clamp(min=least).reciprocal()[:, None]  # [T, 1]
         return self.sum(x) * self._share
 
 

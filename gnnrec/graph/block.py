@@ -87,7 +87,7 @@ class Block:
                 edges = torch.stack([number[edges[0]], edges[1]])
                 adjacency[t] = Adjacency(edges[:, edges[0] >= 0], len(users), len(users))
             else:  # both directions from one list, so that hiding an edge by its position hides both
-                adjacency[t] = Adjacency(edges.flip(0), len(users), others)
+                adjacency[t] = Adjacency(edges.flip(0), len(users), others, weight=incoming.weight)
                 adjacency[reverse(t)] = incoming
         in_order = {t: adjacency[t] for t in self.adjacency}  # sums over relations keep their order
         return Block(in_order, {**self.num_targets, USER: len(users)})
@@ -97,6 +97,7 @@ def whole_graph(graph: HeteroData) -> Block:
     """A graph as one block, for every step."""
     count = node_counts(graph)
     adjacency = {
-        t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]], graph[t].get("time")) for t in graph.edge_types
+        t: Adjacency(graph[t].edge_index, count[t[0]], count[t[2]], graph[t].get("time"), weight=graph[t].get("share"))
+        for t in graph.edge_types
     }
     return Block(adjacency, count)

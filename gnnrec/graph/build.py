@@ -21,8 +21,9 @@ def build_graph(train: TrainingData) -> HeteroData:
         train: the training data; nothing else can enter the graph.
 
     Returns:
-        A graph with `edge_index` [2, E] int64 for each edge type, `edge_weight` [E] float32 where edges have one, and
-        `time` [E] int64 where they are events.
+        A graph with `edge_index` [2, E] int64 for each edge type, `edge_weight` [E] float32 where edges have one,
+        `time` [E] int64 where they are events, and `share` [E] float32, the weights that messages have: those of
+        interpolated numbers.
 
     Raises:
         DataError: a relation has the name of the interactions, or of the reverse of another relation.
@@ -34,6 +35,8 @@ def build_graph(train: TrainingData) -> HeteroData:
     _add(graph, INTERACTS, _edge_index(train.users.items), train.users.items.weight)
     for edge_type, edges in train.users.relations.items():
         _add(graph, edge_type, _edge_index(edges), edges.weight, edges.time)
+        if edge_type in train.interpolated:
+            graph[edge_type].share = graph[reverse(edge_type)].share = edges.weight
     for relation in train.relations:
         _add(graph, relation.type, relation.edge_index, relation.weight)
     return graph
@@ -75,6 +78,8 @@ def attach(graph: HeteroData, users: UserBatch) -> HeteroData:
         larger[edge_type].edge_index = edge_index
         if weight is not None:
             larger[edge_type].edge_weight = weight
+            if "share" in graph[edge_type]:
+                larger[edge_type].share = weight
     return larger
 
 

@@ -39,7 +39,7 @@ class UserFeatures:
         train: gives the columns; `idf` is computed on its users.
         attributes: names of the relations to use; None for all that lead to attribute values.
         friends: also a column for each training user, 1 where the user has an edge to them.
-        edge_weights: value of an edge; 1 in any case for an edge without a weight.
+        edge_weights: value of an edge; 1 in any case for an edge without a weight, and its weight for one to a knot.
         idf: multiply each column by log(training users / training users who have the value), so that rare values
             weigh more.
         normalise: divisor of each row.
@@ -70,7 +70,7 @@ class UserFeatures:
             self.width += train.num_users if edge_type in train.user_types else len(train.ids[edge_type[2]])
         self._words = {t: one for t in chosen for one in train.values if one.node_type == t[2]}
         self._seen = {t: train.reachable[t[2]] for t in self._words}
-        self._edge_weights = edge_weights
+        self._edge_weights, self._interpolated = edge_weights, train.interpolated
         self._normalise = normalise
         self._columns = self.width
         self.width += sum(one.vector.shape[1] for one in self._words.values())
@@ -111,7 +111,7 @@ class UserFeatures:
                 edges = edges.take(self._seen[edge_type][edges.node]) if edge_type in self._seen else edges
                 row.append(edges.row.numpy())
                 column.append(edges.node.numpy() + start)
-                weight.append(_weights(edges, self._edge_weights))
+                weight.append(_weights(edges, "keep" if edge_type in self._interpolated else self._edge_weights))
         return np.concatenate(row), np.concatenate(column), np.concatenate(weight)
 
 

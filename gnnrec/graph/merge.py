@@ -27,6 +27,8 @@ class AttributeMerge:
         train: the training data; only their columns are used.
     """
 
+    _interpolated: tuple[EdgeType, ...] = ()  # of a merge that was saved before there were knots
+
     def __init__(self, train: TrainingData) -> None:
         of_users = [t for t in train.users.relations if t[2] not in (USER, ITEM)]
         of_items = [r.type for r in train.relations if r.source == ITEM and r.target not in (USER, ITEM)]
@@ -35,6 +37,7 @@ class AttributeMerge:
         self._sizes = {t: len(ids) for t, ids in train.ids.items()}
         self._user_types = _single(of_users, ends)
         self._item_types = _single(of_items, ends)
+        self._interpolated = tuple(t for t in self._user_types if t in train.interpolated)
 
     @property
     def needed(self) -> bool:
@@ -55,7 +58,16 @@ class AttributeMerge:
             edges = self._edges(of_items, self._item_types)
             relations.append(Relation(ITEM, OF_ITEMS, OF_ITEMS, torch.stack([edges.row, edges.node]), edges.weight))
         values = self._values(train.values)
-        return replace(train, users=self.users(train.users), ids=ids, relations=tuple(relations), values=values)
+        interpolated = tuple(t for t in train.interpolated if t not in self._interpolated)
+        interpolated += ((USER, OF_USERS, OF_USERS),) if self._interpolated else ()
+        return replace(
+            train,
+            users=self.users(train.users),
+            ids=ids,
+            relations=tuple(relations),
+            values=values,
+            interpolated=interpolated,
+        )
 
     def users(self, users: UserBatch) -> UserBatch:
         """Users with merged columns; users whose columns are merged already are returned unchanged."""
@@ -99,7 +111,10 @@ class AttributeMerge:
     def _edges(self, relations: Mapping[EdgeType, Edges], types: Sequence[EdgeType]) -> Edges:
         """The edges of all columns; values are numbered column after column."""
         rows, nodes, weights, first = [], [], [], 0
-        weighted = any(t in relations and relations[t].weight is not None for t in types)
+        among = [t for t in types if t in relations]
+        if self._interpolated:  # a number counts once, as any other value does
+            relations = {t: relations[t] if t in self._interpolated else _bare(relations[t]) for t in among}
+        weighted = any(relations[t].weight is not None for t in among)
         for edge_type in types:
             if edge_type in relations:
                 edges = relations[edge_type]
@@ -108,6 +123,10 @@ class AttributeMerge:
                 weights.append(torch.ones(len(edges)) if edges.weight is None else edges.weight)
             first += self._sizes[edge_type[2]]
         return Edges(torch.cat(rows), torch.cat(nodes), torch.cat(weights) if weighted else None)
+
+
+def _bare(edges: Edges) -> Edges:
+    return Edges(edges.row, edges.node)
 
 
 def _single(types: Sequence[EdgeType], ends: Sequence[str]) -> tuple[EdgeType, ...]:

@@ -26,13 +26,13 @@ def sample_edges(
         generator: source of the draws.
 
     Returns:
-        [E] int64 source nodes, and [E] int64 positions in `target`, ascending.
+        [E] int64 positions of the edges in the sorted order, and [E] int64 positions in `target`, ascending.
     """
     first = adjacency.pointer[target]
     degree = adjacency.pointer[target + 1] - first
     if not adjacency.hides:
         row, place = _draw(first, degree, num_neighbors, generator)
-        return adjacency.edge_index[0, place], row
+        return place, row
     # For a target with many edges, edges are drawn as if none were hidden; only where a hidden one is drawn, and for
     # targets with few edges, all edges are masked first. Either way each visible edge has the same probability.
     many = (degree > max(64, 4 * num_neighbors)).nonzero().flatten() if num_neighbors is not None else degree[:0]
@@ -50,7 +50,7 @@ def sample_edges(
     drawn, chosen = _draw(count.cumsum(0) - count, count, num_neighbors, generator)
     row, place = torch.cat([row, looked_at[drawn]]), torch.cat([place, every[chosen]])
     order = row.argsort(stable=True)
-    return adjacency.edge_index[0, place[order]], row[order]
+    return place[order], row[order]
 
 
 def _draw(
@@ -98,15 +98,18 @@ def sample_blocks(
     blocks = []
     for relations in reversed(plan):
         count = {t: len(index) for t, index in nodes.items()}
-        edges: dict[EdgeType, tuple[Tensor, Tensor]] = {}
+        edges: dict[EdgeType, tuple[Tensor, Tensor, Tensor | None]] = {}
         for edge_type in relations:
             limit = num_neighbors.get(edge_type[1]) if isinstance(num_neighbors, Mapping) else num_neighbors
-            edges[edge_type] = sample_edges(block.adjacency[edge_type], nodes[edge_type[2]], limit, generator)
+            all_edges = block.adjacency[edge_type]
+            drawn, row = sample_edges(all_edges, nodes[edge_type[2]], limit, generator)
+            weight = None if all_edges.weight is None else all_edges.weight[drawn]
+            edges[edge_type] = all_edges.edge_index[0, drawn], row, weight
         place = {}
         for node_type in {t[0] for t in relations}:
             known = nodes[node_type]
             more = torch.zeros(block.num_targets[node_type], dtype=torch.bool, device=device)
-            for edge_type, (source, _) in edges.items():
+            for edge_type, (source, _, _) in edges.items():
                 if edge_type[0] == node_type:
                     more[source] = True
             more[known] = False
@@ -115,9 +118,9 @@ def sample_blocks(
             place[node_type] = torch.empty(len(more), dtype=torch.int64, device=device)
             place[node_type][nodes[node_type]] = torch.arange(len(nodes[node_type]), device=device)
         adjacency = {}
-        for edge_type, (source, row) in edges.items():
+        for edge_type, (source, row, weight) in edges.items():
             local = torch.stack([place[edge_type[0]][source], row])
             size = (len(nodes[edge_type[0]]), count[edge_type[2]])
-            adjacency[edge_type] = Adjacency(local, *size, in_order=True)
+            adjacency[edge_type] = Adjacency(local, *size, weight=weight, in_order=True)
         blocks.append(Block(adjacency, count))
     return nodes, blocks[::-1]

@@ -116,8 +116,8 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
         for end in ends:
             edges[end] = (edges[end] - first) % count[USER]
         place = (edges[ends[-1]] < size).nonzero().flatten()  # between users, the target's process has the edge
-        time = graph[edge_type].get("time")
-        time = None if time is None else time[place]
+        of_graph = graph[edge_type].get("time"), graph[edge_type].get("share")
+        time, weight = (None if one is None else one[place] for one in of_graph)
         edges, places[edge_type] = edges[:, place], place
         if len(ends) == 2:
             if sampled:
@@ -127,10 +127,10 @@ def own_shard(graph: HeteroData, *, sampled: bool) -> Shard:
                 )
             adjacency[edge_type] = _FromAllUsers(edges, first, count[USER], size)
         elif ends == [1]:
-            adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], size, time)
+            adjacency[edge_type] = Adjacency(edges, count[edge_type[0]], size, time, weight=weight)
         else:
             kind, sources = (Adjacency, size) if sampled else (_FromOwnUsers, max(sizes))
-            adjacency[edge_type] = kind(edges, sources, count[edge_type[2]], time)
+            adjacency[edge_type] = kind(edges, sources, count[edge_type[2]], time, weight=weight)
     return Shard(Block(adjacency, {**count, USER: size}), places, first, size, count[USER])
 
 
@@ -163,7 +163,8 @@ class _FromOwnUsers(_Shared):
     def mean(self, x: Tensor) -> Tensor:
         """Averages the vectors of each target's sources in all processes, sums and degrees by one all-reduce."""
         both = distributed.total(torch.cat([self._own_sum(x, None), super().degree()[:, None]], dim=1))  # [T, D + 1]
-        return both[:, :-1] * both[:, -1:].detach().clamp(min=1).reciprocal()
+        least = 1 if self.weight is None else 1e-12
+        return both[:, :-1] * both[:, -1:].detach().clamp(min=least).reciprocal()
 
     def _own_sum(self, x: Tensor, weight: Tensor | None) -> Tensor:
         return super().sum(functional.pad(x, (0, 0, 0, self.num_sources - len(x))), weight)

@@ -76,6 +76,7 @@ class AttachedEncoder:
             "ids": dict(self.ids),
             "states": self._states,
             "memory": dict(self.encoder.memory),
+            "interpolated": self.encoder.interpolated,
             "items": self.items,
         }
 
@@ -86,7 +87,8 @@ class AttachedEncoder:
         """An encoder of the saved shape, with initial weights, and the saved vectors."""
         counts = {t: state["node_counts"].get(t, 0) for t in state["node_types"]}
         with torch.random.fork_rng():
-            encoder = Encoder(counts, state["edge_types"], config, layer_class, state["outputs"])
+            shape = counts, state["edge_types"], config, layer_class, state["outputs"]
+            encoder = Encoder(*shape, state.get("interpolated", ()))
         encoder.memory = dict(state.get("memory", {}))
         attached = cls(encoder, state["merge"], state["outputs"], state["ids"])
         attached._states, attached.items = state["states"], state["items"]

@@ -94,7 +94,8 @@ class RankingTask:
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
             outputs = merged.node_types if pretrained else (USER, ITEM)
-            made = Encoder(node_counts(merged), merged.edge_types, encoder, layer_class, outputs)
+            shape = node_counts(merged), merged.edge_types, encoder, layer_class, outputs
+            made = Encoder(*shape, self.train.interpolated)
         if encoder.init == "svd":
             svd = decompose(self.train, encoder.channels, seed)
             starts = attribute_vectors(self.train, svd, encoder.channels)
@@ -237,10 +238,15 @@ class RankingTask:
         """The edges to users that the linear path reads: from their items, and from their attribute values."""
         known, nothing = self._attached.merged(users), users.items.take(torch.empty(0, dtype=torch.int64))
 
-        def to_users(edges: Edges, count: int) -> Adjacency:
-            return Adjacency(torch.stack([edges.node, edges.row]).to(self._sources.device), count, len(users))
+        def to_users(edges: Edges, count: int, weight: Tensor | None = None) -> Adjacency:
+            device = self._sources.device
+            weight = None if weight is None else weight.to(device)
+            return Adjacency(torch.stack([edges.node, edges.row]).to(device), count, len(users), weight=weight)
 
-        values = {t: to_users(known.relations.get(t, nothing), n) for t, n in linear.value_counts.items()}
+        values, shares = {}, self._attached.encoder.interpolated
+        for t, count in linear.value_counts.items():
+            edges = known.relations.get(t, nothing)
+            values[t] = to_users(edges, count, edges.weight if t in shares else None)
         return to_users(users.items, len(self._sources)), values
 
     def _events_of(self, users: UserBatch) -> list[Edges]:

@@ -86,7 +86,8 @@ class RatingTask:
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
             outputs = signed.node_types if pretrained else (USER, ITEM)
-            made = Encoder(node_counts(signed), signed.edge_types, encoder, layer_class, outputs)
+            shape = node_counts(signed), signed.edge_types, encoder, layer_class, outputs
+            made = Encoder(*shape, self.train.interpolated)
             if encoder.init == "svd":
                 start = residual_directions(ratings, residual, encoder.channels, weights_seed)
                 made.table(ITEM).weight.data.copy_(torch.from_numpy(0.5 * start))

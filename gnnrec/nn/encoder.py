@@ -1,7 +1,7 @@
 """One torch_geometric layer per relation, stacked: a heterogeneous graph -> a vector per node."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch_geometric.nn import GraphConv, SAGEConv
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block
 from gnnrec.graph.build import attached_edges
-from gnnrec.views import ITEM, USER, EdgeType, UserBatch
+from gnnrec.views import ITEM, USER, EdgeType, UserBatch, reverse
 
 
 class EncoderConfig(BaseModel):
@@ -68,6 +68,7 @@ class Encoder(nn.Module):
         config: the encoder's shape.
         layer_class: the class that `config.layer` names.
         outputs: node types whose vectors are read; layers exist for these only.
+        interpolated: relations from users whose edges' weights count in means, see `TrainingData`.
     """
 
     def __init__(
@@ -77,9 +78,11 @@ class Encoder(nn.Module):
         config: EncoderConfig,
         layer_class: Callable[..., nn.Module],
         outputs: Sequence[str] = (USER, ITEM),
+        interpolated: Collection[EdgeType] = (),
     ) -> None:
         super().__init__()
         self.config = config
+        self.interpolated = tuple(interpolated)
         self.node_types = tuple(node_counts)
         self.edge_types = tuple(edge_types)
         width = config.channels
@@ -185,11 +188,13 @@ class Encoder(nn.Module):
         """
         counts = {t: len(x) for t, x in states[-1].items() if x is not None}
         edges, none = attached_edges(users), (torch.empty(2, 0, dtype=torch.int64), None)
-        adjacency = {
-            t: Adjacency(edges.get(t, none)[0].to(self.device), counts[t[0]], len(users))
-            for t in self.edge_types  # all of them: a layer may give a user without edges a vector, too
-            if t[2] == USER and t[0] in counts
-        }
+        adjacency = {}
+        shares = {reverse(t) for t in self.interpolated}
+        for t in self.edge_types:  # all of them: a layer may give a user without edges a vector, too
+            if t[2] == USER and t[0] in counts:
+                edge_index, weight = edges.get(t, none)
+                share = weight.to(self.device) if weight is not None and t in shares else None
+                adjacency[t] = Adjacency(edge_index.to(self.device), counts[t[0]], len(users), weight=share)
         block = Block(adjacency, {USER: len(users)})
         x: Vectors = {USER: None}
         for depth, known in enumerate(states):

@@ -90,7 +90,9 @@ def attribute_vectors(train: TrainingData, spectrum: Spectrum, channels: int) ->
     total: dict[str, np.ndarray] = {}
     for edge_type in (t for t in train.attribute_types if t[2] != ITEM):
         edges, size = train.users.relations[edge_type], len(train.ids[edge_type[2]])
-        has = sp.csr_array((np.ones(len(edges)), (edges.node.numpy(), edges.row.numpy())), (size, train.num_users))
+        share = edges.weight if edge_type in train.interpolated else None
+        each = np.ones(len(edges)) if share is None else share.double().numpy()
+        has = sp.csr_array((each, (edges.node.numpy(), edges.row.numpy())), (size, train.num_users))
         total[edge_type[2]] = total.get(edge_type[2], 0) + (has @ place) / (has.sum(axis=1) + SHRINKAGE)[:, None]
     if not total:
         return {}

@@ -10,7 +10,7 @@ import torch
 
 from gnnrec.data.columns import each_value
 from gnnrec.serving.vocabulary import Vocabulary, places
-from gnnrec.splits.bins import bin_number
+from gnnrec.splits.bins import bin_number, to_knots
 from gnnrec.views import ITEM, USER, Edges, EdgeType, UserBatch
 
 KEPT, NO_NUMBER, UNSEEN = 0, 1, 2
@@ -41,6 +41,8 @@ NOTHING = Values(np.empty(0, np.int64), np.empty(0, object))
 def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values) -> tuple[Edges, np.ndarray]:
     """The edges that values name; several values that name one node are one edge, their weights added.
 
+    A number that is interpolated names the knots on both sides of it.
+
     Args:
         vocabulary: of the model.
         edge_type: a relation from users.
@@ -54,37 +56,43 @@ def attribute_edges(vocabulary: Vocabulary, edge_type: EdgeType, values: Values)
         none = torch.empty(0, dtype=torch.int64)
         return vocabulary.edges(edge_type, none, none), none.numpy()
     code, distinct = pd.factorize(values.text)
-    node, fate = _nodes(vocabulary, edge_type, np.asarray(distinct, dtype=object))
-    node, fate = node[code], fate[code]
-    kept = fate == KEPT
-    row, node = values.row[kept], node[kept]
+    nodes, shares, fate = _nodes(vocabulary, edge_type, np.asarray(distinct, dtype=object))
+    value, which = np.nonzero((nodes >= 0)[code])
+    node, share, row = nodes[code[value], which], shares[code[value], which], values.row[value]
     key = row * len(vocabulary.ids[edge_type[2]]) + node
     _, first, same = np.unique(key, return_index=True, return_inverse=True)
     order = np.argsort(first)
     weight = None
     if vocabulary.relations[edge_type]:
         each = np.ones(len(values)) if values.weight is None else values.weight
-        total = np.bincount(same, weights=each[kept], minlength=len(first))
+        total = np.bincount(same, weights=each[value] * share, minlength=len(first))
         weight = torch.from_numpy(total[order].astype(np.float32))
     first = first[order]
-    return vocabulary.edges(edge_type, torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight), fate
+    edges = vocabulary.edges(edge_type, torch.from_numpy(row[first]), torch.from_numpy(node[first]), weight)
+    return edges, fate[code]
 
 
-def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[V] int64 node of each value, and [V] what becomes of it."""
+def _nodes(vocabulary: Vocabulary, edge_type: EdgeType, text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[V, K] int64 nodes of each value, -1 for none, [V, K] the share of each, and [V] what becomes of the value."""
     _, name, target = edge_type
     bounds = vocabulary.bounds.get(name)
     if target != USER and bounds is not None:
         number = np.array([_number(value) for value in text], dtype=np.float64)  # distinct values, not users
         finite = np.isfinite(number)
-        node = np.where(finite, bin_number(number, bounds), -1)
+        if not vocabulary.relations[edge_type]:
+            nodes, shares = np.where(finite, bin_number(number, bounds), -1)[:, None], np.ones((len(text), 1))
+        elif bounds:
+            nodes, shares = to_knots(np.where(finite, number, 0), bounds)
+            nodes = np.where(finite[:, None] & (shares > 0), nodes, -1)
+        else:
+            nodes, shares = np.full((len(text), 1), -1), np.ones((len(text), 1))
     else:
         finite = np.ones(len(text), dtype=bool)
-        node = places(vocabulary.texts[target], text)
-    found = node >= 0
-    if target != USER:
-        found[found] = vocabulary.seen[target].numpy()[node[found]]
-    return node, np.where(~finite, NO_NUMBER, np.where(found, KEPT, UNSEEN))
+        nodes, shares = places(vocabulary.texts[target], text)[:, None], np.ones((len(text), 1))
+    if target != USER and len(vocabulary.seen[target]):
+        nodes = np.where(vocabulary.seen[target].numpy()[nodes], nodes, -1)
+    kept = (nodes >= 0).any(axis=1)
+    return nodes, shares, np.where(~finite, NO_NUMBER, np.where(kept, KEPT, UNSEEN))
 
 
 def _number(text: str) -> float:

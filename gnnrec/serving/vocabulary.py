@@ -90,7 +90,8 @@ class Vocabulary:
             to them.
         seen: node type -> [N] bool, nodes with an edge in training; the same types without `user`.
         relations: the relations from users, in the order of training -> whether their edges have weights.
-        bounds: name of a numeric attribute of users -> ascending inner bounds of its bins.
+        bounds: name of a numeric attribute of users -> ascending inner bounds of its bins; or its knots, where the
+            edges of the relation have weights.
         candidates: [I] bool, the items that may be recommended.
         titles: [I] titles of the items; empty where there are none.
         mean_value: mean value of a training interaction, for known items without one; None where none has a value.
@@ -251,8 +252,9 @@ def _spellings(text: str) -> tuple[str, str]:
 def _several(train: TrainingData) -> dict[str, str]:
     """The separator of each relation of which some training user has several edges."""
     found = {}
-    for (_, name, _), edges in train.users.relations.items():
-        if len(edges) and int(torch.bincount(edges.row).max()) > 1:
+    for edge_type, edges in train.users.relations.items():
+        name = edge_type[1]
+        if edge_type not in train.interpolated and len(edges) and int(torch.bincount(edges.row).max()) > 1:
             found[name] = SEPARATOR
     return found
 

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gnnrec.data.dataset import Dataset
+from gnnrec.data.dataset import Dataset, Numeric
 from gnnrec.data.features.text import fitted
 from gnnrec.errors import ConfigError
-from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
+from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds, fit_knots, knot_labels, to_knots
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
@@ -191,12 +191,7 @@ def training_data(
     """
     if items is not None:
         data = _of_items(data, items)
-    bounds = bounds or {
-        (a.node_type, a.name): a.bounds
-        if a.bounds is not None
-        else fit_bounds((a.number[torch.isin(a.node, users)] if a.node_type == USER else a.number).numpy(), a.bins or 1)
-        for a in data.numeric
-    }
+    bounds = bounds or {(a.node_type, a.name): _fitted(a, users) for a in data.numeric}
     relations, ids = _binned(data, bounds)
     batch = _user_batch(data, relations, users, users, interactions)
     if moment is not None:
@@ -215,6 +210,7 @@ def training_data(
         titles=data.titles,
         features=tuple(fitted(one, candidates) for one in data.features),
         values=data.values,
+        interpolated=tuple(r.type for r in relations if r.type[:2] in _with_knots(data)),
     )
 
 
@@ -260,15 +256,36 @@ def _places(index: Tensor, size: int) -> Tensor:
 def _binned(
     data: Dataset, bounds: Mapping[tuple[str, str], tuple[float, ...]]
 ) -> tuple[list[Relation], dict[str, pd.Index]]:
-    """Relations and ids with the numeric attributes as edges to bins; the bin's node type has the attribute's name."""
+    """Relations and ids with the numeric attributes as edges to bins or knots, whose type has the attribute's name."""
     relations, ids = list(data.relations), dict(data.ids)
     for a in data.numeric:
         limits = bounds[a.node_type, a.name]
-        edge_index = torch.stack([a.node, torch.from_numpy(bin_number(a.number.numpy(), limits))])
         node_type = value_type(a.node_type, a.name, ids)
-        ids[node_type] = pd.Index(bin_labels(limits))
-        relations.append(Relation(a.node_type, a.name, node_type, edge_index))
+        if a.knots is None:
+            edge_index = torch.stack([a.node, torch.from_numpy(bin_number(a.number.numpy(), limits))])
+            ids[node_type] = pd.Index(bin_labels(limits))
+            relations.append(Relation(a.node_type, a.name, node_type, edge_index))
+        else:
+            knot, weight = map(torch.from_numpy, to_knots(a.number.numpy(), limits))
+            edge_index = torch.stack([a.node[: len(knot), None].expand_as(knot), knot])[:, weight > 0]
+            ids[node_type] = pd.Index(knot_labels(limits))
+            relations.append(Relation(a.node_type, a.name, node_type, edge_index, weight[weight > 0]))
     return relations, ids
+
+
+def _fitted(numeric: Numeric, users: Tensor) -> tuple[float, ...]:
+    """Bounds of bins, or knots: quantiles over the training users, or over all items that are known."""
+    if numeric.bounds is not None:
+        return numeric.bounds
+    own = numeric.number[torch.isin(numeric.node, users)] if numeric.node_type == USER else numeric.number
+    if numeric.knots is not None:
+        return fit_knots(own.numpy(), numeric.knots)
+    return fit_bounds(own.numpy(), numeric.bins or 1)
+
+
+def _with_knots(data: Dataset) -> set[tuple[str, str]]:
+    """(node type, name) of the numeric attributes that have knots."""
+    return {(a.node_type, a.name) for a in data.numeric if a.knots is not None}
 
 
 def value_type(node_type: str, attribute: str, taken: Mapping[str, pd.Index]) -> str:

@@ -109,6 +109,8 @@ def by_sign(graph: HeteroData, liked: Tensor) -> HeteroData:
     for edge_type in graph.edge_types:
         if edge_type not in (INTERACTS, reverse(INTERACTS)):
             parted[edge_type].edge_index = graph[edge_type].edge_index
+            if "share" in graph[edge_type]:
+                parted[edge_type].share = graph[edge_type].share
     for edge_type, chosen in ((LIKES, liked), (DISLIKES, ~liked)):
         edges = graph[INTERACTS].edge_index[:, chosen]
         parted[edge_type].edge_index, parted[reverse(edge_type)].edge_index = edges, edges.flip(0)

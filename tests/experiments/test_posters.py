@@ -28,6 +28,7 @@ def test_a_film_has_the_poster_of_the_film_with_its_title(tmp_path: Path) -> Non
     here, there = (load(NamedData(source=name)) for name in ("ml-100k", "ml-1m"))
     other = {title: str(item) for title, item in zip(there.titles, there.ids[ITEM], strict=True)}
     own = posters.archive()
+    assert own is not None
     with zipfile.ZipFile(path) as made, zipfile.ZipFile(own) as given:
         there_are = {Path(name).stem: name for name in given.namelist()}
         compared = 0

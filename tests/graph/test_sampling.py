@@ -38,6 +38,12 @@ def neighbours(edge_index, kept=None):
     return found
 
 
+def drawn_sources(adjacency, target, num_neighbors, drawn_by):
+    """Sources of the drawn edges, and positions of their targets."""
+    place, row = sample_edges(adjacency, target, num_neighbors, drawn_by)
+    return adjacency.edge_index[0, place], row
+
+
 def drawn_sets(source, row):
     found = defaultdict(list)
     for s, r in zip(source.tolist(), row.tolist(), strict=True):
@@ -55,7 +61,7 @@ def test_drawn_edges_are_true_visible_distinct_and_not_too_many(hide, num_neighb
     true = neighbours(edge_index, kept)
     target = torch.tensor([6, 0, 3, 5])
     for seed in range(20):
-        source, row = sample_edges(adjacency, target, num_neighbors, generator(seed))
+        source, row = drawn_sources(adjacency, target, num_neighbors, generator(seed))
         assert row.tolist() == sorted(row.tolist())
         drawn = drawn_sets(source, row)
         for place, node in enumerate(target.tolist()):
@@ -75,7 +81,7 @@ def test_the_mean_of_drawn_neighbours_is_unbiased(hidden):
     adjacency = Adjacency(torch.stack([torch.arange(9), torch.zeros(9, dtype=torch.int64)]), 9, 1)
     adjacency = adjacency.hide(torch.arange(9) >= hidden)
     times = 20_000
-    source, row = sample_edges(adjacency, torch.zeros(times, dtype=torch.int64), 2, generator())
+    source, row = drawn_sources(adjacency, torch.zeros(times, dtype=torch.int64), 2, generator())
     count = torch.bincount(row, minlength=times)
     assert int(count.min()) >= 1
     assert int(count.max()) == 2
@@ -91,7 +97,7 @@ def test_of_a_target_with_many_edges_hidden_ones_are_never_drawn_and_visible_one
     kept = torch.cat([torch.arange(200) >= hidden, torch.tensor([False, True])])
     adjacency = Adjacency(torch.cat([many, few], dim=1), 200, 2).hide(kept)
     times = 4_000
-    source, row = sample_edges(adjacency, torch.arange(2).repeat(times), 2, generator())
+    source, row = drawn_sources(adjacency, torch.arange(2).repeat(times), 2, generator())
     assert row.tolist() == sorted(row.tolist())
     of_many = source[row % 2 == 0]
     assert set(source[row % 2 == 1].tolist()) == {199}
@@ -105,7 +111,7 @@ def test_of_a_target_with_many_edges_hidden_ones_are_never_drawn_and_visible_one
 def test_every_edge_has_the_same_chance():
     adjacency = Adjacency(torch.stack([torch.arange(5), torch.zeros(5, dtype=torch.int64)]), 5, 1)
     times = 10_000
-    source, _ = sample_edges(adjacency, torch.zeros(times, dtype=torch.int64), 3, generator())
+    source, _ = drawn_sources(adjacency, torch.zeros(times, dtype=torch.int64), 3, generator())
     # An edge is missed by three draws with chance 0.8 ** 3; standard deviation sqrt(times * 0.25) at most.
     expected = times * (1 - 0.8**3)
     assert all(abs(Counter(source.tolist())[edge] - expected) < 5 * math.sqrt(times * 0.25) for edge in range(5))

@@ -93,15 +93,34 @@ def test_values_come_as_text_numbers_truth_values_and_lists() -> None:
     assert clubs([]) == []
 
 
-def test_bins_that_two_values_share_are_one_edge_and_weights_add_up() -> None:
+def test_bins_that_two_values_share_are_one_edge() -> None:
     words = vocabulary()
-    weighted = replace(words, relations={**words.relations, AGE: True}, separators={"age": ";"})
-    edges = encode_frame(weighted, pd.DataFrame({"age": ["70;71;18", "", "18"]})).relations[AGE]
+    edges = encode_frame(replace(words, separators={"age": ";"}), pd.DataFrame({"age": ["70;71;18", "", "18"]}))
     top, low = len(words.bounds["age"]), 0
-    assert edges.row.tolist() == [0, 0, 2]
-    assert edges.node.tolist() == [top, low, low]
+    assert edges.relations[AGE].row.tolist() == [0, 0, 2]
+    assert edges.relations[AGE].node.tolist() == [top, low, low]
+    assert edges.relations[AGE].weight is None
+
+
+def test_a_number_between_two_knots_has_an_edge_to_both_and_weights_add_up() -> None:
+    words = vocabulary()
+    weighted = {"relations": {**words.relations, AGE: True}, "bounds": {"age": (20.0, 40.0, 80.0)}}
+    knots = replace(words, separators={"age": ";"}, **weighted)  # type: ignore[arg-type]
+    users = pd.DataFrame({"age": ["25", "", "10", "90", "40;60", "old"]})
+    edges = encode_frame(knots, users).relations[AGE]
+    assert edges.row.tolist() == [0, 0, 2, 3, 4, 4]
+    assert edges.node.tolist() == [0, 1, 0, 2, 1, 2]
     assert edges.weight is not None
-    assert edges.weight.tolist() == [2, 1, 1]
+    assert edges.weight.tolist() == [0.75, 0.25, 1, 1, 1.5, 0.5]
+    for row, age in enumerate(users["age"]):  # one by one, as a request does
+        alone = encode(knots, {"age": age or None})[0].relations[AGE] if ";" not in age else None
+        if alone is not None:
+            own = edges.row == row
+            assert alone.node.tolist() == edges.node[own].tolist()
+            assert alone.weight is not None
+            assert alone.weight.tolist() == edges.weight[own].tolist()
+    nobody = replace(words, relations=weighted["relations"], bounds={"age": ()})  # type: ignore[arg-type]
+    assert len(encode_frame(nobody, users).relations[AGE]) == 0
 
 
 def test_what_is_ignored_is_counted_with_three_examples() -> None:

@@ -281,3 +281,26 @@ def test_a_run_in_a_notebook_returns_its_model() -> None:
     run = gnnrec.fit_and_evaluate(split, "Popularity", seed=3)
     assert (run.model.score(split.validation.users)[0] == run.model.score(split.validation.users)[1]).all()
     assert run.result.metrics["ndcg@10"] is not None
+
+
+@pytest.mark.parametrize("model", ["GraphSAGE", "AttributeLinear"])
+def test_a_number_between_two_knots_is_between_them(model: str, tmp_path: Path) -> None:
+    options = SMALL if model == "GraphSAGE" else {}
+    attributes = {"age": {"number": {"knots": 2}}}
+    rec = Recommender(model, seed=3, **options).fit(CLICKS, users=USERS, user_attributes=attributes)
+    knots = np.quantile(USERS["age"], [0.01, 1 / 3, 2 / 3, 0.99])
+    ages = [knots[1], (knots[1] + knots[2]) / 2, knots[2], 1000.0, knots[-1]]
+    many = pd.DataFrame({"user_id": range(5), "age": ages})
+    scores = _scores(rec, many)
+    if model == "AttributeLinear":  # a line between knots
+        np.testing.assert_allclose(scores[1], (scores[0] + scores[2]) / 2, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(scores[0], scores[2])
+    np.testing.assert_array_equal(scores[3], scores[4])
+    rec.save(tmp_path / "model")
+    np.testing.assert_array_equal(_scores(Recommender.load(tmp_path / "model"), many), scores)
+
+
+def _scores(rec: Recommender, users: pd.DataFrame) -> np.ndarray:
+    """[B, I], in the order of the ids of items."""
+    lists = rec.recommend(users, k=30)
+    return lists.pivot_table(index="user_id", columns="item_id", values="score").to_numpy()

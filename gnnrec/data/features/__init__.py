@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gnnrec.data.config import FeatureColumn, Image, ValueWords
+from gnnrec.data.config import FeatureColumn, Image, Number, ValueWords
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.features.encoding import encoded
 from gnnrec.data.features.image import ENCODERS as IMAGE_ENCODERS
@@ -30,7 +30,7 @@ EXAMPLES = 3
 def with_features(
     dataset: Dataset, wanted: Mapping[str, FeatureColumn], base: Path, *, progress: bool = True
 ) -> Dataset:
-    """Adds features of items to a data set.
+    """Adds features of items to a data set; a number of users gets knots.
 
     Args:
         dataset: with the cells that features are made of; `title` are its titles.
@@ -43,9 +43,13 @@ def with_features(
         DataError: a file cannot be read, or vectors do not fit.
     """
     found = []
+    numbers = {one.name for one in dataset.numeric if one.node_type == USER}
     for name, options in wanted.items():
         if not options.is_feature:
             raise ConfigError(f"data.features.{name}: give one of text, image, vector and number")
+        if options.number is not None and name in numbers and name not in dataset.cells:
+            dataset = _with_knots(dataset, name, options.number)
+            continue
         try:
             if options.text is not None and is_fitted(options.text.encoder, options.text.options):
                 words = _cells(dataset, options.text.column or name)
@@ -70,6 +74,19 @@ def with_features(
         encoder = ("number" if options.number else "vector", {}) if how is None else (how.encoder, how.options)
         found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known), words, encoder))
     return replace(dataset, features=tuple(found)) if found else dataset
+
+
+def _with_knots(dataset: Dataset, name: str, options: Number) -> Dataset:
+    """The data set with knots instead of bins of a number of users."""
+    try:
+        options.check_of_users(f"data.features.{name}")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    numeric = tuple(
+        replace(one, bins=None, bounds=None, knots=options.knots) if (one.node_type, one.name) == (USER, name) else one
+        for one in dataset.numeric
+    )
+    return replace(dataset, numeric=numeric)
 
 
 def with_value_words(dataset: Dataset, wanted: Mapping[str, ValueWords], *, progress: bool = True) -> Dataset:

@@ -20,6 +20,9 @@ OTHERS, NO_VALUE = "others", "no value"
 SMALLEST, MOST = 10, 12
 """Users of a group, at least, and groups with a name, at most; the users of the rest are joined."""
 
+PIECES = 4
+"""Groups of a number that has no bins of its own: quarters."""
+
 Users = frozenset[Any]
 """Ids of users."""
 Groups = list[tuple[str, Users]]
@@ -121,7 +124,7 @@ def _attributes(dataset: Dataset) -> dict[str, Groups]:
     for one in dataset.numeric:
         if one.node_type == USER:
             number = one.number.numpy()
-            bounds = one.bounds if one.bounds is not None else fit_bounds(number, one.bins or 1)
+            bounds = one.bounds if one.bounds is not None else fit_bounds(number, one.bins or PIECES)
             users = ids[one.node.numpy()].tolist()
             found[one.name] = _split(users, bin_number(number, bounds), bin_labels(bounds))
     return found
