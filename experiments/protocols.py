@@ -364,6 +364,13 @@ PROTOCOLS = (
         targets=(Target("ndcg@10", 0.0690, 0.0720),),
     ),
     Protocol(
+        "renttherunway-knots",
+        "Rent The Runway, numbers between knots",
+        LISTS,
+        (0,),
+        options_from="renttherunway",
+    ),
+    Protocol(
         "ta-feng",
         "Ta-Feng, age and area",
         ("ndcg@10", "ndcg@20", *LISTS[1:]),
