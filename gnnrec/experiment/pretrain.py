@@ -67,9 +67,10 @@ def pretrain(
     """
     first = configs[0]
     model = first.model()
-    if not isinstance(model, GraphSAGE) or not isinstance(model.finetune, RankingConfig) or model.encoder.linear:
+    ranks = isinstance(model, GraphSAGE) and isinstance(model.finetune, RankingConfig)
+    if not ranks or model.encoder.linear or model.encoder.regression:
         raise ConfigError(
-            f"{first.name}: model: must be GraphSAGE with objective ranking and without encoder.linear, to be carried "
+            f"{first.name}: model: must be GraphSAGE with objective ranking and without a linear path, to be carried "
             "to another platform"
         )
     told = [

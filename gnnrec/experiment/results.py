@@ -31,6 +31,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "components", "*", "item_attributes"): False,
     ("model", "encoder", "linear"): 0,
     ("model", "encoder", "linear_reads"): "histories",
+    ("model", "encoder", "regression"): 0,
+    ("model", "components", "*", "encoder", "regression"): 0,
     ("model", "components", "*", "encoder", "linear_reads"): "histories",
     ("model", "finetune", "shown"): "few",
     ("model", "components", "*", "finetune", "shown"): "few",

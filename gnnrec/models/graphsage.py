@@ -137,10 +137,13 @@ class GraphSAGE:
             raise ValueError(
                 f"decoder: must be Dot with {kind}; {decoder.name} is trained by ranking with softmax alone"
             )
-        linear = encoder.linear > 0
+        linear = encoder.linear > 0 or encoder.regression > 0
         if linear and (not isinstance(finetune, RankingConfig) or finetune.loss != "softmax" or reads):
-            raise ValueError("encoder.linear: must be 0 unless items are ranked with softmax and the decoder Dot")
-        if isinstance(finetune, RankingConfig) and finetune.new_items and not linear:
+            name = "linear" if encoder.linear else "regression"
+            raise ValueError(f"encoder.{name}: must be 0 unless items are ranked with softmax and the decoder Dot")
+        if encoder.linear and encoder.regression:
+            raise ValueError("encoder.linear and encoder.regression: set one of them to 0")
+        if isinstance(finetune, RankingConfig) and finetune.new_items and not encoder.linear:
             raise ValueError("finetune.new_items: needs a linear path; set encoder.linear, for example to 128")
         if pretrained is None and (keep != PARTS or freeze or match != MatchConfig() or zero_shot):
             raise ValueError(
@@ -270,8 +273,10 @@ class GraphSAGE:
         """
         if not isinstance(self.finetune, RankingConfig) or not hasattr(self._tasks[0], "start_bias"):
             raise ConfigError("update: needs a model of the ranking objective, saved by this version; run it again")
-        if self.encoder.linear:
-            raise ConfigError("update: a model with a linear path (encoder.linear) learns no more; run it again on all")
+        if self.encoder.linear or self.encoder.regression:
+            raise ConfigError(
+                "update: a model with a linear path (encoder.linear or regression) learns no more; run it again on all"
+            )
         anywhere = self.encoder.model_copy(update={"init": "random"})  # all weights are taken over
         updated = []
         for number, old in enumerate(self._tasks):

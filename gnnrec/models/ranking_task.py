@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from gnnrec.errors import ConfigError
-from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.histories import Histories
@@ -26,6 +25,7 @@ from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.nn.linear import LinearPath, described
+from gnnrec.nn.regression import RegressionPath
 from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.loop import Measured
@@ -127,11 +127,14 @@ class RankingTask:
         self.expected = None if self.taken is None else self.taken.expected
         if self.expected is not None:
             popularity = self.expected(popularity)
-        linear = None
-        if encoder.linear:
+        linear: LinearPath | RegressionPath | None = None
+        if encoder.regression:
+            linear = RegressionPath.of(self.train, encoder.regression, seed)
+        elif encoder.linear:
             read = self.train.attribute_types if encoder.linear_reads == "all" else ()
             values = {t: len(self.train.ids[t[2]]) for t in read}
-            linear = LinearPath(train.num_items, described(self.train), encoder.linear, values)
+            described_by = described(self.train)
+            linear = LinearPath(train.num_items, described_by, encoder.linear, values, self.train.interpolated)
             linear.start(self.train, seed)
         self.head = ItemRanker(made, popularity, decodes, len(self.kinds), linear).to(device)
         made.memory = {key: memory.to(device) for key, memory in made.memory.items()}
@@ -204,13 +207,15 @@ class RankingTask:
             if self.head.linear is not None:
                 self._add_linear(self.head.linear)
 
-    def _add_linear(self, linear: LinearPath) -> None:
+    def _add_linear(self, linear: LinearPath | RegressionPath) -> None:
         """The linear path's vectors follow those of the encoder; a new item has these alone, and their bias."""
-        self._sources, of_layers, new = linear.sources(), self._attached.items, self.head.no_interactions < 0
+        linear.precompute(self.block)
+        of_layers, new = self._attached.items, self.head.no_interactions < 0
         items = torch.cat([of_layers, linear.items()], dim=1)
         if self.config.new_items == 1:
             new = torch.ones_like(new)
         if self.config.new_items:
+            assert isinstance(linear, LinearPath)
             as_new, biases = linear.new_items()
             items = torch.where(new[:, None], torch.cat([torch.zeros_like(of_layers), as_new], dim=1), items)
             self._biases = torch.where(new, biases, self._biases)
@@ -224,8 +229,7 @@ class RankingTask:
             vectors = self._attached.embed(users)
             if self.head.linear is None:
                 return vectors
-            linear = self.head.linear.users(*self._read(users, self.head.linear), sources=self._sources)
-            return torch.cat([vectors, linear], dim=1)
+            return torch.cat([vectors, self.head.linear.attached(self._attached.merged(users))], dim=1)
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         bare = replace(users, items=nothing).without_events()
         vectors, items = self._attached.embed(bare), self._attached.items
@@ -233,21 +237,6 @@ class RankingTask:
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
         kinds = self.head.kinds
         return torch.cat([query(self.head.decoder, own, recent.take(rows), items, kinds) for own, rows in parts])
-
-    def _read(self, users: UserBatch, linear: LinearPath) -> tuple[Adjacency, dict[EdgeType, Adjacency]]:
-        """The edges to users that the linear path reads: from their items, and from their attribute values."""
-        known, nothing = self._attached.merged(users), users.items.take(torch.empty(0, dtype=torch.int64))
-
-        def to_users(edges: Edges, count: int, weight: Tensor | None = None) -> Adjacency:
-            device = self._sources.device
-            weight = None if weight is None else weight.to(device)
-            return Adjacency(torch.stack([edges.node, edges.row]).to(device), count, len(users), weight=weight)
-
-        values, shares = {}, self._attached.encoder.interpolated
-        for t, count in linear.value_counts.items():
-            edges = known.relations.get(t, nothing)
-            values[t] = to_users(edges, count, edges.weight if t in shares else None)
-        return to_users(users.items, len(self._sources)), values
 
     def _events_of(self, users: UserBatch) -> list[Edges]:
         """The users' events of each kind that the decoder reads."""
@@ -291,7 +280,7 @@ class RankingTask:
         head: dict[str, Any] = {"head": self.head.state_dict(), "start_bias": self.start_bias, "kinds": self.kinds}
         head["biases"], head["expected"] = self._biases, self.expected
         if self.head.linear is not None:
-            head["sources"], head["linear_values"] = self._sources, self.head.linear.value_counts
+            head["linear"] = self.head.linear.extra()
         return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
@@ -313,11 +302,14 @@ class RankingTask:
         if task.paths is not None:
             decodes.take_paths(task.paths.mixed, 1)  # the number is among the weights
         task.kinds, task.expected = state.get("kinds", ()), state.get("expected")
-        count, linear = len(state["head"]["bias"]), None
-        if encoder.linear:
-            width = len(state["head"]["linear.to_target"])
-            values, task._sources = state.get("linear_values"), state["sources"]
-            linear = LinearPath(count, torch.empty(0, width), encoder.linear, values)
+        count = len(state["head"]["bias"])
+        linear: LinearPath | RegressionPath | None = None
+        if encoder.regression:
+            linear = RegressionPath.from_extra(count, encoder.regression, state["linear"])
+        elif encoder.linear:  # models that were saved before 0.3 have the parts one by one
+            extra = state.get("linear") or {"sources": state["sources"], "values": state.get("linear_values")}
+            size = len(state["head"]["linear.to_target"])
+            linear = LinearPath.from_extra(count, size, encoder.linear, extra)
         task.head = ItemRanker(task._attached.encoder, torch.ones(count), decodes, len(task.kinds), linear)
         task.head.load_state_dict(state["head"])
         task.head.eval()

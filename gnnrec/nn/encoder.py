@@ -40,6 +40,9 @@ class EncoderConfig(BaseModel):
     """Width of a linear path beside the layers, from what describes items and from histories; 0 for none."""
     linear_reads: Literal["histories", "all"] = "histories"
     """What of a user the linear path reads: its history alone, or its attribute values too."""
+    regression: int = Field(0, ge=0)
+    """Width of a linear path beside the layers that starts from a regression from all that is known of a user to items;
+    0 for none."""
     init: Literal["svd", "random"] = "svd"
     """Initial vectors of items and of the values of users' attributes: from a truncated SVD of the training
     interactions, or small random numbers."""

@@ -1,7 +1,8 @@
 """A linear path beside the layers: items and users in a space that starts from closed forms."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 
 from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import Adjacency
+from gnnrec.graph.block import Block
 from gnnrec.graph.matrices import UserFeatures, histories, item_features
 from gnnrec.nn.features import start_map
-from gnnrec.views import EdgeType, TrainingData
+from gnnrec.views import INTERACTS, Edges, EdgeType, TrainingData, UserBatch, reverse
 
 PENALTY = 10.0
 """Of the ridge regression that the first half of the space starts from; rows of features have length 1."""
@@ -69,10 +71,16 @@ class LinearPath(nn.Module):
         features: [I, F] float32, as of `described`.
         width: L.
         values: relation from users to attribute values -> number of values; those that are read.
+        interpolated: those of these relations whose edges have weights, see `TrainingData`.
     """
 
     def __init__(
-        self, num_items: int, features: Tensor, width: int, values: Mapping[EdgeType, int] | None = None
+        self,
+        num_items: int,
+        features: Tensor,
+        width: int,
+        values: Mapping[EdgeType, int] | None = None,
+        interpolated: Collection[EdgeType] = (),
     ) -> None:
         super().__init__()
         self.register_buffer("features", features, persistent=False)
@@ -80,7 +88,8 @@ class LinearPath(nn.Module):
         self.source, self.target = (nn.Parameter(torch.zeros(num_items, width)) for _ in range(2))  # tables
         self.from_source, self.to_target = (nn.Parameter(torch.zeros(size, width)) for _ in range(2))  # maps
         self.to_bias, self.bias = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(()))
-        self.value_counts = dict(values or {})
+        self.value_counts, self.interpolated = dict(values or {}), tuple(interpolated)
+        self._sources: Tensor | None = None
         if self.value_counts:
             self.values = nn.Parameter(torch.zeros(sum(self.value_counts.values()), width))  # relation after relation
             self.everybody = nn.Parameter(torch.zeros(width))
@@ -153,6 +162,49 @@ class LinearPath(nn.Module):
         """[B, L] users -> [B, I], scores of the items as if all were new."""
         items, biases = self.new_items()
         return users @ items.T + biases
+
+    def in_graph(self, block: Block, users: Tensor, origin: Tensor) -> Tensor:
+        """[B, L], the vectors of training users from the edges that are visible; `origin` as in `RegressionPath`."""
+        values = {t: block.adjacency[reverse(t)].reaching(users) for t in self.value_counts}
+        return self.users(block.adjacency[reverse(INTERACTS)].reaching(users), values)
+
+    def precompute(self, block: Block) -> None:
+        """Computes the sources once for all newcomers."""
+        self._sources = self.sources()
+
+    def attached(self, users: UserBatch) -> Tensor:
+        """[B, L], the vectors of users who are not in the graph, after `precompute`."""
+        assert self._sources is not None
+        nothing = Edges(*torch.empty(2, 0, dtype=torch.int64))
+
+        def to_users(edges: Edges, count: int, weight: Tensor | None = None) -> Adjacency:
+            device = self.source.device
+            weight = None if weight is None else weight.to(device)
+            return Adjacency(torch.stack([edges.node, edges.row]).to(device), count, len(users), weight=weight)
+
+        values = {}
+        for t, count in self.value_counts.items():
+            edges = users.relations.get(t, nothing)
+            values[t] = to_users(edges, count, edges.weight if t in self.interpolated else None)
+        return self.users(to_users(users.items, len(self.source)), values, self._sources)
+
+    def extra(self) -> dict[str, Any]:
+        """What `from_extra` needs besides the weights."""
+        return {"sources": self._sources, "values": self.value_counts, "interpolated": self.interpolated}
+
+    @classmethod
+    def from_extra(cls, num_items: int, size: int, width: int, extra: Mapping[str, Any]) -> "LinearPath":
+        """A path of the saved shape, for newcomers alone; its weights are still to be loaded.
+
+        Args:
+            num_items: I.
+            size: F.
+            width: L.
+            extra: from `extra`.
+        """
+        path = cls(num_items, torch.empty(0, size), width, extra["values"], extra.get("interpolated", ()))
+        path._sources = extra["sources"]
+        return path
 
     def users(
         self, edges: Adjacency, values: Mapping[EdgeType, Adjacency] | None = None, sources: Tensor | None = None

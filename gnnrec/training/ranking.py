@@ -17,6 +17,7 @@ from gnnrec.nn import losses
 from gnnrec.nn.decoders.dot import Dot
 from gnnrec.nn.linear import LinearPath
 from gnnrec.nn.propagation import vectors
+from gnnrec.nn.regression import RegressionPath
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
 from gnnrec.training.negatives import NegativeSampler
@@ -113,7 +114,7 @@ class ItemRanker(nn.Module):
         popularity: Tensor,
         decoder: nn.Module | None = None,
         kinds: int = 0,
-        linear: LinearPath | None = None,
+        linear: LinearPath | RegressionPath | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -183,10 +184,11 @@ def ranking_losses(
     """
     device = ranker.bias.device
     by_time = None if histories is None else _ByTime(histories, shard.block, part)
+    origin = torch.arange(part.num_users, device=device)  # of each user of the graph, its row among all
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
     if batches is None and shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
-        shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
+        shard, count_of, origin = Shard.whole(shard.block.of_users(some)), count_of[some], some
         by_time = None if by_time is None else by_time.of_users(some)
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
@@ -235,11 +237,11 @@ def ranking_losses(
             if ranker.linear is None:
                 loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
             else:
-                read = {t: block.adjacency[reverse(t)].reaching(users) for t in ranker.linear.value_counts}
-                linear = ranker.linear.users(block.adjacency[reverse(INTERACTS)].reaching(users), read)
+                linear = ranker.linear.in_graph(block, users, origin[users])
                 user, items = torch.cat([x[USER], linear], 1), torch.cat([x[ITEM], ranker.linear.items()], 1)
                 loss = losses.softmax(ranker.score(user, items), row, item, weight)
                 if config.new_items:
+                    assert isinstance(ranker.linear, LinearPath)
                     as_new = ranker.linear.score_new(linear) + ranker.no_interactions
                     loss = torch.lerp(loss, losses.softmax(as_new, row, item, weight), config.new_items)
         else:

@@ -611,9 +611,19 @@ def test_a_linear_path_keeps_the_contract(loaded_in_this_process: None) -> None:
     assert_recommender(GraphSAGE, options)
 
 
-def test_a_linear_path_is_not_updated() -> None:
+def test_a_regression_path_keeps_the_contract(loaded_in_this_process: None) -> None:
+    options = {
+        "encoder": {"channels": 16, "regression": 16},
+        "pretrain": None,
+        "finetune": {"epochs": 10, "batch_users": 64, "learning_rate": 0.02},
+    }
+    assert_recommender(GraphSAGE, options, seed=3)
+
+
+@pytest.mark.parametrize("encoder", [WITH_LINEAR, EncoderConfig(channels=16, layers=1, regression=16)])
+def test_a_linear_path_is_not_updated(encoder: EncoderConfig) -> None:
     split = unseen_items(True)
-    model = GraphSAGE(encoder=WITH_LINEAR, pretrain=None, finetune=RankingConfig(epochs=1))
+    model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=1))
     model.fit(split.train, None, seed=3)
     with pytest.raises(ConfigError, match="a model with a linear path"):
         model.update(split.full, fresh=torch.ones(split.full.num_users, dtype=torch.bool))
@@ -626,7 +636,12 @@ def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
     model.fit(split.train, None, seed=3)
     plain = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=RankingConfig(epochs=0))
     plain.fit(split.train, None, seed=3)
+    regression = GraphSAGE(
+        encoder=EncoderConfig(channels=16, layers=1, regression=16), pretrain=None, finetune=RankingConfig(epochs=0)
+    )
+    regression.fit(split.train, None, seed=3)
     assert share_in_group(model, split) > 0.6
+    assert share_in_group(regression, split) > 0.8
     assert share_in_group(plain, split) < 0.4
 
 
@@ -636,6 +651,9 @@ def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
         ({"encoder": WITH_LINEAR, "finetune": RATING}, "encoder.linear: must be 0 unless items are ranked"),
         ({"encoder": WITH_LINEAR, "decoder": DecoderConfig(name="MLP")}, "encoder.linear: must be 0"),
         ({"encoder": WITH_LINEAR, "finetune": RankingConfig(loss="bpr")}, "encoder.linear: must be 0"),
+        ({"encoder": EncoderConfig(regression=8, linear=8)}, "encoder.linear and encoder.regression: set one of them"),
+        ({"encoder": EncoderConfig(regression=8), "finetune": RATING}, "encoder.regression: must be 0 unless items"),
+        ({"encoder": EncoderConfig(regression=8), "finetune": NEW}, "finetune.new_items: needs a linear path"),
         ({"finetune": NEW}, "finetune.new_items: needs a linear path; set encoder.linear"),
     ],
 )

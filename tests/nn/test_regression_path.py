@@ -1,0 +1,190 @@
+"""The regression path: its closed form, its parts, leaving a user out, and the same vectors in a graph and outside."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gnnrec.data.synthetic import synthetic
+from gnnrec.graph.block import whole_graph
+from gnnrec.graph.build import build_graph
+from gnnrec.graph.matrices import UserFeatures, histories
+from gnnrec.nn import regression
+from gnnrec.nn.regression import KNOWN, NONE, RegressionPath, Scaled, _near, _Regression
+from gnnrec.splits import UnseenUsers, make_split
+from gnnrec.views import INTERACTS, USER, Edges, TrainingData, UserBatch, reverse
+
+SEED = 3
+WIDTH = 6
+
+
+def train_of(*, friends: bool = True, num_users: int = 60) -> TrainingData:
+    data = synthetic(SEED, num_users=num_users, num_items=24)
+    if not friends:
+        data = replace(data, relations=tuple(r for r in data.relations if r.name != "friend"))
+    return make_split(data, UnseenUsers(test=0.2, validation=0.2), SEED).full
+
+
+def features_of(train: TrainingData) -> UserFeatures:
+    return UserFeatures(train, edge_weights="log", idf=True, normalise="length")
+
+
+def expected_system(train: TrainingData, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over users of the expected products of inputs, and of inputs and histories: the slow way, user by user."""
+    history = histories(train.users, train.num_items).toarray()
+    size = history.shape[1]
+    product, cross = np.zeros((size + side.shape[1] + 1,) * 2), np.zeros((size + side.shape[1] + 1, size))
+    for own, values in zip(history, side, strict=True):
+        n = own.sum()
+        states = [(NONE, 0.0, 1.0)]
+        for known in KNOWN:
+            shown = max(min(known, n), 1)
+            states.append(((1 - NONE) / len(KNOWN), min(known / max(n, 1), 1.0), shown**-0.5))
+        for share, chance, scale in states:
+            mean = np.r_[chance * scale * own, values, 1]
+            second = np.outer(mean, mean)
+            for item in np.flatnonzero(own):  # each item is drawn apart from the others
+                second[item, item] = chance * scale**2
+            product += share * second
+            cross += share * np.outer(mean, own)
+    return product, cross
+
+
+def test_the_start_is_the_ridge_regression_over_all_draws_of_known_items() -> None:
+    train = train_of(friends=False)
+    features = features_of(train)
+    side = features(train.users).toarray()
+    product, cross = expected_system(train, side)
+    penalty = np.r_[np.full(24, regression.OF_ITEMS), np.full(side.shape[1], regression.OF_VALUES), 1e-3]
+    popularity = histories(train.users, 24).toarray().mean(axis=0)
+    root = np.sqrt(np.maximum(popularity, 1e-12) / popularity.max()).clip(min=1e-3)
+    direct = np.linalg.solve(product + np.diag(penalty), cross / root)
+    found = _Regression(train, features, 24, SEED)  # as many directions as there are items
+    order = np.r_[found._items, 24 + found._values, len(direct) - 1]
+    np.testing.assert_allclose((found._weights @ found._directions.T), direct[order], rtol=1e-6, atol=1e-8)
+
+
+def test_fewer_directions_are_the_best_of_their_number() -> None:
+    train = train_of(friends=False)
+    features = features_of(train)
+    whole, few = (_Regression(train, features, width, SEED) for width in (24, 4))
+    gram = whole._factor @ whole._factor.T  # the metric in which errors are counted
+    factor = np.linalg.cholesky(gram)
+    half = factor.T @ (whole._weights @ whole._directions.T)
+    left, values, right = np.linalg.svd(half, full_matrices=False)
+    best = (left[:, :4] * values[:4]) @ right[:4]
+    np.testing.assert_allclose(factor.T @ (few._weights @ few._directions.T), best, atol=1e-4)
+
+
+def test_a_user_is_left_out_by_the_formula_as_by_solving_again() -> None:
+    train = train_of()
+    features = features_of(train)
+    found = _Regression(train, features, 24, SEED)
+    users, solved, missed = found._left_out
+    gram, cross = found._factor @ found._factor.T, (found._inputs.T @ found._target).toarray()
+    some = found._inputs.toarray()
+    for place, user in list(enumerate(users.tolist()))[::9]:
+        own = some[user]
+        again = np.linalg.solve(gram - np.outer(own, own), cross - np.outer(own, found._target[[user]].toarray()))
+        formula = some[user] @ found._weights + (some[user] @ solved[:, place]) * missed[place]
+        np.testing.assert_allclose(formula @ found._directions.T, own @ again, rtol=1e-6, atol=1e-8)
+
+
+def test_a_vector_is_the_sum_of_its_parts_in_the_graph_and_outside() -> None:
+    train = train_of()
+    path = RegressionPath.of(train, WIDTH, SEED)
+    kept = torch.rand(len(train.users.items), generator=torch.Generator().manual_seed(1)) < 0.5
+    block = whole_graph(build_graph(train)).hide(INTERACTS, kept)
+    silent = torch.arange(train.num_users) % 4 == 0
+    block = block.without_messages_from(silent)
+    users = torch.arange(1, train.num_users, 3)
+    with torch.no_grad():
+        found = path.in_graph(block, users, users)
+        source, values, of_friends, gains = (path.source(), path.values(), path.of_friends(), path.gains)
+    rows = features_of(train)(train.users).toarray()
+    items, friends = train.users.items, train.users.relations[USER, "friend", USER]
+    for place, user in enumerate(users.tolist()):
+        known = items.node[kept & (items.row == user)]
+        history = source[known].sum(0) / max(len(known), 1) ** 0.5
+        rest = torch.from_numpy(rows[user]).float() @ values
+        theirs = [friend for friend in friends.node[friends.row == user].tolist() if not silent[friend]]
+        for friend in theirs:
+            own = items.node[kept & (items.row == friend)]
+            rest = rest + of_friends[own].sum(0) / max(len(own), 1) ** 0.5 / len(theirs)
+        low = [k for k in (0, *KNOWN) if k <= len(known)][-1]
+        high = next((k for k in KNOWN if k > len(known)), low)
+        part = 0 if high == low else (np.log1p(len(known)) - np.log1p(low)) / (np.log1p(high) - np.log1p(low))
+        gain = (1 - part) * gains[(0, *KNOWN).index(low)] + part * gains[(0, *KNOWN).index(high)]
+        torch.testing.assert_close(found[place], gain[0] * history + gain[1] * rest, rtol=1e-4, atol=1e-5)
+    # Newcomers read whole histories of their friends.
+    path.precompute(whole_graph(build_graph(train)))
+    whole = whole_graph(build_graph(train))
+    everyone = torch.arange(train.num_users)
+    with torch.no_grad():
+        torch.testing.assert_close(path.attached(train.users), path.in_graph(whole, everyone, everyone))
+
+
+def test_in_a_graph_of_some_users_they_keep_their_values() -> None:
+    train = train_of(friends=False)
+    path = RegressionPath.of(train, WIDTH, SEED)
+    some = torch.tensor([2, 5, 11, 30])
+    whole = whole_graph(build_graph(train))
+    with torch.no_grad():
+        expected = path.in_graph(whole, some, some)
+        torch.testing.assert_close(path.in_graph(whole.of_users(some), torch.arange(4), some), expected)
+
+
+def test_gains_are_interpolated_on_the_logarithm_of_the_number() -> None:
+    near = _near(torch.tensor([0.0, 1.0, 3.0, 50.0, 400.0]))
+    part = (np.log(4) - np.log(3)) / (np.log(6) - np.log(3))
+    expected = torch.zeros(5, 1 + len(KNOWN))
+    expected[0, 0] = expected[1, 1] = expected[3, -1] = expected[4, -1] = 1
+    expected[2, 2], expected[2, 3] = 1 - part, part
+    torch.testing.assert_close(near, expected)
+
+
+def test_a_scaled_table_starts_at_its_values_with_a_step_of_their_size() -> None:
+    table = Scaled(3, 4)
+    values = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
+    table.start(values)
+    torch.testing.assert_close(table()[:, :2], values)
+    assert not table()[:, 2:].any()
+    assert float(table.unit) == pytest.approx(12.5**0.5)
+    assert float(table.weight[table.weight != 0].square().mean()) == pytest.approx(1)
+    table.start(torch.zeros(3, 4))
+    assert not table().any()
+
+
+@pytest.mark.parametrize("known", [0, 4])
+def test_the_start_finds_the_items_of_a_newcomer_s_group(known: int) -> None:
+    """Of four groups, chance is a quarter."""
+    data = synthetic(SEED, num_users=200, num_items=40)
+    split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=known), SEED)
+    path = RegressionPath.of(split.train, 16, SEED)
+    path.precompute(whole_graph(build_graph(split.train)))
+    users = split.validation.users
+    if known:  # items alone
+        users = UserBatch(users.index, users.items, {t: _none(e) for t, e in users.relations.items()})
+    bias = (split.train.popularity + 0.1).log()
+    with torch.no_grad():
+        top = (bias + path.attached(users) @ path.items().T).topk(5).indices
+    group = users.index[:, None] % 4
+    assert float((top % 4 == group).float().mean()) > 0.7
+
+
+def _none(edges: Edges) -> Edges:
+    return edges.take(torch.empty(0, dtype=torch.int64))
+
+
+def test_what_is_not_among_the_most_frequent_starts_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "MOST_ITEMS", 10)
+    monkeypatch.setattr(regression, "MOST_VALUES", 3)
+    train = train_of()
+    path = RegressionPath.of(train, WIDTH, SEED)
+    with torch.no_grad():
+        assert int(path.source().any(1).sum()) == 10
+        assert int(path.values().any(1).sum()) == 3
+        assert int(path.items().any(1).sum()) > 10  # all are compared with
+    edge = reverse(INTERACTS)
+    assert edge in whole_graph(build_graph(train)).adjacency
