@@ -1,0 +1,1 @@
+"""Scripts of exploratory numbers, on validation users alone."""

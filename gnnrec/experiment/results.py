@@ -33,6 +33,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("model", "encoder", "linear_reads"): "histories",
     ("model", "encoder", "regression"): 0,
     ("model", "components", "*", "encoder", "regression"): 0,
+    ("model", "encoder", "regression_shares"): None,
+    ("model", "components", "*", "encoder", "regression_shares"): None,
     ("model", "components", "*", "encoder", "linear_reads"): "histories",
     ("model", "finetune", "shown"): "few",
     ("model", "components", "*", "finetune", "shown"): "few",

@@ -233,6 +233,9 @@ class GraphSAGE:
             folds = [replace(f, train=point.learned(f.train), test=point.for_selection(_bare(f.test))) for f in folds]
         self._tasks = [self._task(fold.train, seed, seed) for fold in folds]
         self._check_num_neighbors(self._tasks[0])
+        chooses = self.encoder.regression > 0 and self.encoder.regression_shares is None
+        for task in self._tasks if chooses else ():
+            task.shares = torch.zeros_like(task.shares)  # layers learn by themselves
         epochs = self._train(folds, seed)
         finetune = self.finetune.model_copy(update={"epochs": epochs["finetune"]})
         if isinstance(finetune, RatingConfig):
@@ -240,6 +243,11 @@ class GraphSAGE:
         self.best_params = {"finetune": finetune}
         if self.pretrain is not None:
             self.best_params["pretrain"] = self.pretrain.model_copy(update={"epochs": epochs["pretrain"]})
+        if chooses:
+            shares = RankingTask.best_shares(self._tasks, folds, seed)
+            self.best_params["encoder"] = self.encoder.model_copy(update={"regression_shares": shares})
+            for task in self._tasks:
+                task.shares = torch.tensor(shares)
         return [self._with([task], finetune) for task in self._tasks]
 
     def update(
@@ -508,7 +516,7 @@ class GraphSAGE:
     def _with(self, tasks: list[Any], finetune: RankingConfig | RatingConfig) -> "GraphSAGE":
         """A fitted model of some tasks."""
         model = GraphSAGE(
-            encoder=self.encoder,
+            encoder=self.best_params.get("encoder", self.encoder),
             pretrain=self.pretrain,
             finetune=finetune,
             choose_on=self.choose_on,

@@ -20,12 +20,12 @@ from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
 from gnnrec.models.attached import AttachedEncoder, word_maps
 from gnnrec.models.held_out import HeldOutNDCG
-from gnnrec.models.selection import Fold
+from gnnrec.models.selection import Fold, by_bucket
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
 from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
 from gnnrec.nn.linear import LinearPath, described
-from gnnrec.nn.regression import RegressionPath
+from gnnrec.nn.regression import KNOWN, RegressionPath, near_known
 from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.loop import Measured
@@ -35,6 +35,10 @@ from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.training.transfer import take_weights
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TestSet, TrainingData, UserBatch
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+"""What is tried of what the regression counts."""
+WITHOUT_CHOICE = 0.5
+"""What it counts where there was nobody to choose it on."""
 PART = 1024
 """Users whose histories are decoded at once."""
 
@@ -127,10 +131,10 @@ class RankingTask:
         self.expected = None if self.taken is None else self.taken.expected
         if self.expected is not None:
             popularity = self.expected(popularity)
-        linear: LinearPath | RegressionPath | None = None
-        if encoder.regression:
-            linear = RegressionPath.of(self.train, encoder.regression, seed)
-        elif encoder.linear:
+        self.regression = RegressionPath.of(self.train, encoder.regression, seed) if encoder.regression else None
+        self.shares = _shares(encoder)
+        linear = None
+        if encoder.linear:
             read = self.train.attribute_types if encoder.linear_reads == "all" else ()
             values = {t: len(self.train.ids[t[2]]) for t in read}
             described_by = described(self.train)
@@ -207,7 +211,7 @@ class RankingTask:
             if self.head.linear is not None:
                 self._add_linear(self.head.linear)
 
-    def _add_linear(self, linear: LinearPath | RegressionPath) -> None:
+    def _add_linear(self, linear: LinearPath) -> None:
         """The linear path's vectors follow those of the encoder; a new item has these alone, and their bias."""
         linear.precompute(self.block)
         of_layers, new = self._attached.items, self.head.no_interactions < 0
@@ -215,7 +219,6 @@ class RankingTask:
         if self.config.new_items == 1:
             new = torch.ones_like(new)
         if self.config.new_items:
-            assert isinstance(linear, LinearPath)
             as_new, biases = linear.new_items()
             items = torch.where(new[:, None], torch.cat([torch.zeros_like(of_layers), as_new], dim=1), items)
             self._biases = torch.where(new, biases, self._biases)
@@ -227,9 +230,15 @@ class RankingTask:
         users = users.with_events(self.events)
         if not self.head.decoder.reads_history:
             vectors = self._attached.embed(users)
-            if self.head.linear is None:
+            if self.head.linear is not None:
+                return torch.cat([vectors, self.head.linear.attached(self._attached.merged(users))], dim=1)
+            if self.regression is None or not self.shares.any():
                 return vectors
-            return torch.cat([vectors, self.head.linear.attached(self._attached.merged(users))], dim=1)
+            count = torch.bincount(users.items.row, minlength=len(users))
+            share: Tensor = (near_known(count) @ self.shares)[:, None]
+            regressed = share * self.regression.users(self._attached.merged(users))
+            both: Tensor = torch.cat([vectors, regressed.to(vectors.device)], dim=1)
+            return both
         nothing = users.items.take(torch.empty(0, dtype=torch.int64))
         bare = replace(users, items=nothing).without_events()
         vectors, items = self._attached.embed(bare), self._attached.items
@@ -237,6 +246,14 @@ class RankingTask:
         parts = zip(vectors.split(PART), torch.arange(len(users)).split(PART), strict=True)
         kinds = self.head.kinds
         return torch.cat([query(self.head.decoder, own, recent.take(rows), items, kinds) for own, rows in parts])
+
+    def _items(self) -> Tensor:
+        """[I, D], the vectors of items that `embed` is compared with."""
+        items: Tensor = self._attached.items
+        if self.regression is None or not self.shares.any():
+            return items
+        both: Tensor = torch.cat([items, self.regression.items.to(items.device)], dim=1)
+        return both
 
     def _events_of(self, users: UserBatch) -> list[Edges]:
         """The users' events of each kind that the decoder reads."""
@@ -247,7 +264,7 @@ class RankingTask:
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32, logarithms of unnormalised probabilities."""
         if self.head.linear is None:
-            scores = self.head.score(self.embed(users), self._attached.items)
+            scores = self.head.score(self.embed(users), self._items())
         else:
             scores = self.head.scaled(self.embed(users)) @ self._attached.items.t() + self._biases
         if self.paths is None:
@@ -263,7 +280,7 @@ class RankingTask:
         """[I, D + 1] float32, the items' vectors, their bias in the last column; None where pairs are scored."""
         if self.paths is not None:
             return None
-        return torch.cat([self._attached.items, self._biases[:, None]], dim=1)
+        return torch.cat([self._items(), self._biases[:, None]], dim=1)
 
     @torch.no_grad()
     def query(self, users: UserBatch) -> Tensor:
@@ -281,6 +298,7 @@ class RankingTask:
         head["biases"], head["expected"] = self._biases, self.expected
         if self.head.linear is not None:
             head["linear"] = self.head.linear.extra()
+        head["regression"], head["shares"] = self.regression, self.shares
         return {**head, **self._attached.state_dict(), "paths": self.paths}
 
     @classmethod
@@ -303,10 +321,9 @@ class RankingTask:
             decodes.take_paths(task.paths.mixed, 1)  # the number is among the weights
         task.kinds, task.expected = state.get("kinds", ()), state.get("expected")
         count = len(state["head"]["bias"])
-        linear: LinearPath | RegressionPath | None = None
-        if encoder.regression:
-            linear = RegressionPath.from_extra(count, encoder.regression, state["linear"])
-        elif encoder.linear:  # models that were saved before 0.3 have the parts one by one
+        task.regression, task.shares = state.get("regression"), state.get("shares", _shares(encoder))
+        linear = None
+        if encoder.linear:  # models that were saved before 0.3 have the parts one by one
             extra = state.get("linear") or {"sources": state["sources"], "values": state.get("linear_values")}
             size = len(state["head"]["linear.to_target"])
             linear = LinearPath.from_extra(count, size, encoder.linear, extra)
@@ -317,6 +334,31 @@ class RankingTask:
         if "start_bias" in state:  # models that were saved before there was one score, and learn no more
             task.start_bias = state["start_bias"]
         return task
+
+    @staticmethod
+    def best_shares(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> tuple[float, ...]:
+        """What the regression is to count after each number of known items: the best on all held-out users.
+
+        Only what gains more than its standard error over users is taken. Where no held-out user has so many items, the
+        share is that of the next smaller number.
+        """
+        found: list[float] = []
+        for least in (0, *KNOWN):
+            values = [[np.empty(0)] for _ in SHARES]
+            for task, fold in zip(tasks, folds, strict=True):
+                rows = dict(by_bucket(fold.test.users)).get(least)
+                for part in () if rows is None else rows.split(PART):
+                    test = fold.test.take(part)
+                    ndcg = HeldOutNDCG(test, test.candidates(fold.train), seed, task.head.bias.device)
+                    for place, share in enumerate(SHARES):
+                        task.shares = torch.full((1 + len(KNOWN),), share)
+                        values[place].append(ndcg(task.score(test.users)))
+            each = np.stack([np.concatenate(one) for one in values])  # [S, Q]
+            best = int(each.mean(axis=1).argmax()) if each.shape[1] > 1 else 0
+            gain = each[best] - each[0]
+            sure = best > 0 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+            found.append(SHARES[best] if sure else 0.0 if each.shape[1] else found[-1] if found else 0.0)
+        return tuple(found)
 
     @staticmethod
     def measure(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> Callable[[], Measured]:
@@ -338,6 +380,11 @@ class RankingTask:
             return {name: torch.from_numpy(np.bincount(place, every) / count)}
 
         return measured
+
+
+def _shares(encoder: EncoderConfig) -> Tensor:
+    """[1 + K] float32, what the regression counts by number of known items."""
+    return torch.tensor(encoder.regression_shares or (WITHOUT_CHOICE,) * (1 + len(KNOWN)))
 
 
 def _persons(tests: Sequence[TestSet], prepared: Sequence[HeldOutNDCG]) -> np.ndarray:

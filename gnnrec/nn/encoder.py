@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,8 +41,11 @@ class EncoderConfig(BaseModel):
     linear_reads: Literal["histories", "all"] = "histories"
     """What of a user the linear path reads: its history alone, or its attribute values too."""
     regression: int = Field(0, ge=0)
-    """Width of a linear path beside the layers that starts from a regression from all that is known of a user to items;
-    0 for none."""
+    """Width of vectors beside those of the layers that are a regression from all that is known of a user to items, in
+    closed form; 0 for none."""
+    regression_shares: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(None, min_length=7, max_length=7)
+    """What the regression counts after 0, 1, 2, 5, 10, 20 and 50 known items. Left out, it is chosen on held-out users,
+    0 where they do not gain more than a standard error, and half where there is nobody to choose on."""
     init: Literal["svd", "random"] = "svd"
     """Initial vectors of items and of the values of users' attributes: from a truncated SVD of the training
     interactions, or small random numbers."""

@@ -163,8 +163,8 @@ class LinearPath(nn.Module):
         items, biases = self.new_items()
         return users @ items.T + biases
 
-    def in_graph(self, block: Block, users: Tensor, origin: Tensor) -> Tensor:
-        """[B, L], the vectors of training users from the edges that are visible; `origin` as in `RegressionPath`."""
+    def in_graph(self, block: Block, users: Tensor) -> Tensor:
+        """[B, L], the vectors of training users ([B] int64, no user twice) from the edges that are visible."""
         values = {t: block.adjacency[reverse(t)].reaching(users) for t in self.value_counts}
         return self.users(block.adjacency[reverse(INTERACTS)].reaching(users), values)
 

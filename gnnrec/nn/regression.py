@@ -1,20 +1,18 @@
-"""A linear path beside the layers that starts from a regression: from all that is known of a user to items."""
+"""A regression from all that is known of a user to items, as vectors of users and items."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import linalg, sparse
-from torch import Tensor, nn
+from torch import Tensor
 
 from gnnrec.graph.adjacency import Adjacency
-from gnnrec.graph.block import Block
 from gnnrec.graph.matrices import Matrix, UserFeatures, histories, links
 from gnnrec.runtime import seeds
 from gnnrec.splits.bins import to_knots
-from gnnrec.views import INTERACTS, Edges, EdgeType, TrainingData, UserBatch, reverse
+from gnnrec.views import Edges, EdgeType, TrainingData, UserBatch
 
 KNOWN = (1, 2, 5, 10, 20, 50)
 """Numbers of known items that errors are expected over, all alike, beside users without any."""
@@ -38,157 +36,87 @@ STEPS = 15
 """Of the search for gains; the likelihood is concave in them."""
 
 
-class RegressionPath(nn.Module):
-    """Vectors of users that are linear in what is known of them: items, attribute values, histories of friends.
+@dataclass(frozen=True)
+class RegressionPath:
+    """Vectors of users that are linear in what is known of them, in closed form: items, attribute values, friends.
 
     A user's vector has two parts. The first is the sum of a vector of each known item over the root of their number.
     The second is the sum of the vectors of its values, weighted as `UserFeatures` does by rarity and the logarithm of
     edge weights, with rows of length 1, plus the mean over its friends of the sum over a friend's items, with other
     vectors and over the root of their number, minus a vector that is the same for all who have any value or friend.
     Both are multiplied by gains that depend on the number of known items, and added. Items are compared with the sum by
-    vectors of their own.
+    vectors of their own; the inner product is what is added to the logarithm of popularity.
 
-    It starts from a closed form: the reduced-rank ridge regression from these inputs to the histories of the training
-    users. Of a training user no item is known, with the chance `NONE`, else k random ones; the expected squared error
-    over these draws and over k in `KNOWN` is minimised, as the denoising regression does it for one k. The error of an
-    item is divided by the root of its popularity. No matrix of inputs by items is made: subspace iteration finds the
-    directions. As logits, beside the logarithm of popularity, expected interactions are divided by the root of
-    popularity and a floor. The gains are the likeliest for training users, each predicted as if it had been left out of
-    the regression, or smaller ones where their lists are better; the floor is that of the best lists. What values and
-    friends bring is taken relative to its mean, which popularity stands for.
+    It is the reduced-rank ridge regression from these inputs to the histories of the training users. Of a training user
+    no item is known, with the chance `NONE`, else k random ones; the expected squared error over these draws and over k
+    in `KNOWN` is minimised, as the denoising regression does it for one k. The error of an item is divided by the root
+    of its popularity. No matrix of inputs by items is made: subspace iteration finds the directions. As logits,
+    expected interactions are divided by the root of popularity and a floor. The gains are the likeliest for training
+    users, each predicted as if it had been left out of the regression, or smaller ones where their lists are better;
+    the floor is that of the best lists. What values and friends bring is taken relative to its mean, which popularity
+    stands for. Nothing of it is trained further.
 
     Source: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5
         (1975); Steck, Autoencoders that don't overfit towards the Identity, NeurIPS 2020; Jeunen, Van Balen, Goethals,
         Closed-Form Models for Collaborative Filtering with Side-Information, RecSys 2020. Differs: one map for all
-        numbers of known items; friends by their histories, so that no user owns a column; all of it is trained
-        afterwards on the objective of the encoder.
+        numbers of known items; friends by their histories, so that no user owns a column.
     Shapes: what is known of B users -> [B, L]; items [I, L].
 
-    Args:
-        num_items: I.
-        width: L.
+    Attributes:
+        source: [I, L] float32, vectors of known items.
+        items: [I, L] float32, the vectors that users are compared with.
+        values: [A, L] float32, vectors of the columns of `features`.
+        mean: [L] float32, what is taken off.
+        gains: [1 + K, 2] float32, of both parts, for no known item and for each number in `KNOWN`.
+        places: [U, L] float32, what each training user brings to its friends; no row without relations between users.
         features: turns users into rows of their values.
         friends: the relations between users.
     """
 
-    def __init__(self, num_items: int, width: int, features: UserFeatures, friends: Sequence[EdgeType]) -> None:
-        super().__init__()
-        self.source, self.target = Scaled(num_items, width), Scaled(num_items, width)
-        self.values = Scaled(features.width, width)
-        self.of_friends = Scaled(num_items if friends else 0, width)
-        self.mean = Scaled(1, width)
-        self.gains = nn.Parameter(torch.ones(1 + len(KNOWN), 2))
-        self.features, self.friends = features, tuple(friends)
-        self._side: Adjacency | None = None
-        self._places: Tensor | None = None
+    source: Tensor
+    items: Tensor
+    values: Tensor
+    mean: Tensor
+    gains: Tensor
+    places: Tensor
+    features: UserFeatures
+    friends: tuple[EdgeType, ...]
 
     @classmethod
     def of(cls, train: TrainingData, width: int, seed: int) -> "RegressionPath":
-        """The path of some training data, at its start."""
+        """The regression of some training data."""
         features = UserFeatures(replace(train, values=()), edge_weights="log", idf=True, normalise="length")
-        path = cls(train.num_items, width, features, train.user_types)
-        path._side = _weighted(features(train.users))
         found = Regression(train, features, width, seed)
-        path.gains.data.copy_(found.gains)
-        parts = path.source, path.target, path.values, path.of_friends, path.mean
-        for part, start in zip(parts, found.starts(), strict=True):
-            part.start(torch.from_numpy(start[: len(part.weight)]).float())
-        return path
+        source, items, values, of_friends = (torch.from_numpy(part).float() for part in found.vectors())
+        places = torch.zeros(0, source.shape[1])
+        if train.user_types:
+            own = torch.stack([train.users.items.node, train.users.items.row])
+            places = _over_root(Adjacency(own, train.num_items, train.num_users), of_friends)
+        mean = torch.from_numpy(found.mean).float()
+        return cls(source, items, values, mean, found.gains, places, features, train.user_types)
 
-    def items(self) -> Tensor:
-        """[I, L], the vectors that users are compared with."""
-        found: Tensor = self.target()
-        return found
-
-    def in_graph(self, block: Block, users: Tensor, origin: Tensor) -> Tensor:
-        """[B, L], the vectors of training users from the edges that are visible.
-
-        Args:
-            block: the graph.
-            users: [B] int64, no user twice.
-            origin: [B] int64, the same users as rows of the training users.
-        """
-        assert self._side is not None
-        if self._side.pointer.device != users.device:
-            self._side = self._side.to(users.device)
-        known = block.adjacency[reverse(INTERACTS)].reaching(users)
-        friends = [block.adjacency[t].reaching(users) for t in self.friends]
-        places = self._of_friends(block) if self.friends else None
-        return self._joined(known, self.source(), self._side.reaching(origin), friends, places)
-
-    def precompute(self, block: Block) -> None:
-        """Computes what newcomers read of their friends."""
-        self._places = self._of_friends(block) if self.friends else None
-
-    def attached(self, users: UserBatch) -> Tensor:
-        """[B, L], the vectors of users who are not in the graph, after `precompute`."""
-        source, size = self.source(), len(users)
-        device = source.device
-        known = Adjacency(torch.stack([users.items.node, users.items.row]).to(device), len(source), size)
-        friends = []
-        if self._places is not None:
-            nothing = Edges(*torch.empty(2, 0, dtype=torch.int64))
-            edges = [users.relations.get(t, nothing) for t in self.friends]
-            ends = [torch.stack([e.node, e.row]).to(device) for e in edges]
-            friends = [Adjacency(one, len(self._places), size) for one in ends]
-        return self._joined(known, source, _weighted(self.features(users)).to(device), friends, self._places)
-
-    def _joined(
-        self, known: Adjacency, source: Tensor, side: Adjacency, friends: list[Adjacency], places: Tensor | None
-    ) -> Tensor:
-        """[B, L], both parts with their gains."""
-        rest, number = side.sum(self.values()), side.degree()
-        for edges in friends:
-            number = number + edges.degree()
-        if places is not None:
-            rest = rest + _mean_of(friends, places)
-        rest = rest - (number > 0)[:, None] * self.mean()
-        count = known.degree().detach().cpu().numpy().astype(np.float64)
-        gains = _near(np.log1p(count), np.log1p((0, *KNOWN))).to(source.device) @ self.gains
-        found: Tensor = gains[:, :1] * _over_root(known, source) + gains[:, 1:] * rest
-        return found
-
-    def _of_friends(self, block: Block) -> Tensor:
-        """[U, L], what users bring to their friends."""
-        return _over_root(block.adjacency[reverse(INTERACTS)], self.of_friends())
-
-    def extra(self) -> dict[str, Any]:
-        """What `from_extra` needs besides the weights."""
-        return {"features": self.features, "friends": self.friends, "places": self._places}
-
-    @classmethod
-    def from_extra(cls, num_items: int, width: int, extra: dict[str, Any]) -> "RegressionPath":
-        """A path of the saved shape, for newcomers alone; its weights are still to be loaded."""
-        path = cls(num_items, width, extra["features"], extra["friends"])
-        path._places = extra["places"]
-        return path
+    def users(self, users: UserBatch) -> Tensor:
+        """[B, L] float32, on the CPU, the vectors of users from what is known of them."""
+        size, nothing = len(users), Edges(*torch.empty(2, 0, dtype=torch.int64))
+        side = _weighted(self.features(users))
+        rest, number = side.sum(self.values), side.degree()
+        if self.friends:
+            known = [users.relations.get(t, nothing) for t in self.friends]
+            edges = torch.cat([torch.stack([e.node, e.row]) for e in known], dim=1)
+            friends = Adjacency(edges, len(self.places), size)
+            rest, number = rest + friends.mean(self.places), number + friends.degree()
+        rest = rest - (number > 0)[:, None] * self.mean
+        items = Adjacency(torch.stack([users.items.node, users.items.row]), len(self.source), size)
+        gains = near_known(items.degree()) @ self.gains
+        return gains[:, :1] * _over_root(items, self.source) + gains[:, 1:] * rest
 
 
-class Scaled(nn.Module):
-    """A table whose entries are learned in units of their size at the start: a step is as large for each table.
+def near_known(count: Tensor) -> Tensor:
+    """[B, 1 + K] float32, the weights of no item and of each number in `KNOWN`, for numbers of known items.
 
-    Args:
-        rows: N.
-        width: L.
+    Between two of them lies a line, on the logarithm of the number and 1.
     """
-
-    def __init__(self, rows: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(rows, width))
-        self.register_buffer("unit", torch.ones(()))
-
-    unit: Tensor
-
-    def start(self, values: Tensor) -> None:
-        """Begins at some values ([N, L'] float32 with L' at most L); the mean square of those that are not 0 is 1."""
-        some = values[values != 0]
-        if len(some):
-            self.unit.copy_(some.square().mean().sqrt())
-        self.weight.data[:, : values.shape[1]] = values / self.unit
-
-    def forward(self) -> Tensor:
-        """[N, L], the values."""
-        return self.unit * self.weight
+    return _near(np.log1p(count.detach().cpu().numpy().astype(np.float64)), np.log1p((0, *KNOWN)))
 
 
 def _near(number: np.ndarray, knots: np.ndarray) -> Tensor:
@@ -210,12 +138,6 @@ def _weighted(rows: Matrix) -> Adjacency:
 def _over_root(edges: Adjacency, x: Tensor) -> Tensor:
     """The sums over the targets' sources, over the root of their number."""
     return edges.sum(x) * edges.degree().clamp(min=1).rsqrt()[:, None]
-
-
-def _mean_of(relations: Sequence[Adjacency], x: Tensor) -> Tensor:
-    """The means over the sources of all relations together."""
-    total = torch.stack([edges.sum(x) for edges in relations]).sum(0)
-    return total / torch.stack([edges.degree() for edges in relations]).sum(0).clamp(min=1)[:, None]
 
 
 @dataclass(frozen=True)
@@ -342,15 +264,15 @@ class Regression:
         """[A, R], of the ridge regression from inputs to places along some directions [I, R]."""
         return self.system.solve(self.inputs.T @ (self.target @ directions))
 
-    def starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The vectors of items as sources and as targets, of values, of items as sources of friends, and the mean."""
+    def vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The vectors of known items, of items that users are compared with, of values, and of friends' items."""
         first, second = len(self.items), len(self.items) + len(self.values)
         third = second + self.friends.shape[1]
         width = self.weights.shape[1]
         source, values = np.zeros((self.history.shape[1], width)), np.zeros((self.side.shape[1], width))
         source[self.items], values[self.values] = self.weights[:first], self.weights[first:second]
         target = self._size[:, None].double().numpy() * self.directions
-        return source, target, values, self._basis.T @ self.weights[second:third], self.mean[None]
+        return source, target, values, self._basis.T @ self.weights[second:third]
 
     def _calibrate(self) -> None:
         """Finds how much the scores of items of each popularity count, and gains for each number of known items."""

@@ -17,7 +17,6 @@ from gnnrec.nn import losses
 from gnnrec.nn.decoders.dot import Dot
 from gnnrec.nn.linear import LinearPath
 from gnnrec.nn.propagation import vectors
-from gnnrec.nn.regression import RegressionPath
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
 from gnnrec.training.negatives import NegativeSampler
@@ -114,7 +113,7 @@ class ItemRanker(nn.Module):
         popularity: Tensor,
         decoder: nn.Module | None = None,
         kinds: int = 0,
-        linear: LinearPath | RegressionPath | None = None,
+        linear: LinearPath | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -138,15 +137,15 @@ class ItemRanker(nn.Module):
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        if self.linear is None:
+        if user.shape[1] == self.encoder.config.channels:
             return self.logit_scale * (user @ item.t()) + self.bias + self.no_interactions
         return self.scaled(user) @ item.t() + self.bias + self.no_interactions
 
     def scaled(self, user: Tensor) -> Tensor:
         """[B, D], the vectors of users whose inner products with those of items are scores, but for the biases."""
-        if self.linear is None:
-            return self.logit_scale * user
         width = self.encoder.config.channels
+        if user.shape[1] == width:
+            return self.logit_scale * user
         return torch.cat([self.logit_scale * user[:, :width], user[:, width:]], dim=1)
 
     def score_pairs(self, user: Tensor, item: Tensor, index: Tensor) -> Tensor:
@@ -184,11 +183,10 @@ def ranking_losses(
     """
     device = ranker.bias.device
     by_time = None if histories is None else _ByTime(histories, shard.block, part)
-    origin = torch.arange(part.num_users, device=device)  # of each user of the graph, its row among all
     count_of = torch.bincount(part.users.items.row, minlength=part.num_users).to(device)  # [U]
     if batches is None and shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
-        shard, count_of, origin = Shard.whole(shard.block.of_users(some)), count_of[some], some
+        shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
         by_time = None if by_time is None else by_time.of_users(some)
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
@@ -237,11 +235,10 @@ def ranking_losses(
             if ranker.linear is None:
                 loss = losses.softmax(ranker.score(x[USER], x[ITEM]), row, item, weight)
             else:
-                linear = ranker.linear.in_graph(block, users, origin[users])
+                linear = ranker.linear.in_graph(block, users)
                 user, items = torch.cat([x[USER], linear], 1), torch.cat([x[ITEM], ranker.linear.items()], 1)
                 loss = losses.softmax(ranker.score(user, items), row, item, weight)
                 if config.new_items:
-                    assert isinstance(ranker.linear, LinearPath)
                     as_new = ranker.linear.score_new(linear) + ranker.no_interactions
                     loss = torch.lerp(loss, losses.softmax(as_new, row, item, weight), config.new_items)
         else:

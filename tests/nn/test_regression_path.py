@@ -8,13 +8,11 @@ import torch
 from scipy import sparse
 
 from gnnrec.data.synthetic import synthetic
-from gnnrec.graph.block import whole_graph
-from gnnrec.graph.build import build_graph
 from gnnrec.graph.matrices import UserFeatures, histories
 from gnnrec.nn import regression
-from gnnrec.nn.regression import KNOWN, NONE, Regression, RegressionPath, Scaled, System, _near
+from gnnrec.nn.regression import KNOWN, NONE, Regression, RegressionPath, System, near_known
 from gnnrec.splits import UnseenUsers, make_split
-from gnnrec.views import INTERACTS, USER, Edges, TrainingData, UserBatch, reverse
+from gnnrec.views import USER, Edges, TrainingData, UserBatch
 
 SEED = 3
 WIDTH = 6
@@ -99,71 +97,42 @@ def test_a_system_is_solved_whichever_side_is_smaller(shape: tuple[int, int]) ->
     np.testing.assert_allclose(System(sparse.csr_array(rows), penalty).solve(right), expected)
 
 
-def test_a_vector_is_the_sum_of_its_parts_in_the_graph_and_outside() -> None:
+def test_a_vector_is_the_sum_of_its_parts() -> None:
     train = train_of()
     path = RegressionPath.of(train, WIDTH, SEED)
-    kept = torch.rand(len(train.users.items), generator=torch.Generator().manual_seed(1)) < 0.5
-    block = whole_graph(build_graph(train)).hide(INTERACTS, kept)
-    silent = torch.arange(train.num_users) % 4 == 0
-    block = block.without_messages_from(silent)
     users = torch.arange(1, train.num_users, 3)
-    with torch.no_grad():
-        found = path.in_graph(block, users, users)
-        source, values, of_friends, gains = (path.source(), path.values(), path.of_friends(), path.gains)
-        mean = path.mean()[0]
-    rows = features_of(train)(train.users).toarray()
-    items, friends = train.users.items, train.users.relations[USER, "friend", USER]
-    for place, user in enumerate(users.tolist()):
-        known = items.node[kept & (items.row == user)]
-        history = source[known].sum(0) / max(len(known), 1) ** 0.5
-        rest = torch.from_numpy(rows[user]).float() @ values
-        theirs = [friend for friend in friends.node[friends.row == user].tolist() if not silent[friend]]
+    bare = torch.arange(2, train.num_users, 9)
+    batch = train.users
+    kept = torch.rand(len(batch.items), generator=torch.Generator().manual_seed(1)) < 0.5
+    has = ~torch.isin(torch.arange(train.num_users), bare)
+    relations = {t: e.take(has[e.row]) for t, e in batch.relations.items()}
+    batch = UserBatch(batch.index, batch.items.take(kept), relations)
+    found = path.users(batch)
+    rows = features_of(train)(batch).toarray()
+    items, friends = batch.items, batch.relations[USER, "friend", USER]
+    for user in {*users.tolist(), *bare.tolist()}:
+        known = items.node[items.row == user]
+        history = path.source[known].sum(0) / max(len(known), 1) ** 0.5
+        rest = torch.from_numpy(rows[user]).float() @ path.values
+        theirs = friends.node[friends.row == user].tolist()
         for friend in theirs:
-            own = items.node[kept & (items.row == friend)]
-            rest = rest + of_friends[own].sum(0) / max(len(own), 1) ** 0.5 / len(theirs)
-        rest = rest - mean if rows[user].any() or theirs else rest
+            rest = rest + path.places[friend] / len(theirs)
+        rest = rest - path.mean if rows[user].any() or theirs else rest
         low = [k for k in (0, *KNOWN) if k <= len(known)][-1]
         high = next((k for k in KNOWN if k > len(known)), low)
         part = 0 if high == low else (np.log1p(len(known)) - np.log1p(low)) / (np.log1p(high) - np.log1p(low))
-        gain = (1 - part) * gains[(0, *KNOWN).index(low)] + part * gains[(0, *KNOWN).index(high)]
-        torch.testing.assert_close(found[place], gain[0] * history + gain[1] * rest, rtol=1e-4, atol=1e-5)
-    # Newcomers read whole histories of their friends.
-    path.precompute(whole_graph(build_graph(train)))
-    whole = whole_graph(build_graph(train))
-    everyone = torch.arange(train.num_users)
-    with torch.no_grad():
-        torch.testing.assert_close(path.attached(train.users), path.in_graph(whole, everyone, everyone))
-
-
-def test_in_a_graph_of_some_users_they_keep_their_values() -> None:
-    train = train_of(friends=False)
-    path = RegressionPath.of(train, WIDTH, SEED)
-    some = torch.tensor([2, 5, 11, 30])
-    whole = whole_graph(build_graph(train))
-    with torch.no_grad():
-        expected = path.in_graph(whole, some, some)
-        torch.testing.assert_close(path.in_graph(whole.of_users(some), torch.arange(4), some), expected)
+        gain = (1 - part) * path.gains[(0, *KNOWN).index(low)] + part * path.gains[(0, *KNOWN).index(high)]
+        torch.testing.assert_close(found[user], gain[0] * history + gain[1] * rest, rtol=1e-4, atol=1e-5)
+    assert not found[bare][torch.bincount(items.row, minlength=train.num_users)[bare] == 0].any()
 
 
 def test_gains_are_interpolated_on_the_logarithm_of_the_number() -> None:
-    near = _near(np.log1p([0.0, 1.0, 3.0, 50.0, 400.0]), np.log1p((0, *KNOWN)))
+    near = near_known(torch.tensor([0.0, 1.0, 3.0, 50.0, 400.0]))
     part = (np.log(4) - np.log(3)) / (np.log(6) - np.log(3))
     expected = torch.zeros(5, 1 + len(KNOWN))
     expected[0, 0] = expected[1, 1] = expected[3, -1] = expected[4, -1] = 1
     expected[2, 2], expected[2, 3] = 1 - part, part
     torch.testing.assert_close(near, expected)
-
-
-def test_a_scaled_table_starts_at_its_values_with_a_step_of_their_size() -> None:
-    table = Scaled(3, 4)
-    values = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
-    table.start(values)
-    torch.testing.assert_close(table()[:, :2], values)
-    assert not table()[:, 2:].any()
-    assert float(table.unit) == pytest.approx(12.5**0.5)
-    assert float(table.weight[table.weight != 0].square().mean()) == pytest.approx(1)
-    table.start(torch.zeros(3, 4))
-    assert not table().any()
 
 
 @pytest.mark.parametrize("known", [0, 4])
@@ -172,13 +141,12 @@ def test_the_start_finds_the_items_of_a_newcomer_s_group(known: int) -> None:
     data = synthetic(SEED, num_users=200, num_items=40)
     split = make_split(data, UnseenUsers(test=0.2, validation=0.2, support=known), SEED)
     path = RegressionPath.of(split.train, 16, SEED)
-    path.precompute(whole_graph(build_graph(split.train)))
     users = split.validation.users
     if known:  # items alone
         users = UserBatch(users.index, users.items, {t: _none(e) for t, e in users.relations.items()})
     bias = (split.train.popularity + 0.1).log()
     with torch.no_grad():
-        top = (bias + path.attached(users) @ path.items().T).topk(5).indices
+        top = (bias + path.users(users) @ path.items.T).topk(5).indices
     group = users.index[:, None] % 4
     assert float((top % 4 == group).float().mean()) > 0.6
 
@@ -192,9 +160,6 @@ def test_what_is_not_among_the_most_frequent_starts_at_nothing(monkeypatch: pyte
     monkeypatch.setattr(regression, "MOST_VALUES", 3)
     train = train_of()
     path = RegressionPath.of(train, WIDTH, SEED)
-    with torch.no_grad():
-        assert int(path.source().any(1).sum()) == 10
-        assert int(path.values().any(1).sum()) == 3
-        assert int(path.items().any(1).sum()) > 10  # all are compared with
-    edge = reverse(INTERACTS)
-    assert edge in whole_graph(build_graph(train)).adjacency
+    assert int(path.source.any(1).sum()) == 10
+    assert int(path.values.any(1).sum()) == 3
+    assert int(path.items.any(1).sum()) > 10  # all are compared with
