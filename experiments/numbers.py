@@ -12,11 +12,14 @@ HEAD = r"""% Written by experiments.reproduce from experiments/results; do not e
 \makeatletter
 \newcommand{\num}[1]{\@ifundefined{n:#1}{\PackageError{numbers}{no number is called #1}{}}{\csname n:#1\endcsname}}
 \newcommand{\ifresults}[3]{\@ifundefined{n:#1}{#3}{#2}}
-\newcommand{\@number}[2]{\expandafter\gdef\csname n:#1\endcsname{#2}}
+\newcommand{\@n}[2]{\expandafter\gdef\csname n:#1\endcsname{#2}}
+\newcommand{\@same}{not significantly different from}
 """
 
 OURS = "graphsage"
 """The row that the text is about, whichever of its variants comes out best."""
+SAME = "not significantly different from"
+"""The verdict of a difference that is not significant."""
 Kept = Sequence[tuple[Protocol, Mapping[str, Any]]]
 """Protocols with their kept results."""
 
@@ -49,8 +52,13 @@ def numbers(every: Kept) -> dict[str, str]:
 
 def numbers_tex(every: Kept) -> str:
     """The macros as a LaTeX file."""
-    lines = [f"\\@number{{{key}}}{{{latex_text(text)}}}" for key, text in sorted(numbers(every).items())]
+    lines = [f"\\@n{{{key}}}{{{_short(text)}}}" for key, text in sorted(numbers(every).items())]
     return HEAD + "\n".join([*lines, r"\makeatother", ""])
+
+
+def _short(text: str) -> str:
+    """The text in LaTeX; the verdict that most differences have is a command, which halves what it takes."""
+    return r"\@same" if text == SAME else latex_text(text)
 
 
 def _roles(protocol: Protocol, kept: Mapping[str, Any]) -> dict[str, str]:
@@ -91,7 +99,7 @@ def _of_columns(protocol: Protocol, kept: Mapping[str, Any], models: Mapping[str
 def _of_difference(key: str, d: Mapping[str, Any], lower: bool) -> dict[str, str]:
     p = d["p_value_holm"]
     better = (d["mean"] < 0) if lower else (d["mean"] > 0)
-    verdict = "not significantly different from" if p >= LEVEL else "better than" if better else "worse than"
+    verdict = SAME if p >= LEVEL else "better than" if better else "worse than"
     return {
         key: f"{d['mean']:+.3f}",
         f"{key}/low": f"{d['low']:+.3f}",

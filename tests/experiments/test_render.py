@@ -128,7 +128,7 @@ def test_numbers_of_the_text(kept):
         "10",
         "1",
     )
-    assert r"\@number{synthetic/baseline}{als}" in numbers_tex([(PROTOCOL, kept)])
+    assert r"\@n{synthetic/baseline}{als}" in numbers_tex([(PROTOCOL, kept)])
 
 
 def test_lower_errors_are_better_in_words():
