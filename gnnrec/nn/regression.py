@@ -85,8 +85,11 @@ class RegressionPath:
     @classmethod
     def of(cls, train: TrainingData, width: int, seed: int) -> "RegressionPath":
         """The regression of some training data."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
         features = UserFeatures(replace(train, values=()), edge_weights="log", idf=True, normalise="length")
-        found = Regression(train, features, width, seed)
+        with threadpool_limits(1, "blas"):  # with several threads the last bits differ
+            found = Regression(train, features, width, seed)
         source, items, values, of_friends = (torch.from_numpy(part).float() for part in found.vectors())
         places = torch.zeros(0, source.shape[1])
         if train.user_types:
