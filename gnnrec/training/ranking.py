@@ -117,6 +117,7 @@ class ItemRanker(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.width: int = encoder.embedding_dim if isinstance(encoder, nn.Embedding) else encoder.config.channels
         self.linear = linear
         self.decoder: Any = decoder if decoder is not None else Dot(encoder.config.channels, 1)
         # Finite: an item without interactions comes last.
@@ -137,16 +138,15 @@ class ItemRanker(nn.Module):
 
     def score(self, user: Tensor, item: Tensor) -> Tensor:
         """[B, D] and [I, D] -> [B, I]."""
-        if user.shape[1] == self.encoder.config.channels:
+        if user.shape[1] == self.width:
             return self.logit_scale * (user @ item.t()) + self.bias + self.no_interactions
         return self.scaled(user) @ item.t() + self.bias + self.no_interactions
 
     def scaled(self, user: Tensor) -> Tensor:
         """[B, D], the vectors of users whose inner products with those of items are scores, but for the biases."""
-        width = self.encoder.config.channels
-        if user.shape[1] == width:
+        if user.shape[1] == self.width:
             return self.logit_scale * user
-        return torch.cat([self.logit_scale * user[:, :width], user[:, width:]], dim=1)
+        return torch.cat([self.logit_scale * user[:, : self.width], user[:, self.width :]], dim=1)
 
     def score_pairs(self, user: Tensor, item: Tensor, index: Tensor) -> Tensor:
         """Scores of given pairs: [..., D] users, [..., D] items and the items' indices [...] -> [...]."""
