@@ -1,1 +1,1 @@
-"""Scripts of exploratory numbers, on validation users alone."""
+"""Scripts of exploratory numbers, on validation users alone; each stands by itself, set-up included."""
