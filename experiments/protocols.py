@@ -152,6 +152,11 @@ def _ablation(data: str, title: str, columns: tuple[str, ...]) -> Protocol:
     return Protocol(name, title, columns, compared="ndcg@10", plain="graphsage-default", reference="graphsage-default")
 
 
+def _layers(data: str, title: str, columns: tuple[str, ...]) -> Protocol:
+    """The default encoder, without a regression, with other layers; no options are searched for any."""
+    return Protocol(f"{data}-layers", title, columns, compared="ndcg@10", plain="sage", reference="sage")
+
+
 def _next(data: str, title: str, seeds: tuple[int, ...] = (0,)) -> Protocol:
     """What comes next after so many events; aimed at: a lead over the best of all single baselines at each number."""
     return Protocol(
@@ -464,6 +469,8 @@ PROTOCOLS = (
     ),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
+    _layers("hetrec-lastfm", "Layers of the encoder, Last.fm with tags and friends", LASTFM),
+    _layers("ml-100k", "Layers of the encoder, MovieLens-100K", LISTS),
 )
 
 

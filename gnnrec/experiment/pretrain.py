@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from gnnrec.data.match import match
 from gnnrec.data.union import nodes_of_data, union
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.card import card_text
-from gnnrec.experiment.config import NamedConfig
+from gnnrec.experiment.config import NamedConfig, replace_options
 from gnnrec.experiment.results import config_checksum
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.saving import STRUCTURE, load_model, save_model
@@ -65,10 +65,11 @@ def pretrain(
     Raises:
         ConfigError: the model is none that can be carried, or the folder holds another encoder.
     """
+    configs = [_of_layers(config) for config in configs]
     first = configs[0]
     model = first.model()
     ranks = isinstance(model, GraphSAGE) and isinstance(model.finetune, RankingConfig)
-    if not ranks or model.encoder.linear or model.encoder.regression:
+    if not ranks or model.encoder.linear:
         raise ConfigError(
             f"{first.name}: model: must be GraphSAGE with objective ranking and without a linear path, to be carried "
             "to another platform"
@@ -120,6 +121,15 @@ def pretrain(
             remove_checkpoints(folder)
             shutil.rmtree(folder / "pretrained", ignore_errors=True)  # what a run keeps of the stage before
     return card
+
+
+def _of_layers(config: NamedConfig) -> NamedConfig:
+    """The config without a regression beside the layers, which is of a platform's own items."""
+    model = config.config.model
+    if not isinstance(model.get("encoder"), Mapping):
+        return config
+    own = replace_options(model, {"encoder.regression": 0})
+    return replace(config, config=config.config.model_copy(update={"model": own}))
 
 
 def load_encoder(folder: Path) -> Pretrained:

@@ -198,6 +198,7 @@ class RankingTask:
         take_memory(self.head.encoder, own, old.head.encoder, theirs)
         moved = before[place] + (at_first - old.start_bias.to(before.device)[place])
         mine = self.head.state_dict()  # with the encoder's weights, which were just taken
+        self.shares = old.shares
         others = {k: v for k, v in state.items() if not k.startswith("encoder.") and v.shape == mine[k].shape}
         bias = {"bias": torch.where(known, moved, at_first), "no_interactions": no_interactions}
         self.head.load_state_dict({**mine, **others, **bias})

@@ -40,9 +40,10 @@ class EncoderConfig(BaseModel):
     """Width of a linear path beside the layers, from what describes items and from histories; 0 for none."""
     linear_reads: Literal["histories", "all"] = "histories"
     """What of a user the linear path reads: its history alone, or its attribute values too."""
-    regression: int = Field(0, ge=0)
+    regression: Annotated[int, Field(ge=0)] | None = None
     """Width of vectors beside those of the layers that are a regression from all that is known of a user to items, in
-    closed form; 0 for none."""
+    closed form; 0 for none. Left out, 128 where items are ranked with softmax by inner products with vectors that the
+    layers alone have learned, from the platform's own interactions; elsewhere 0."""
     regression_shares: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(None, min_length=7, max_length=7)
     """What the regression counts after 0, 1, 2, 5, 10, 20 and 50 known items. Left out, it is chosen on held-out users,
     0 where they do not gain more than a standard error, and half where there is nobody to choose on."""

@@ -32,8 +32,8 @@ FLOORS = (0.03, 0.1, 0.3, 1.0)
 """What is tried of what is added to an item's popularity, as a share of the largest."""
 SMALLER = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18)
 """What is tried of the likeliest gains: the likelihood is that of all items, a list ends soon."""
-STEPS = 15
-"""Of the search for gains; the likelihood is concave in them."""
+STEPS, PRECISE, DAMPED = 20, 1e-3, 1e-6
+"""Most steps of the search for gains, the step after which it ends, and what is added to the curvature."""
 
 
 @dataclass(frozen=True)
@@ -353,26 +353,40 @@ class _Asked:
         Args:
             size: [I] float32, how much the scores of an item count.
         """
-        gains = torch.ones(2, requires_grad=True)
-        solver = torch.optim.LBFGS([gains], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-        def added() -> Tensor:
-            return (gains[0] * self.history + gains[1] * self.rest) * size
-
-        def loss() -> Tensor:
-            solver.zero_grad()
-            value: Tensor = -(self.start + added()).log_softmax(1)[self.wanted[0], self.wanted[1]].mean()
-            value.backward()
-            return value
-
-        solver.step(loss)
+        gains = self.likeliest(size)
         wanted = torch.zeros_like(self.start)
         wanted[self.wanted[0], self.wanted[1]] = 1
-        with torch.no_grad():
-            likeliest = added()
+        likeliest = (gains[0] * self.history + gains[1] * self.rest) * size
         quality = [_ndcg(self.start + smaller * likeliest, wanted) for smaller in SMALLER]
         best = int(np.argmax(quality))
-        return SMALLER[best] * gains.detach(), quality[best]
+        return SMALLER[best] * gains, quality[best]
+
+    def likeliest(self, size: Tensor) -> Tensor:
+        """[2] float32, the gains with which a softmax over all items gives most to the wanted ones, by Newton steps.
+
+        A step that does not raise the likelihood, which is concave, is taken half as far.
+        """
+        parts = self.history * size, self.rest * size
+        user, item = self.wanted
+        share = torch.bincount(user, minlength=len(self.start)) / len(user)  # [B], of the pairs
+        found = torch.stack([part[user, item].mean() for part in parts])
+        gains, step, best = torch.ones(2), torch.zeros(2), torch.inf
+        for _ in range(STEPS):
+            logits = (self.start + (gains + step)[0] * parts[0] + (gains + step)[1] * parts[1]).log_softmax(1)
+            loss = -float(logits[user, item].mean())
+            if not loss < best:
+                step = step / 2
+                continue
+            gains, best, chance = gains + step, loss, logits.exp_()
+            weighted = [chance * part for part in parts]
+            mean = torch.stack([one.sum(1) for one in weighted])  # [2, B]
+            square = torch.stack([torch.stack([(one * part).sum(1) for part in parts]) for one in weighted])
+            spread = ((square - mean[:, None] * mean[None]) @ share).double()  # [2, 2]
+            slope = (found - mean @ share).double()
+            step = torch.linalg.solve(spread + DAMPED * torch.eye(2), slope).float()
+            if float(step.abs().max()) < PRECISE:
+                return gains + step
+        return gains
 
 
 def _ndcg(scores: Tensor, wanted: Tensor) -> float:

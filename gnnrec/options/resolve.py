@@ -81,6 +81,8 @@ def options_model(cls: type) -> type[BaseModel]:
 def complete_options(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") -> dict[str, Any]:
     """The options of `cls` with every default filled in, ready to be written as JSON or YAML.
 
+    A class may have a static method `adapted`, which fills in what follows from the other options.
+
     Args:
         cls: a class whose constructor takes typed options.
         options: from a config.
@@ -90,7 +92,9 @@ def complete_options(cls: type, options: Mapping[str, Any], where: str = "", at:
     Raises:
         ConfigError: an unknown option, or a value that does not fit.
     """
-    return _validate(cls, options, where, at).model_dump(mode="json", by_alias=True)
+    complete = _validate(cls, options, where, at).model_dump(mode="json", by_alias=True)
+    adapted = getattr(cls, "adapted", None)
+    return complete if adapted is None else dict(adapted(complete))
 
 
 def build(cls: type, options: Mapping[str, Any], where: str = "", at: str = "") -> Any:

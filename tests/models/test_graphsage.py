@@ -19,7 +19,8 @@ from gnnrec.models.saving import load_model, save_model
 from gnnrec.models.selection import Fold
 from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
-from gnnrec.options.resolve import build
+from gnnrec.nn.regression import RegressionPath
+from gnnrec.options.resolve import build, complete_options
 from gnnrec.splits import UnseenBoth, UnseenItems, UnseenUsers, make_split
 from gnnrec.splits.controls import shuffle_attributes
 from gnnrec.splits.folds import selection_folds
@@ -35,7 +36,7 @@ from gnnrec.views import Edges, Features, Relation, TrainingData, UserBatch
 from tests.models.baselines.ratings.test_ratings_factorization import made_ratings, strangers
 
 GROUPS = 4
-SMALL = EncoderConfig(channels=16)
+SMALL = EncoderConfig(channels=16, regression=0)
 SHALLOW = EncoderConfig(channels=16, layers=2, dropout=0.1)
 RATING = RatingConfig(epochs=30, batch_users=16, ema_decay=0.0, unobserved_weight=0.0)
 NDCG = EvaluateConfig(metrics=["ndcg"], at=[10])
@@ -380,7 +381,10 @@ def test_rankings_are_chosen_on_held_out_users_and_followed_to_the_letter(option
     options = {"encoder": SHALLOW, "finetune": RankingConfig(epochs=6, batch_users=32), "choose_on": 40, **options}
     model = GraphSAGE(**options)
     model.fit(split.train, split.validation, 0)
-    assert set(model.best_params) == {"finetune"} | ({"pretrain"} if options["pretrain"] else set())
+    assert set(model.best_params) == {"finetune", "encoder"} | ({"pretrain"} if options["pretrain"] else set())
+    shares = model.best_params["encoder"].regression_shares
+    assert model.best_params["encoder"] == SHALLOW.model_copy(update={"regression": 128, "regression_shares": shares})
+    assert len(shares) == 7
     assert model.best_params["finetune"].epochs <= 6
     assert model.best_params["finetune"] == options["finetune"].model_copy(
         update={"epochs": model.best_params["finetune"].epochs}
@@ -441,8 +445,8 @@ def test_after_a_choice_ratings_are_predicted_with_the_weight_that_was_chosen(tm
 
 def test_every_held_out_user_counts_the_same_whichever_fold_it_is_in() -> None:
     """The measure of early stopping is the mean NDCG@10 of all held-out users, as `evaluate` computes it."""
-    split = small_split()
-    model = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=RankingConfig(epochs=2, evaluate_every=1), choose_on=30)
+    split, encoder = small_split(), SHALLOW.model_copy(update={"regression": 0})
+    model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=2, evaluate_every=1), choose_on=30)
     model.tracker = Tracker()
     folds = [Fold(train, test, test) for train, test in selection_folds(split.train, split.validation, 30, 0)]
     assert len({len(fold.test.users) for fold in folds}) == 1
@@ -620,13 +624,51 @@ def test_a_regression_path_keeps_the_contract(loaded_in_this_process: None) -> N
     assert_recommender(GraphSAGE, options, seed=3)
 
 
-@pytest.mark.parametrize("encoder", [WITH_LINEAR, EncoderConfig(channels=16, layers=1, regression=16)])
-def test_a_linear_path_is_not_updated(encoder: EncoderConfig) -> None:
+def test_a_linear_path_is_not_updated() -> None:
     split = unseen_items(True)
-    model = GraphSAGE(encoder=encoder, pretrain=None, finetune=RankingConfig(epochs=1))
+    model = GraphSAGE(encoder=WITH_LINEAR, finetune=RankingConfig(epochs=1))
     model.fit(split.train, None, seed=3)
     with pytest.raises(ConfigError, match="a model with a linear path"):
         model.update(split.full, fresh=torch.ones(split.full.num_users, dtype=torch.bool))
+
+
+def test_a_regression_is_solved_again_with_what_is_new() -> None:
+    split = made_split()
+    model = GraphSAGE(encoder=EncoderConfig(channels=16, layers=1, regression=16), finetune=RankingConfig(epochs=2))
+    model.fit(split.train, None, seed=3)
+    model._tasks[0].shares[:] = 0.75
+    before, old = model.score(split.validation.users), model._tasks[0].regression
+    nobody = torch.zeros(split.train.num_users, dtype=torch.bool)
+    model.update(split.train, fresh=nobody, seed=3)
+    torch.testing.assert_close(model.score(split.validation.users), before)
+    model.update(split.full, fresh=torch.ones(split.full.num_users, dtype=torch.bool), seed=3)
+    again = RegressionPath.of(model._tasks[0].train, 16, 3)
+    assert torch.equal(again.items, model._tasks[0].regression.items)
+    assert not torch.equal(again.items, old.items)
+    assert model._tasks[0].shares.tolist() == [0.75] * 7
+
+
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [
+        ({}, 128),
+        ({"encoder": {"regression": 0}}, 0),
+        ({"encoder": {"regression": 16}}, 16),
+        ({"encoder": {"linear": 8}}, 0),
+        ({"finetune": {"objective": "rating"}}, 0),
+        ({"finetune": {"loss": "bpr"}}, 0),
+        ({"finetune": {"target": "next"}}, 0),
+        ({"finetune": {"half_life": 0.5}}, 0),
+        ({"decoder": {"name": "MLP"}}, 0),
+        ({"finetune": {"epochs": 0}, "zero_shot": True, "pretrained": "encoder"}, 0),
+    ],
+    ids=str,
+)
+def test_the_width_of_a_regression_follows_from_what_is_asked(options: dict[str, Any], width: int) -> None:
+    complete = complete_options(GraphSAGE, options)
+    assert complete["encoder"]["regression"] == width
+    assert build(GraphSAGE, options).options["encoder"]["regression"] == width
+    assert build(GraphSAGE, complete).options == build(GraphSAGE, options).options
 
 
 def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
@@ -634,7 +676,7 @@ def test_before_any_training_a_linear_path_is_its_closed_forms() -> None:
     split = make_split(synthetic(4, num_users=240, num_items=40), UnseenUsers(test=0.2, validation=0.2, support=3), 4)
     model = GraphSAGE(encoder=WITH_LINEAR, pretrain=None, finetune=RankingConfig(epochs=0))
     model.fit(split.train, None, seed=3)
-    plain = GraphSAGE(encoder=SHALLOW, pretrain=None, finetune=RankingConfig(epochs=0))
+    plain = GraphSAGE(encoder=SMALL, pretrain=None, finetune=RankingConfig(epochs=0))
     plain.fit(split.train, None, seed=3)
     regression = GraphSAGE(
         encoder=EncoderConfig(channels=16, layers=1, regression=16), pretrain=None, finetune=RankingConfig(epochs=0)

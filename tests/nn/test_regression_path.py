@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
+from scipy import optimize, sparse
 
 from gnnrec.data.synthetic import synthetic
 from gnnrec.graph.matrices import UserFeatures, histories
@@ -163,3 +163,27 @@ def test_what_is_not_among_the_most_frequent_starts_at_nothing(monkeypatch: pyte
     assert int(path.source.any(1).sum()) == 10
     assert int(path.values.any(1).sum()) == 3
     assert int(path.items.any(1).sum()) > 10  # all are compared with
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_the_likeliest_gains_are_those_of_another_solver(scale: float) -> None:
+    generator = np.random.default_rng(7)
+    start = torch.from_numpy(generator.normal(size=(6, 9))).float()
+    start[0, 3] = start[4, 1] = -torch.inf  # known already
+    history, rest = (torch.from_numpy(scale * generator.normal(size=(6, 9))).float() for _ in range(2))
+    wanted = torch.tensor([[0, 0, 1, 2, 3, 3, 3, 4, 5], [2, 8, 1, 7, 0, 4, 5, 6, 2]])
+    size = torch.linspace(0.3, 1, 9)
+
+    def loss(gains: np.ndarray) -> float:
+        logits = start.double() + (gains[0] * history.double() + gains[1] * rest.double()) * size.double()
+        return -float(logits.log_softmax(1)[wanted[0], wanted[1]].mean())
+
+    asked = regression._Asked(start, history, rest, wanted)
+    expected = optimize.minimize(loss, np.ones(2), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10}).x
+    np.testing.assert_allclose(asked.likeliest(size).numpy(), expected, atol=2e-3 / scale)
+
+
+def test_a_part_that_says_nothing_has_its_first_gain() -> None:
+    start, wanted = torch.zeros(2, 3), torch.tensor([[0, 1], [0, 2]])
+    asked = regression._Asked(start, torch.eye(3)[[0, 2]], torch.zeros(2, 3), wanted)
+    assert float(asked.likeliest(torch.ones(3))[1]) == 1.0
