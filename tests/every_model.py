@@ -25,6 +25,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "IRSpack": {"factors": 8, "regularization": 0.3},
     "ALS": {"factors": 8, "cold": "attribute_map"},
     "BPR": {"factors": 8, "cold": "attribute_map"},
+    **{name: {"fit": {"epochs": 2}} for name in ("DropoutNet", "Heater", "CLCRec", "GAR", "ALDI")},
+    **{name: {"fit": {"epochs": 2}} for name in ("MeLU", "AGNN", "LightGCN")},
 }
 NAMES = tuple(registry.__all__)
 SPLIT = make_split(synthetic(3, num_users=87, num_items=44), UnseenUsers(test=0.2, validation=0.1, support=2), 3)

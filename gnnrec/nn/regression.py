@@ -385,7 +385,7 @@ class _Asked:
             slope = (found - mean @ share).double()
             step = torch.linalg.solve(spread + DAMPED * torch.eye(2), slope).float()
             if float(step.abs().max()) < PRECISE:
-                return gains + step
+                break
         return gains
 
 

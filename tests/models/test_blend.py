@@ -255,7 +255,9 @@ def test_best_parameters_are_constructor_arguments_and_give_the_same_model_again
     by_hand["regression"]["regularization"] = best["components"]["regression"]["regularization"]
     by_hand["denoising"]["penalty"] = best["components"]["denoising"]["penalty"]
     epochs = best["components"]["graphsage"]["finetune"]["epochs"]
-    by_hand["graphsage"] = {**GRAPH, "finetune": {**GRAPH["finetune"], "epochs": epochs}}  # type: ignore[dict-item]
+    encoder = {**GRAPH["encoder"]}  # type: ignore[dict-item]
+    encoder["regression_shares"] = best["components"]["graphsage"]["encoder"]["regression_shares"]
+    by_hand["graphsage"] = {**GRAPH, "encoder": encoder, "finetune": {**GRAPH["finetune"], "epochs": epochs}}  # type: ignore[dict-item]
     finals = [
         Blend(**{"components": components, "choose_on": 0, **best}),
         build(Blend, {**complete, **best}),

@@ -12,6 +12,7 @@ from gnnrec.options.resolve import complete_options, resolve
 from gnnrec.testing.recommender import assert_recommender
 
 NEEDS = {"ALS": "implicit", "BPR": "implicit", "IRSpack": "irspack", "LightFM": "lightfm"}
+NEEDS |= dict.fromkeys(("DropoutNet", "Heater", "GAR", "ALDI"), "implicit")
 SAME_FOR_ALL = {"learns": False, "draws": False}
 COUNTS = {"learns": True, "draws": False}
 
@@ -61,6 +62,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("EASE", {"regularization": 10.0, "max_items": 12}, COUNTS),
     ("DenoisingRegression", {"penalty": 1.0}, COUNTS),
     ("DenoisingRegression", {}, COUNTS),
+    *((name, {}, {"learns": True, "draws": True}) for name in ("DropoutNet", "Heater", "CLCRec", "GAR", "ALDI")),
+    *((name, {}, {"learns": True, "draws": True}) for name in ("MeLU", "AGNN", "LightGCN")),
     ("LightFM", {"epochs": 5}, {"learns": True, "draws": True}),
     ("LightFM", {"epochs": 5, "identity": True, "friends": True}, {"learns": True, "draws": True}),
 ]
