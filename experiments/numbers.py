@@ -18,6 +18,8 @@ HEAD = r"""% Written by experiments.reproduce from experiments/results; do not e
 
 OURS = "graphsage"
 """The row that the text is about, whichever of its variants comes out best."""
+ROLES = ("ours", "baseline", "best-blend", "control", "blend")
+"""What a row may be called besides its model."""
 SAME = "not significantly different from"
 """The verdict of a difference that is not significant."""
 Kept = Sequence[tuple[Protocol, Mapping[str, Any]]]
@@ -27,8 +29,8 @@ Kept = Sequence[tuple[Protocol, Mapping[str, Any]]]
 def numbers(every: Kept) -> dict[str, str]:
     """Key -> text of each number.
 
-    - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and `/plain`
-      that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
+    - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and, of graph
+      models and roles, `/plain` that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
       p-value, `/verdict` better than, worse than or not significantly different from; behind `/floor`, `/effect` is
       the effect size, and behind `/plain`, `/noise` is within or outside.
     - Instead of a model, `ours` is the graph model, `baseline` the best single baseline, `best-blend` the best blend
@@ -83,7 +85,7 @@ def _of_columns(protocol: Protocol, kept: Mapping[str, Any], models: Mapping[str
                 found[f"{key}/{metric}"] = "--" if row is None else f"{row['mean']:.3f}"
             for kind in ("floor", "plain"):
                 d = column.get(f"to_{kind}", {}).get(model)
-                if d is not None:
+                if d is not None and (kind == "floor" or key in ROLES or key.startswith(OURS)):
                     at = f"{key}/{metric}/{kind}"
                     found |= _of_difference(at, d, higher_is_better(metric) is False)
                     if kind == "floor":

@@ -469,6 +469,8 @@ PROTOCOLS = (
     ),
     _ablation("hetrec-lastfm", "Parts of the graph model, Last.fm with tags and friends", LASTFM),
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
+    Protocol("hetrec-lastfm-models", "The field's models, Last.fm with tags and friends", LASTFM, compared="ndcg@10"),
+    Protocol("ml-1m-models", "The field's models, MovieLens-1M, first ratings", SHOTS, compared="k1/ndcg@10"),
     _layers("hetrec-lastfm", "Layers of the encoder, Last.fm with tags and friends", LASTFM),
     _layers("ml-100k", "Layers of the encoder, MovieLens-100K", LISTS),
 )

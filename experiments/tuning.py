@@ -26,7 +26,7 @@ BUDGET = TuningConfig(trials=20, minutes=10)
 FIXED = (
     *("item-mean", "biases", "biases-zero"),
     *("friends-one-hop", "tag-cosine", "tag-neighbourhood", "mixed-neighbourhood"),
-    *("graphsage-default", "graphsage-regression", "regression", "denoising"),
+    *("graphsage-default", "graphsage-layers", "graphsage-regression", "regression", "denoising"),
 )
 """Configs whose options are not searched: reference scores as they were computed, the graph model as it comes, and what
 chooses its only option itself. Blends and rows that extend another row have nothing of their own to search."""

@@ -12,7 +12,12 @@ from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import UserBatch
 
-GRAPH = {"encoder": {"channels": 8, "layers": 2}, "pretrain": None, "finetune": {"epochs": 2}, "choose_on": 0}
+GRAPH = {
+    "encoder": {"channels": 8, "layers": 2, "regression": 4},
+    "pretrain": None,
+    "finetune": {"epochs": 2},
+    "choose_on": 0,
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     "GraphSAGE": GRAPH,
     "Blend": {

@@ -224,9 +224,22 @@ def _first_sentence(cls: type) -> str:
 def _validate(cls: type, options: Mapping[str, Any], where: str, at: str) -> BaseModel:
     model = options_model(cls)
     try:
-        return model.model_validate(options)
+        return model.model_validate(_with_own_defaults(model, options))
     except ValidationError as error:
         raise ConfigError(one_line(error, where, model, at), keys_of(error, model, at)) from error
+
+
+def _with_own_defaults(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, a part that is given as a mapping filled up with what the class has there by default.
+
+    Its default may be a part with other values than the part's own defaults; who gives one of them keeps the others.
+    """
+    filled = dict(options)
+    for name, field in model.model_fields.items():
+        given = options.get(name)
+        if isinstance(field.default, BaseModel) and isinstance(given, Mapping):
+            filled[name] = {**field.default.model_dump(exclude_defaults=True), **given}
+    return filled
 
 
 def _import(module: str, name: str) -> types.ModuleType:

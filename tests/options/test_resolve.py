@@ -11,6 +11,7 @@ from torch_geometric.nn import GATv2Conv, GCNConv, GraphConv, SAGEConv
 
 import gnnrec.nn.conv
 from gnnrec.errors import ConfigError
+from gnnrec.models.baselines import SASRec
 from gnnrec.options.resolve import (
     available_layers,
     build,
@@ -21,6 +22,7 @@ from gnnrec.options.resolve import (
     options_model,
     resolve,
 )
+from gnnrec.training.ranking import RankingConfig
 
 
 def test_bare_names_are_looked_up_in_the_package():
@@ -121,6 +123,15 @@ def test_complete_options_fill_in_every_default_and_are_ready_for_json():
     assert list(complete) == ["factors", "policy", "pretrain", "path"]
     assert json.loads(json.dumps(complete)) == complete
     assert complete_options(Model, complete) == complete
+
+
+def test_who_gives_one_option_of_a_part_keeps_what_the_class_has_for_the_others():
+    complete = complete_options(SASRec, {"finetune": {"half_life": 0.5, "epochs": 3}})
+    own = SASRec().options["finetune"]
+    assert (own["target"], own["batch_users"]) == ("next", 64)  # not those of RankingConfig
+    assert complete["finetune"] == {**own, "half_life": 0.5, "epochs": 3}
+    assert build(SASRec, {"finetune": {"half_life": 0.5, "epochs": 3}}).options == complete
+    assert build(SASRec, {"finetune": RankingConfig(target="next")}).finetune.batch_users == 256  # whole, as it is
 
 
 def test_options_arrive_as_the_types_that_the_constructor_names():

@@ -12,7 +12,7 @@ WITH_SPACE = [name for name in models.__all__ if hasattr(resolve(name, models), 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     **{name: ({"cold": "attribute_map"}, {"cold": "none"}) for name in ("ALS", "BPR")},
     "BiasedMF": ({"cold": "attribute_map"},),
-    "GraphSAGE": ({}, {"finetune": {"objective": "rating"}}, {"finetune": {"target": "next"}}),
+    "GraphSAGE": ({"pretrain": {}}, {"finetune": {"objective": "rating"}}, {"finetune": {"target": "next"}}),
     "Biases": ({"cold": "attributes", "informed": True},),
     "IRSpack": ({"item_features": True},),
 }
@@ -65,7 +65,7 @@ def test_models_that_can_be_tuned_can_be_and_the_others_have_nothing_to_tune() -
 
 
 def test_parts_that_a_config_leaves_out_and_conditions_that_do_not_hold() -> None:
-    with_, without = (complete_options(models.GraphSAGE, o) for o in ({}, {"pretrain": None}))
+    with_, without = (complete_options(models.GraphSAGE, o) for o in ({"pretrain": {}}, {}))
     assert "pretrain.learning_rate" in searched(models.GraphSAGE, with_)
     rest = searched(models.GraphSAGE, without)
     assert "finetune.learning_rate" in rest

@@ -22,6 +22,7 @@ from gnnrec.training import tracking
 
 SMALL = (
     "model.encoder.dropout=0",  # of which each process would draw its own
+    "model.encoder.regression=0",  # whose shares are a choice that may hang on last bits
     "model.pretrain={epochs: 2, evaluate_every: 1}",
     "model.finetune={epochs: 8, learning_rate: 0.02, batch_users: 32}",
     "model.choose_on=0",
@@ -165,7 +166,8 @@ def test_a_process_killed_in_a_run_loses_no_finished_run_and_the_broken_one_goes
     pytest.importorskip("lightning_fabric")
     monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
     shop = write_shop(tmp_path, users=80)
-    options = ["trainer.devices=2", *SMALL, "model.encoder.dropout=0.3", "model.pretrain=null"]
+    changed = ("model.encoder.dropout=0.3", "model.encoder.regression=8", "model.pretrain=null")
+    options = ["trainer.devices=2", *SMALL, *changed]
 
     def command(out: str) -> list[Any]:
         return ["run", shop, *options, "--seeds", "0,1", "--out", tmp_path / out]

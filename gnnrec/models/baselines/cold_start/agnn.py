@@ -61,6 +61,7 @@ class AGNN:
 
     supports_cold_users = True
     predicts_ratings = False
+    log_scores = True
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
         **{name: option for name, option in SEARCHED.items() if not name.startswith("als.")},

@@ -66,9 +66,9 @@ class CLCRec:
         factors: int = 64,
         hidden: int = 128,
         temperature: float = 2.0,
-        feature_weight: float = 0.3,
+        feature_weight: float = 0.5,
         replaced: float = 0.8,
-        fit: FitConfig = FitConfig(learning_rate=0.003, weight_decay=0.5, ema_decay=0.97),  # noqa: B008
+        fit: FitConfig = FitConfig(learning_rate=0.003, weight_decay=1.5, ema_decay=0.97),  # noqa: B008
     ) -> None:
         for name, size in (("factors", factors), ("hidden", hidden)):
             if size < 1:
@@ -135,8 +135,9 @@ class CLCRec:
         return found.cpu()
 
     def state_dict(self) -> dict[str, Any]:
-        """What was fitted."""
-        return {"net": self._net.state_dict(), "features": self._features}
+        """What was fitted, but for the training users' own vectors, which nobody is scored by."""
+        weights = self._net.state_dict()
+        return {"net": {**weights, "users": weights["users"][:0]}, "features": self._features}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what `state_dict` gave."""

@@ -60,7 +60,7 @@ class GAR:
         self,
         *,
         features: FeatureConfig = FeatureConfig(),  # noqa: B008  (frozen)
-        als: ALSConfig = ALSConfig(regularization=10.0),  # noqa: B008
+        als: ALSConfig = ALSConfig(factors=32, regularization=10.0),  # noqa: B008
         hidden: int = 128,
         alpha: float = 0.9,
         beta: float = 0.9,

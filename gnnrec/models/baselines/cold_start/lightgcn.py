@@ -80,6 +80,16 @@ class LightGCN:
         self.placement = CPU
         self.best_params: dict[str, Any] = {}
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of the constructor, as JSON."""
+        names = ("factors", "layers", "map_regularization", "pairs")
+        parts = {"features": self.features, "fit": self.fit_config}
+        return {
+            **{name: getattr(self, name) for name in names},
+            **{name: part.model_dump(mode="json") for name, part in parts.items()},
+        }
+
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Trains; the epochs are chosen on the validation users.
 

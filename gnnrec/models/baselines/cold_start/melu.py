@@ -41,8 +41,9 @@ class MeLU:
         are ranked, by a softmax in the place of the squared error of ratings, since there are no ratings to predict,
         and the softmax compares the items of a list, which a cross-entropy of single items does not; items have vectors
         of their own in the place of their attributes' and a bias, which starts at log popularity; one hidden layer, so
-        that all items can be scored; how many items are known in training varies, none among them; the gradient goes
-        through the local update (second order); AdamW, and a running average of its weights.
+        that all items can be scored; how many items are known in training varies, none among them; the local loss is
+        the sum over the known items divided by at least `known`, not their mean, so that a single item takes a small
+        step; the gradient goes through the local update (second order); AdamW, and a running average of its weights.
     Shapes: users B, features A, width D, hidden H -> adapted layers [B, H, D] -> scores [B, I].
 
     Args:
@@ -51,7 +52,8 @@ class MeLU:
         hidden: width of the hidden decision layer.
         local_rate: step size of the local update.
         local_steps: steps of the local update.
-        known: most items that the local update is given in training; how many is drawn from 0 to this for each user.
+        known: most items that the local update is given in training, how many is drawn from 0 to this for each user;
+            and what the sum of their losses is divided by at least.
         others: items that a user's items are compared with, in each of the two updates; all, where there are no more.
         fit: how long and how fast it trains.
 
@@ -61,6 +63,7 @@ class MeLU:
 
     supports_cold_users = True
     predicts_ratings = False
+    log_scores = True
     chooses_on_validation = True
     search_space: ClassVar[SearchSpace] = {
         **{name: option for name, option in SEARCHED.items() if not name.startswith("als.")},
@@ -80,7 +83,7 @@ class MeLU:
         local_steps: int = 1,
         known: int = 10,
         others: int = 512,
-        fit: FitConfig = FitConfig(learning_rate=0.01, ema_decay=0.97),  # noqa: B008
+        fit: FitConfig = FitConfig(learning_rate=0.01, weight_decay=0.1, ema_decay=0.97),  # noqa: B008
     ) -> None:
         least_one = {"width": width, "hidden": hidden, "local_steps": local_steps, "others": others}
         for name, number in least_one.items():

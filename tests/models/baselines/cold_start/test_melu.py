@@ -39,7 +39,8 @@ def one_by_one(model: MeLU, users: UserBatch) -> Tensor:
 
         def score(item: int, weights: list[Tensor], vector: Tensor = vector) -> Tensor:
             hidden = (weights[0] @ torch.cat([vector, net["items"][item]]) + weights[1]).clamp(min=0)
-            return weights[2] @ hidden + net["bias"][item]
+            value: Tensor = weights[2] @ hidden + net["bias"][item]
+            return value
 
         for _ in range(model.local_steps if known else 0):
             losses = []
@@ -49,7 +50,7 @@ def one_by_one(model: MeLU, users: UserBatch) -> Tensor:
                     if other not in known:
                         total = total + (score(other, weights) - log_times - score(item, weights)).exp()
                 losses.append(total.log())
-            slopes = torch.autograd.grad(torch.stack(losses).mean(), weights)
+            slopes = torch.autograd.grad(torch.stack(losses).sum() / max(len(known), model.known), weights)
             weights = [w - model.local_rate * slope for w, slope in zip(weights, slopes, strict=True)]
         found.append(torch.stack([score(item, weights) for item in range(len(net["bias"]))]).detach())
     return torch.stack(found)
@@ -59,7 +60,7 @@ def one_by_one(model: MeLU, users: UserBatch) -> Tensor:
 def test_scores_are_those_of_each_user_after_its_own_gradient_steps(local_steps: int, others: int) -> None:
     train, users = small()
     fit = FitConfig(epochs=2)
-    model = MeLU(width=5, hidden=7, local_rate=0.5, local_steps=local_steps, others=others, fit=fit)
+    model = MeLU(width=5, hidden=7, local_rate=1.5, local_steps=local_steps, known=2, others=others, fit=fit)
     model.fit(train, None, 3)
     torch.testing.assert_close(model.score(users), one_by_one(model, users), atol=1e-4, rtol=1e-4)
 
@@ -96,6 +97,7 @@ def test_each_item_of_a_user_is_compared_with_the_others_that_are_not_its_own() 
     others, own = torch.tensor([[1.0, 5.0], [1.0, 1.0]]), torch.tensor([[False, True], [False, False]])
     expected = torch.tensor([1 + torch.tensor(-1.0).exp(), 1]).log()
     torch.testing.assert_close(against_others(asked, mask, others, own), expected)
+    torch.testing.assert_close(against_others(asked, mask, others, own, least=4), expected / 4)
     every = torch.ones_like(own)
     assert against_others(asked, mask, others, every).tolist() == [0, 0]  # nothing to compare with
 
