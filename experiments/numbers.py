@@ -30,9 +30,9 @@ def numbers(every: Kept) -> dict[str, str]:
     """Key -> text of each number.
 
     - `<protocol>/<model>/<metric>`: a mean. Behind it, `/floor` is the difference to the best baseline and, of graph
-      models and roles, `/plain` that to the plain row; behind these, `/low` and `/high` are the ends of the interval, `/p` is the corrected
-      p-value, `/verdict` better than, worse than or not significantly different from; behind `/floor`, `/effect` is
-      the effect size, and behind `/plain`, `/noise` is within or outside.
+      models and roles, `/plain` that to the plain row; behind these, `/low` and `/high` are the ends of the interval,
+      `/p` is the corrected p-value, `/verdict` better than, worse than or not significantly different from; behind
+      `/floor`, `/effect` is the effect size, and behind `/plain`, `/noise` is within or outside.
     - Instead of a model, `ours` is the graph model, `baseline` the best single baseline, `best-blend` the best blend
       without a graph model, `control` the model with shuffled attributes; `<protocol>/ours`, `/baseline`,
       `/best-blend` and `/control` are their names.

@@ -163,6 +163,8 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
             f"With {shown} items shown instead of none {SINGLE} gains {d['mean']:+.4f} ({d['low']:+.4f} to "
             f"{d['high']:+.4f}), the items that are asked for being the same."
         )
+    if shown_from := _smallest_shown(main):
+        parts.append(shown_from)
     for name, d in controls(protocol, kept).items():
         gap = f"{d['mean']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})"
         verdict = "not noise: read the table with care" if name in suspects(protocol, kept) else "within noise"
@@ -179,6 +181,34 @@ def _compared(protocol: Protocol, main: Mapping[str, Any]) -> str:
     if protocol.reference:
         return protocol.reference
     return f"the {BASELINE}" + (f", of a blend to the {BLEND}" if "blend_floor" in main else "")
+
+
+def smallest_shown(low: float, high: float) -> float:
+    """The smallest true difference that a test at 5 % shows four times in five, from a 95 % interval of the difference.
+
+    Source: Cohen, Statistical Power Analysis for the Behavioral Sciences (1988), section 2.4: for a power of 80 % the
+    standard error, here the interval's width over 2 * 1.96, times 1.96 + 0.84. No correction is made for other rows.
+
+    Example:
+        >>> round(smallest_shown(-0.001, 0.009), 5)
+        0.00714
+    """
+    error = (high - low) / (2 * 1.959964)
+    return error * (1.959964 + 0.841621)
+
+
+def _smallest_shown(main: Mapping[str, Any]) -> str:
+    """What can be seen of a row of ours, or of the one that is nearest to what rows are compared with."""
+    found = {name: d for name, d in main.get("to_floor", {}).items() if d["low"] < d["high"]}  # not the same lists
+    ours = [name for name in (SINGLE, f"{SINGLE}-default") if name in found]
+    name = (ours or sorted(found, key=lambda one: abs(found[one]["mean"])) or [""])[0]
+    if not name:
+        return ""
+    least = smallest_shown(found[name]["low"], found[name]["high"])
+    return (
+        f"Between {name} and {main['floor']} these users and seeds show a difference of {least:.4f} or more four times "
+        "in five (a test at 5 %, without correction)."
+    )
 
 
 def _openings(kept: Mapping[str, Any], runs: int) -> str:

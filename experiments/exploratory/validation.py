@@ -1,7 +1,7 @@
-"""A config on its validation users alone: python -m experiments.exploratory.validation CONFIG [key=value...]
+"""A config on its validation users alone: `python -m experiments.exploratory.validation CONFIG [key=value...]`.
 
 NDCG@10 of the validation users of the config's seed, after each number of known items, the epochs that were chosen, and
-seconds. Test users are never opened, so that whoever looks as often as they like has chosen nothing on them. These users
+seconds. Test users are never opened, so that whoever looks as often as they like has chosen nothing on them. The users
 chose the epochs (and shares), too, where they are many enough not to need folds of others.
 """
 
@@ -35,7 +35,10 @@ def main(path: Path, overrides: list[str]) -> None:
     shares = getattr(model.best_params.get("encoder"), "regression_shares", "")
     epochs = {stage: one.epochs for stage, one in model.best_params.items() if hasattr(one, "epochs")}
     numbers = " ".join(f"{one:.4f}" for one in found)
-    print(f"{path.parent.name}/{path.stem} {' '.join(overrides)}: {numbers}  {epochs} {shares} {seconds:.0f} s", flush=True)
+    print(
+        f"{path.parent.name}/{path.stem} {' '.join(overrides)}: {numbers}  {epochs} {shares} {seconds:.0f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

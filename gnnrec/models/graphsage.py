@@ -1,4 +1,4 @@
-"""GraphSAGE: a graph encoder, pretrained by link prediction and fine-tuned for an objective, as a recommender."""
+"""GraphSAGE: a graph encoder, trained for an objective, perhaps pretrained by link prediction, as a recommender."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from synthetic_runs import PROTOCOL, synthetic_rows, synthetic_run
 
 from experiments.comparisons import comparisons
 from experiments.numbers import _of_difference, numbers, numbers_tex
-from experiments.render import protocol_table, reference_lines, render, suspects
+from experiments.render import protocol_table, reference_lines, render, smallest_shown, suspects
 
 
 def kept_of(rows, **changes):
@@ -50,6 +50,20 @@ def test_the_caption_says_what_a_reader_must_know(kept):
         "60 seconds in all.",
     ):
         assert part in caption, part
+
+
+def test_the_caption_says_how_small_a_difference_can_be_seen(kept):
+    d = kept["columns"]["ndcg@10"]["to_floor"]["graphsage"]
+    assert smallest_shown(-1.959964, 1.959964) == pytest.approx(1.959964 + 0.841621)  # a standard error of 1
+    least = (d["high"] - d["low"]) / 2 * 2.801585 / 1.959964
+    assert (
+        f"Between graphsage and als these users and seeds show a difference of {least:.4f} or more"
+        in protocol_table(PROTOCOL, kept).caption
+    )
+    equal = copy.deepcopy(kept)
+    for row in equal["columns"]["ndcg@10"]["to_floor"].values():
+        row.update(low=0.0, high=0.0)
+    assert "or more four times" not in protocol_table(PROTOCOL, equal).caption
 
 
 def test_a_control_within_noise_and_one_that_is_not(kept):

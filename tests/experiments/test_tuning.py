@@ -17,7 +17,7 @@ BASE = (
     "seed: 0\ndata: {source: ml-100k}\nsplit: {kind: unseen_users, test: 0.2, validation: 0.1}\n"
     "evaluate: {metrics: [ndcg], at: [10]}\n"
 )
-BODY = "extends: _base.yaml\nmodel: {class: GraphSAGE}\n"
+BODY = "extends: _base.yaml\nmodel: {class: GraphSAGE, pretrain: {}}\n"
 TUNED_CONFIGS = [
     (path, log)
     for protocol in PROTOCOLS
@@ -63,7 +63,7 @@ def test_a_config_takes_the_best_options_and_says_where_from(place):
         "# All else is made up.",
         "# Tuned on the validation users of seed 0: ndcg@10 0.2500 in trial 1 of 2, see tuning/toy/graphsage.json.",
         "extends: _base.yaml",
-        "model: {class: GraphSAGE, finetune: {learning_rate: 0.01}, pretrain: {learning_rate: 0.02}}",
+        "model: {class: GraphSAGE, pretrain: {learning_rate: 0.02}, finetune: {learning_rate: 0.01}}",
     ]
     assert read_config(path).said["evaluate"] == {"metrics": ["ndcg"], "at": [10]}
     assert adopted(path, log) == path.read_text()

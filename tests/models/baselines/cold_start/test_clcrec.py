@@ -23,7 +23,7 @@ def tables(train: TrainingData, epochs: int, **options: Any) -> dict[str, torch.
     """Parameters after some epochs without weight decay."""
     model = CLCRec(factors=8, hidden=8, fit=FitConfig(epochs=epochs, batch_users=16), **options)
     model.fit(train, None, 5)
-    return dict(model.state_dict()["net"])
+    return dict(model._net.state_dict())
 
 
 def small(seed: int) -> TrainingData:
