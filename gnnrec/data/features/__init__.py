@@ -148,7 +148,14 @@ def _vectors(
             warnings.warn(f"feature {name!r}: {len(broken)} pictures cannot be read, for example {some}", stacklevel=3)
         return vector, known
     if options.number is not None:
-        cells = _cells(dataset, name)
+        if name not in dataset.cells:
+            of_items = ", ".join(sorted(dataset.cells)) or "none"
+            of_users = ", ".join(sorted(one.name for one in dataset.numeric if one.node_type == USER)) or "none"
+            raise ConfigError(
+                f"{dataset.name} has no column of numbers {name!r}; columns of items: {of_items}; numbers of users, "
+                f"for knots: {of_users}"
+            )
+        cells = dataset.cells[name]
         number = np.array([float(cell) if cell else np.nan for cell in cells])
         return bent(number, options.number.scale, options.number.knots)
     assert options.vector is not None

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from gnnrec.data import load
-from gnnrec.data.config import TableData
+from gnnrec.data.config import FeatureColumn, TableData
 from gnnrec.data.dataset import Dataset
+from gnnrec.data.features import with_features
 from gnnrec.data.features.image import Pictures, opened
 from gnnrec.data.features.text import TfIdf
 from gnnrec.data.frames import from_frames
@@ -241,6 +242,15 @@ def test_vectors_of_a_file_and_of_cells(tmp_path: Path) -> None:
     assert found.vector.tolist() == [[8, 9], [6, 7], [4, 5], [0, 0], [0, 1]]
     (found,) = made({"v": {"vector": "cells"}}, cells=["1 2", "3,4", "[5, 6]", "7;8".replace(";", " "), "9 0"]).features
     assert found.vector.tolist() == [[9, 0], [7, 8], [5, 6], [3, 4], [1, 2]]
+
+
+def test_a_number_that_nobody_has_names_those_of_items_and_of_users() -> None:
+    dataset = replace(synthetic(5), cells={"pages": ("1",) * synthetic(5).num_items})
+    wanted = {"wage": FeatureColumn.model_validate({"number": {"knots": 6}})}
+    with pytest.raises(
+        ConfigError, match=r"no column of numbers 'wage'; columns of items: pages; numbers of users, for "
+    ):
+        with_features(dataset, wanted, Path())
 
 
 @pytest.mark.parametrize(
