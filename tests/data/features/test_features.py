@@ -247,9 +247,7 @@ def test_vectors_of_a_file_and_of_cells(tmp_path: Path) -> None:
 def test_a_number_that_nobody_has_names_those_of_items_and_of_users() -> None:
     dataset = replace(synthetic(5), cells={"pages": ("1",) * synthetic(5).num_items})
     wanted = {"wage": FeatureColumn.model_validate({"number": {"knots": 6}})}
-    with pytest.raises(
-        ConfigError, match=r"no column of numbers 'wage'; columns of items: pages; numbers of users, for "
-    ):
+    with pytest.raises(ConfigError, match=r"'wage'; columns of items: pages; numbers of users, for knots: "):
         with_features(dataset, wanted, Path())
 
 

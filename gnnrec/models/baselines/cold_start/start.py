@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.matrices import EdgeWeights, Matrix, Normalise, UserFeatures, as_csr_matrix, histories
-from gnnrec.models.baselines.factorization.implicit_models import fit_library, library_model
+from gnnrec.models.implicit_models import fit_library, library_model
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace
 from gnnrec.views import TrainingData, UserBatch
 

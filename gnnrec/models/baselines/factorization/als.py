@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnnrec.graph.matrices import EdgeWeights, Normalise, UserFeatures, as_csr_matrix, as_scores, histories
 from gnnrec.models.baselines.factorization.cold import OF_MAP, Cold, ColdVectors
-from gnnrec.models.baselines.factorization.implicit_models import (
+from gnnrec.models.implicit_models import (
     check_above_0,
     check_at_least_1,
     fit_library,

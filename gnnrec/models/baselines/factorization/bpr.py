@@ -8,7 +8,7 @@ from torch import Tensor
 from gnnrec.graph.matrices import EdgeWeights, Normalise, UserFeatures, as_scores, histories, training_rows
 from gnnrec.models.baselines.factorization.cold import OF_MAP, Cold, ColdVectors
 from gnnrec.models.baselines.factorization.fold_in import NEGATIVES, BPRFoldIn
-from gnnrec.models.baselines.factorization.implicit_models import check_above_0, check_at_least_1, fit_library
+from gnnrec.models.implicit_models import check_above_0, check_at_least_1, fit_library
 from gnnrec.options.search_space import Choice, Integer, Log, SearchSpace, conditional
 from gnnrec.runtime import seeds
 from gnnrec.views import TestSet, TrainingData, UserBatch

@@ -21,7 +21,7 @@ from gnnrec.graph.matrices import (
     histories,
     item_features,
 )
-from gnnrec.models.baselines.factorization.implicit_models import check_above_0, check_at_least_1
+from gnnrec.models.implicit_models import check_above_0, check_at_least_1
 from gnnrec.models.ridge import LARGEST_SYSTEM
 from gnnrec.options.search_space import Integer, Log, SearchSpace
 from gnnrec.runtime import seeds

@@ -14,7 +14,7 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.graph.matrices import UserFeatures
 from gnnrec.models.baselines import ALS, BPR
-from gnnrec.models.baselines.factorization.implicit_models import fit_library
+from gnnrec.models.implicit_models import fit_library
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.views import Edges, TrainingData
 
