@@ -1,4 +1,4 @@
-"""ALDI: a student that sees features learns from a teacher that sees interactions, a factorization."""
+"""ALDI: a network on features, the student, is fitted to a factorization of the interactions, the teacher."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar

@@ -22,8 +22,8 @@ class CLCRec:
 
     The loss of a batch is (1 - feature_weight) times the contrast of users' items with all items, plus feature_weight
     times the contrast of each user's encoded features with the other users' ones. In the first term, the encoded
-    features stand in the place of some users' own vectors. A newcomer has no vector of its own: its encoded features
-    answer alone; once items are known of it, their mean vector, less that of all items, is added.
+    features stand in the place of some users' own vectors. The vector of a newcomer is that of its encoded
+    features; once items are known of it, their mean vector, less that of all items, is added.
 
     Source: Wei, Wang, Li, Nie, Li, Li, Chua, Contrastive Learning for Cold-Start Recommendation, MM 2021,
         arXiv:2107.05315, the contrastive pairs, the contrastive embedding and the contrastive optimization. Differs:

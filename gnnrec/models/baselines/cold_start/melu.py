@@ -30,7 +30,7 @@ class MeLU:
     A user's vector is made from its features, an item has a vector and a bias of its own; the decision layers (one
     hidden layer on both, and an output) give the score. The local update takes gradient steps of the decision layers
     alone, by the loss of the user's known items; the global update changes everything, by the loss of the user's other
-    items after the local one. A newcomer without known items has no local update: its features answer alone.
+    items after the local one. Without known items there is no local update: features alone count.
 
     The loss of an item is `log(1 + sum_j exp(s_j - s_i))` over items j that are not the user's: the softmax of each
     item against all of those. They are drawn by popularity, and the logarithm of how often an item is drawn is taken
