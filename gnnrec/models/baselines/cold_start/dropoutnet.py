@@ -20,7 +20,7 @@ class DropoutNet:
     """Two networks that give back the scores of a factorization, also where the user's vector is missing.
 
     In training, a user's own vector is left out (0 in its place), or is the mean vector of the user's items, or stays.
-    A newcomer has none: its vector is computed from its features alone; once items are known of it, their mean stands in.
+    Of a newcomer, features alone are read; once items are known of it, their mean vector stands in.
 
     Source: Volkovs, Yu, Poutanen, DropoutNet: Addressing Cold Start in Recommender Systems, NeurIPS 2017, sections 4.1
         to 4.3 and Algorithm 1. Differs: items have no features and are never left out, since all of them are warm; the
