@@ -27,6 +27,7 @@ from gnnrec.cli import (
 )
 from gnnrec.cli.console import err, line
 from gnnrec.errors import InputError
+from gnnrec.runtime.waiting import wait_passively
 
 app = typer.Typer(
     help="Inductive cold-start recommendation on heterogeneous graphs.",
@@ -62,6 +63,7 @@ app.command("check-layer")(layers.check_layer)
 def main() -> None:
     """Entry point: an error that a person can mend is one line and exit code 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    wait_passively()
     try:
         _without_working_folder()
         app()

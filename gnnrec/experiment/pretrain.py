@@ -26,6 +26,7 @@ from gnnrec.models.saving import STRUCTURE, load_model, save_model
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import place
 from gnnrec.runtime.files import claimed, replace_file, writing_to
+from gnnrec.runtime.threads import threads_for
 from gnnrec.runtime.versions import versions
 from gnnrec.splits.split import training_data
 from gnnrec.training.pretrained import Pretrained
@@ -159,7 +160,7 @@ def _train(
     count = max(1, min(MOST_HELD_OUT, int(HELD_OUT * train.num_users)))
     drawn = torch.randperm(train.num_users, generator=seeds.generator(seed, "pretraining"))[:count].sort().values
     rest, held_out = train.hold_out(drawn)
-    with Tracker(folder, progress=progress, name=config.name) as tracker:
+    with Tracker(folder, progress=progress, name=config.name) as tracker, threads_for(dataset.num_items):
         tracker.identity = checksum
         chosen: dict[str, Any] = {}
         for stage, (part, test) in {"choose/": (rest, held_out), "final/": (train, None)}.items():

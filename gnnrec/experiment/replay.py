@@ -24,6 +24,7 @@ from gnnrec.graph.histories import Histories
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import Placement, place
 from gnnrec.runtime.files import claimed, replace_file, writing_to
+from gnnrec.runtime.threads import threads_for
 from gnnrec.splits.split import Split, training_data, users_of
 from gnnrec.splits.temporal import first_seen, in_time_order
 from gnnrec.training.tracking import Tracker, remove_checkpoints
@@ -175,12 +176,13 @@ def replay(
         _same(folder, identity + split.checksum)
         policies = [p for p in config.config.replay.policies if p != "steps" or hasattr(config.model(), "update")]
         windows = len(stream.ends) - 1
-        if any(_finished(folder, policy) < windows - 1 for policy in policies):
-            with Tracker(folder, progress=progress, config=plain, name=config.name) as tracker:
-                tracker.identity = identity + split.checksum
-                model, train = _fitted(config, split, tracker, placement)
-            for policy in sorted(policies, key=lambda one: one == "steps"):  # it changes the model
-                _replay(config, stream, policy, model, train, folder, placement, advance)
+        with threads_for(split.dataset.num_items):
+            if any(_finished(folder, policy) < windows - 1 for policy in policies):
+                with Tracker(folder, progress=progress, config=plain, name=config.name) as tracker:
+                    tracker.identity = identity + split.checksum
+                    model, train = _fitted(config, split, tracker, placement)
+                for policy in sorted(policies, key=lambda one: one == "steps"):  # it changes the model
+                    _replay(config, stream, policy, model, train, folder, placement, advance)
         found = collect(folder, policies, windows)
         with writing_to(folder):
             content = io.BytesIO()

@@ -32,6 +32,7 @@ from gnnrec.options.resolve import build, changed_options, complete_options, res
 from gnnrec.runtime import distributed
 from gnnrec.runtime.devices import CPU, DeviceName, Placement, place
 from gnnrec.runtime.files import LOCK, claimed, replace_file, writing_to
+from gnnrec.runtime.threads import threads_for
 from gnnrec.runtime.versions import versions
 from gnnrec.serving.artifact import MODEL, save
 from gnnrec.serving.vocabulary import Vocabulary
@@ -104,9 +105,10 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
                     record_test_access(out, _test_access(config, split, checksum, why))
 
         measured, seed = config.config.evaluate, config.config.seed
-        experiment = _experiment(
-            config.model, config.options, split, measured, seed, tracker, placement, seconds, record_access
-        )
+        with threads_for(split.dataset.num_items):
+            experiment = _experiment(
+                config.model, config.options, split, measured, seed, tracker, placement, seconds, record_access
+            )
         checksums = {**experiment.checksums, "config": checksum, **({"files": files} if files else {})}
         if folder is not None:
             vocabulary = Vocabulary.of(split.full, split.dataset.ids[USER], config.config.data)
@@ -160,7 +162,7 @@ def fit_and_evaluate(
         return build(cls, {**complete, **best_params})
 
     seconds = {"load": 0.0}
-    with Tracker() as tracker:
+    with Tracker() as tracker, threads_for(split.dataset.num_items):
         experiment = _experiment(make, complete, split, evaluate, seed, tracker, place(device), seconds)
     config = {"class": cls.__name__, **complete}
     result = Result(

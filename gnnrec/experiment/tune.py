@@ -25,6 +25,7 @@ from gnnrec.options.resolve import changed_options, resolve
 from gnnrec.options.search_space import SearchSpace, searched, value_of
 from gnnrec.runtime.devices import place
 from gnnrec.runtime.files import replace_file
+from gnnrec.runtime.threads import threads_for
 from gnnrec.runtime.versions import versions
 from gnnrec.splits.parts import VALIDATION
 from gnnrec.splits.split import Split
@@ -147,7 +148,7 @@ def _attempt(config: NamedConfig, split: Split, proposal: Proposal, metric: str)
     try:
         model = config.model({} if proposal.own else proposal.options)
         validation = choosing_users(split, measured) if getattr(model, "chooses_on_validation", False) else None
-        with Tracker() as tracker:
+        with Tracker() as tracker, threads_for(split.dataset.num_items):
             trainer = config.config.trainer
             placement = place(trainer.device, trainer.precision)
             audited_fit(model, split, split.train, validation, tracker, seed, placement)

@@ -22,6 +22,7 @@ from gnnrec.models.saving import REGISTRY
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import DeviceName, place
+from gnnrec.runtime.threads import threads_for
 from gnnrec.serving import artifact
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.encode import Notes, encode_frame
@@ -193,12 +194,13 @@ class Recommender:
                 model.placement = place(self.device)
             return model
 
-        model = made({})
-        if getattr(model, "chooses_on_validation", False):
-            train, validation = full.hold_out(_validation_rows(full, self.seed))
-            model.fit(train, validation, self.seed)
-            model = made(model.best_params)
-        model.fit(full, None, self.seed)
+        with threads_for(full.num_items):
+            model = made({})
+            if getattr(model, "chooses_on_validation", False):
+                train, validation = full.hold_out(_validation_rows(full, self.seed))
+                model.fit(train, validation, self.seed)
+                model = made(model.best_params)
+            model.fit(full, None, self.seed)
         self.artifact = Artifact(model, Vocabulary.of(full, dataset.ids[USER], config))
         return full
 
