@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gnnrec.data.config import NamedData, Positive, TableData
     from gnnrec.data.dataset import Dataset
     from gnnrec.data.frames import from_frames
+    from gnnrec.data.pyg import from_pyg
     from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
     from gnnrec.experiment.run import fit_and_evaluate
     from gnnrec.experiment.tables import compare, metrics_table
@@ -36,6 +37,7 @@ _WHERE = {
     "GraphSAGE": "models.graphsage",
     "Dataset": "data.dataset",
     "from_frames": "data.frames",
+    "from_pyg": "data.pyg",
     **dict.fromkeys(("EvaluateConfig", "evaluate"), "evaluation.evaluator"),
     **dict.fromkeys(("attach", "build_graph"), "graph.build"),
     "fit_and_evaluate": "experiment.run",
@@ -67,6 +69,7 @@ __all__ = [
     "evaluate",
     "fit_and_evaluate",
     "from_frames",
+    "from_pyg",
     "load",
     "load_dataset",
     "make_split",

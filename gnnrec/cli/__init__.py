@@ -14,6 +14,7 @@ from gnnrec.cli import (
     demo_shop,
     embed,
     export_events,
+    export_graph,
     layers,
     pretrain,
     recommend,
@@ -54,6 +55,7 @@ app.command()(update.update)
 app.command()(serve.serve)
 app.command("demo-shop")(demo_shop.demo_shop)
 app.command("export-events")(export_events.export_events)
+app.command("export-graph")(export_graph.export_graph)
 app.command()(schema.schema)
 app.add_typer(data_app, name="data")
 app.command()(layers.layers)
