@@ -11,7 +11,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
-DEMO := popularity segment-popularity als-attribute-map graphsage-no-pretraining graphsage
+DEMO := popularity segment-popularity als-attribute-map graphsage-pretraining graphsage
 
 # Freed memory is kept: new pages for each step took 30 to 60 % of the time on large catalogues. Numbers are the same.
 tables quick: export MALLOC_MMAP_MAX_ = 0

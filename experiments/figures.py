@@ -16,7 +16,7 @@ SHOTS = (
     *("popularity", "segment-popularity"),
     *("als", "bpr", "ease", "item-knn", "sasrec", "markov-chain", "graphsage-linear"),
 )
-TRAINED = ("graphsage", "graphsage-no-pretraining")
+TRAINED = ("graphsage", "graphsage-no-pretraining", "graphsage-pretraining")
 
 
 def shots(kept: Kept) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def learning(kept: Kept) -> dict[str, Any]:
             stage = content["curves"].get(model, {}).get("choose/finetune", {})
             for metric in stage.keys() - {"loss"}:
                 lines[model], measured = [tuple(point) for point in stage[metric]], metric
-        if len(lines) == len(TRAINED):
+        if len(lines) > 1:
             found[f"{name}-learning"] = plots.learning_curves(lines, f"{measured}, validation users")
     return found
 

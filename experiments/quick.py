@@ -20,6 +20,11 @@ SHARES = {"test": 0.01, "validation": 0.01, "train_share": 0.05, "folds": "null"
 LARGE = ("ta-feng-next",)
 """Protocols that a smoke run leaves out unless it names them: a split by time cannot be cut to few users, and these
 have many; `ml-100k-next` goes the same way."""
+ALIKE = (
+    *("hetrec-lastfm-1", "hetrec-lastfm-10", "hetrec-lastfm-friends", "hetrec-lastfm-tags", "filmtrust"),
+    *("ta-feng-shots", "ml-1m-items-all"),
+)
+"""Protocols that a smoke run leaves out unless it names them: the same rows as in another protocol, on other data."""
 TRANSFERS = ("ml-100k-transfer-20", "filmtrust-transfer-5")
 """Protocols of transfer that a smoke run has; the others go the same way, and their encoders take minutes."""
 TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec", "content-ridge-posters", "graphsage-posters")
@@ -30,7 +35,7 @@ EARLY = {"test": 0.7, "validation": 0.5}
 
 def is_left_out(protocol: str) -> bool:
     """Whether a smoke run leaves a protocol out unless it names it."""
-    return protocol in LARGE or ("-transfer-" in protocol and protocol not in TRANSFERS)
+    return protocol in (*LARGE, *ALIKE) or ("-transfer-" in protocol and protocol not in TRANSFERS)
 
 
 def quick_overrides(config: NamedConfig) -> list[str]:

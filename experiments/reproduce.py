@@ -3,6 +3,7 @@
 python -m experiments.reproduce                     everything; goes on where it was broken off
 python -m experiments.reproduce ml-100k --seeds 1   one protocol, its first seed
 python -m experiments.reproduce --workers 2         two runs side by side; each run keeps one core busy
+python -m experiments.reproduce --ray HOST:PORT     as many side by side as a Ray cluster has cores
 python -m experiments.reproduce --quick             a smoke run of every table there is; results are thrown away
 python -m experiments.reproduce --render            tables and figures again, from the committed results
 """
@@ -12,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ from gnnrec.data.sources import fetch, find
 from gnnrec.errors import DataError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.run import run
+from gnnrec.runtime.cluster import connected
 from gnnrec.serving.artifact import MODEL
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tables are made on the CPU, so that their digits are the same everywhere
@@ -55,6 +57,9 @@ def main(
     only_render: Annotated[bool, typer.Option("--render", help="Run nothing; render from what is kept.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many seeds.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs that go side by side, each with one thread.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Runs go to a Ray cluster, as of gnnrec run.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
 ) -> None:
     """Reproduces the tables and figures of the paper."""
@@ -67,7 +72,7 @@ def main(
             render_all(*(Path(folder) / part for part in ("results", "tables", "figures")))
         return
     if not only_render:
-        reproduce(chosen, out, RESULTS, seeds, workers)
+        reproduce(chosen, out, RESULTS, seeds, workers, ray)
     kept = render_all(RESULTS, TABLES, FIGURES)
     README.write_text(replaced(README.read_text(), kept))
     for protocol in PROTOCOLS:
@@ -81,6 +86,7 @@ def reproduce(
     results: Path,
     seeds: int | None = None,
     workers: int = 1,
+    ray: str | None = None,
     *,
     quick: bool = False,
 ) -> None:
@@ -92,6 +98,7 @@ def reproduce(
         results: folder of the result files.
         seeds: only the first so many; None runs all.
         workers: runs that go side by side, each with one thread: numbers do not hang on how many there are.
+        ray: address of a cluster that the runs go to instead, see `gnnrec.runtime.cluster.connected`.
         quick: smoke runs, and only of data that is on this machine already; of their saved models, gigabytes in all,
             only the one that a table explains is kept.
     """
@@ -116,15 +123,10 @@ def reproduce(
             err.print(f"{protocol.name}: encoders {', '.join(names)} are in {folder}")
             configs = [_from_encoders(config, folder) for config in configs] if quick else configs
         jobs = [(config, seed) for seed in protocol.seeds[:seeds] for config in configs]
-        show = err.is_terminal and workers == 1
-        side_by_side = joblib.Parallel(workers, return_as="generator_unordered")
-        lines = side_by_side(
-            joblib.delayed(_run)(
-                *job, protocol.main, out / protocol.name, show, saved=not quick or job[0].name == EXPLAINED
-            )
-            for job in jobs
-        )
-        for number, line in enumerate(lines, start=1):
+        show = err.is_terminal and workers == 1 and ray is None
+        folder = (out / protocol.name).resolve()
+        calls = [(*job, protocol.main, folder, show, not quick or job[0].name == EXPLAINED) for job in jobs]
+        for number, line in enumerate(_lines(calls, workers, ray), start=1):
             err.print(f"{protocol.name} {number} of {len(jobs)}: {line}")
         keep(protocol, out / protocol.name, results / f"{protocol.name}.json")
         err.print(f"{protocol.name}: {len(jobs)} runs, {time.monotonic() - started:.0f} s")
@@ -157,7 +159,19 @@ def _say_what_is_odd(protocol: Protocol, kept: dict[str, Any]) -> None:
         err.print(f"{protocol.name}: the control {name} differs from {protocol.plain} by more than noise")
 
 
-def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool, *, saved: bool) -> str:
+def _lines(calls: list[tuple[Any, ...]], workers: int, ray: str | None) -> Iterator[str]:
+    """Runs all of them, and yields what `_run` says of each one as it finishes."""
+    if ray is None:
+        yield from joblib.Parallel(workers, return_as="generator_unordered")(joblib.delayed(_run)(*c) for c in calls)
+        return
+    with connected(ray) as cluster:
+        for _, line in cluster.finished(_run, calls, [f"{call[0].name} seed {call[1]}" for call in calls], err.print):
+            if isinstance(line, InputError):
+                raise line
+            yield line
+
+
+def _run(config: NamedConfig, seed: int, metric: str, out: Path, progress: bool, saved: bool) -> str:
     """Runs one config with one seed and one thread; keeps its saved model or not; returns a line with what came out."""
     torch.set_num_threads(1)
     started = time.monotonic()

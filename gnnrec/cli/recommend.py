@@ -1,14 +1,16 @@
 """`gnnrec recommend`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from gnnrec.cli.cluster import OnRay
 from gnnrec.cli.console import AsJson, err, line, out
-from gnnrec.cli.newcomers import At, HistoryFile, Model, UserColumn, UsersFile, progress, report
+from gnnrec.cli.newcomers import At, HistoryFile, Model, UserColumn, UsersFile, progress, write
 from gnnrec.errors import InputError
 
 Items = Annotated[str | None, typer.Option(metavar="FILE|IDS", help="Items that are in no list: ids, or a file.")]
@@ -23,7 +25,9 @@ def recommend(
     users: UsersFile = None,
     history: HistoryFile = None,
     user_column: UserColumn = None,
-    to: Annotated[Path | None, typer.Option("--out", help="File of lists, .parquet or .csv, for --users.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="File of lists, .parquet or .csv, for --users; of a folder, a folder.")
+    ] = None,
     exclude: Items = None,
     only: Annotated[
         str | None, typer.Option(metavar="FILE|IDS", help="Items that lists are chosen from: ids, or a file.")
@@ -31,38 +35,31 @@ def recommend(
     number: Annotated[int, typer.Option("-k", min=1, help="Length of the list.")] = 10,
     why: Annotated[bool, typer.Option("--explain", help="Tell what of the user is behind each item.")] = False,
     at: At = None,
+    ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recommends items to a user who stands in no file, or to a file of users."""
+    """Recommends items to a user who stands in no file, or to a file of users.
+
+    Of a folder of users, each file is written by itself, with --ray on a cluster; one that is there is not made again.
+    """
     from gnnrec.serving.artifact import load
     from gnnrec.serving.explain import with_reasons
     from gnnrec.serving.lists import recommend_to
-    from gnnrec.serving.many import recommend_file
-    from gnnrec.serving.newcomers import History, Newcomers, RecordedItems
     from gnnrec.serving.profile import parse
 
     if users is None:
-        _refuse("needs --users FILE", {"--history": history, "--user-column": user_column, "--out": to, "--at": at})
+        of_many = {"--history": history, "--user-column": user_column, "--out": to, "--at": at, "--ray": ray}
+        _refuse("needs --users FILE", of_many)
         profile = parse("{}" if user is None else user)
     else:
         of_one = {"--user": user, "--items": items or None}
         _refuse("is for one user; leave it out with --users", of_one)
         if to is None:
             raise InputError("--users: name the file of lists, for example --out lists.parquet")
-    artifact = load(model)
-    served = _served(artifact, only, exclude)
-    recorded = artifact.feedback.sources(served.vocabulary)
-    if users is not None and to is not None:
-        known = (
-            RecordedItems(served.vocabulary, recorded)
-            if history is None
-            else History(history, served.vocabulary, user_column, at, recorded)
-        )
-        newcomers = Newcomers(users, served.vocabulary, user_column, known)
-        with progress(newcomers.count, "recommend") as advance:
-            written = recommend_file(served, newcomers, number, to, advance, why=why)
-        report(written, to, as_json)
+        given = {"user_column": user_column, "at": at, "number": number, "why": why, "only": only, "exclude": exclude}
+        write(_write_lists, model, users, history, to, given, ray, as_json)
         return
+    served = _served(load(model), only, exclude)
     chosen = [item.strip() for item in items.split(",") if item.strip()]
     rows, notes = recommend_to(served, profile, chosen, number)
     if why:
@@ -78,6 +75,19 @@ def recommend(
         cells = [str(row["rank"]), str(row["item"]), row["title"], f"{row['score']:.3f}", reasons]
         table.add_row(*cells[: len(table.columns)])
     out.print(table)
+
+
+def _write_lists(model: Path, users: Path, history: Path | None, to: Path, given: Mapping[str, Any], show: bool) -> Any:
+    """The lists of one file of users."""
+    from gnnrec.serving.artifact import load
+    from gnnrec.serving.many import recommend_file
+    from gnnrec.serving.newcomers import newcomers_in
+
+    artifact = load(model)
+    served = _served(artifact, given["only"], given["exclude"])
+    newcomers = newcomers_in(users, artifact, history, given["user_column"], given["at"])
+    with progress(newcomers.count, "recommend", show) as advance:
+        return recommend_file(served, newcomers, given["number"], to, advance, why=given["why"])
 
 
 def _served(artifact: Any, only: str | None, exclude: str | None) -> Any:

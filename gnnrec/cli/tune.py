@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
+from gnnrec.cli.cluster import OnRay, on_cluster
 from gnnrec.cli.console import AsJson, line, out
 from gnnrec.errors import InputError
 
@@ -22,6 +23,7 @@ def tune(
         str | None, typer.Option(help="File or Optuna URL of the trials, for several workers; left out, one in --out.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
     """Searches options on validation users within a budget; the test part stays sealed. A broken search goes on.
@@ -38,20 +40,53 @@ def tune(
     configs, all_read = each(paths, lambda path: read_config(path, overrides), str)
     refuse_namesakes(configs)
 
+    def budget_of(config: Any) -> Any:
+        return config.config.tuning.model_copy(update={k: v for k, v in given.items() if v is not None})
+
     def search(config: Any) -> Any:
-        budget = config.config.tuning.model_copy(update={k: v for k, v in given.items() if v is not None})
-        found = tune_one(config, to, budget=budget, storage=storage, seed=seed, report=line)
+        found = tune_one(config, to, budget=budget_of(config), storage=storage, seed=seed, report=line)
         if found.file is None:
             line(f"{config.name}: other workers have taken all trials; the last one writes the files")
         return found
 
-    rows, all_tuned = each(configs, search, lambda config: str(config.name))
+    if ray is None:
+        rows, all_tuned = each(configs, search, lambda config: str(config.name))
+    else:
+        where = storage if storage is None or "://" in storage else Path(storage).resolve()
+        rows, all_tuned = _on_cluster(ray, [(c, to.resolve(), budget_of(c), where, seed) for c in configs])
     if as_json:
         typer.echo(json.dumps([{**asdict(row), "file": row.file and str(row.file)} for row in rows]))
     else:
         out.print(_table(rows))
     if not (all_read and all_tuned):
         raise typer.Exit(2)
+
+
+def _search_there(config: Any, to: Path, budget: Any, storage: Any, seed: int) -> Any:
+    """On a worker, whose files are this machine's."""
+    from gnnrec.experiment.tune import tune as tune_one
+
+    return tune_one(config, to, budget=budget, storage=storage, seed=seed)
+
+
+def _on_cluster(address: str, searches: list[tuple[Any, ...]]) -> tuple[list[Any], bool]:
+    """Each config is searched by as many workers as it has trials, which share them; those of one config first.
+
+    Returns:
+        Where each search has come to, and whether all of them ended well.
+    """
+    jobs = [search for search in searches for _ in range(search[2].trials)]
+    names = [str(search[0].name) for search in jobs]
+    told: set[str] = set()
+
+    def report(number: int, found: Any) -> None:
+        if found.file is not None and found.name not in told:
+            told.add(found.name)
+            line(f"{found.name}: {found.trials} trials, best {found.best.value:.4f} in trial {found.best.number}")
+
+    done, all_done = on_cluster(address, _search_there, jobs, names, report)
+    last = {found.name: found for _, found in sorted(done, key=lambda one: one[1].file is not None)}
+    return list(last.values()), all_done
 
 
 def _table(rows: list[Any]) -> Table:

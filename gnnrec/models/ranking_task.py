@@ -340,10 +340,11 @@ class RankingTask:
     def best_shares(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> tuple[float, ...]:
         """What the regression is to count after each number of known items: the best on all held-out users.
 
-        Only what gains more than its standard error over users is taken. Where no held-out user has so many items, the
-        share is that of the next smaller number.
+        First one share for all numbers, where it gains more than its standard error over all queries; then, of each
+        number, its own, where that gains more than its standard error over the first. Few users say little of one
+        number, and what counts after two items hardly differs from what counts after five.
         """
-        found: list[float] = []
+        measured: list[np.ndarray] = []  # of each number, [S, Q]
         for least in (0, *KNOWN):
             values = [[np.empty(0)] for _ in SHARES]
             for task, fold in zip(tasks, folds, strict=True):
@@ -354,12 +355,9 @@ class RankingTask:
                     for place, share in enumerate(SHARES):
                         task.shares = torch.full((1 + len(KNOWN),), share)
                         values[place].append(ndcg(task.score(test.users)))
-            each = np.stack([np.concatenate(one) for one in values])  # [S, Q]
-            best = int(each.mean(axis=1).argmax()) if each.shape[1] > 1 else 0
-            gain = each[best] - each[0]
-            sure = best > 0 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
-            found.append(SHARES[best] if sure else 0.0 if each.shape[1] else found[-1] if found else 0.0)
-        return tuple(found)
+            measured.append(np.stack([np.concatenate(one) for one in values]))
+        common = _surely_best(np.concatenate(measured, axis=1), 0)
+        return tuple(SHARES[_surely_best(own, common)] for own in measured)
 
     @staticmethod
     def measure(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> Callable[[], Measured]:
@@ -381,6 +379,20 @@ class RankingTask:
             return {name: torch.from_numpy(np.bincount(place, every) / count)}
 
         return measured
+
+
+def _surely_best(quality: np.ndarray, otherwise: int) -> int:
+    """The row with the best mean, where it leads another row by more than its standard error; else that row.
+
+    Example:
+        >>> _surely_best(np.array([[0.1, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.0, 0.1]]), 0)
+        1
+    """
+    if quality.shape[1] < 2:
+        return otherwise
+    best = int(quality.mean(axis=1).argmax())
+    gain = quality[best] - quality[otherwise]
+    return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else otherwise
 
 
 def _shares(encoder: EncoderConfig) -> Tensor:

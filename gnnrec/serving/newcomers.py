@@ -16,6 +16,7 @@ from gnnrec.data.delimited import SEPARATORS, Format
 from gnnrec.data.files import PARQUET
 from gnnrec.data.times import NO_TIME, are_numbers, read_times
 from gnnrec.errors import DataError, InputError
+from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.encode import Known, Notes, encode_frame
 from gnnrec.serving.feedback import no_kind
 from gnnrec.serving.known import Source, known_of
@@ -238,6 +239,30 @@ class Newcomers:
     def notes(self) -> list[str]:
         """What was ignored of them and their known items, once all have been read."""
         return [*self._notes.texts(), *(self._history.notes() if self._history is not None else [])]
+
+
+def newcomers_in(
+    users: Path,
+    artifact: Artifact,
+    history: Path | None = None,
+    user_column: str | None = None,
+    at: int | str | None = None,
+) -> Newcomers:
+    """The users of a file, with what is known of them from a file of their history and from what was recorded.
+
+    Args:
+        users: their file.
+        artifact: a loaded model.
+        history: file of their known items; None for none beside what was recorded.
+        user_column: name of the column of ids in both.
+        at: the moment of the request, see `gnnrec.serving.moment.latest`.
+    """
+    vocabulary = artifact.vocabulary
+    recorded = artifact.feedback.sources(vocabulary)
+    known = RecordedItems(vocabulary, recorded)
+    if history is not None:
+        known = History(history, vocabulary, user_column, at, recorded)
+    return Newcomers(users, vocabulary, user_column, known)
 
 
 def _decoded(table: pa.Table) -> pd.DataFrame:
