@@ -37,6 +37,8 @@ from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TestSet, Traini
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 """What is tried of what the regression counts."""
+FEWEST = 30
+"""Held-out users of whom a share is learned, at least."""
 WITHOUT_CHOICE = 0.5
 """What it counts where there was nobody to choose it on."""
 PART = 1024
@@ -340,24 +342,28 @@ class RankingTask:
     def best_shares(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> tuple[float, ...]:
         """What the regression is to count after each number of known items: the best on all held-out users.
 
-        First one share for all numbers, where it gains more than its standard error over all queries; then, of each
-        number, its own, where that gains more than its standard error over the first. Few users say little of one
-        number, and what counts after two items hardly differs from what counts after five.
+        First one share for all numbers, where it gains more than its standard error over users; then, of each number,
+        its own, where that gains more than its standard error over the first. Few users say little of one number, and
+        what counts after two items hardly differs from what counts after five. Of fewer than `FEWEST` users nothing is
+        learned: the regression counts nothing.
         """
-        measured: list[np.ndarray] = []  # of each number, [S, Q]
+        measured: list[tuple[np.ndarray, np.ndarray]] = []  # of each number, [S, Q], and [Q] whose query it is
         for least in (0, *KNOWN):
-            values = [[np.empty(0)] for _ in SHARES]
+            values, person = [[np.empty(0)] for _ in SHARES], [np.empty(0, np.int64)]
             for task, fold in zip(tasks, folds, strict=True):
                 rows = dict(by_bucket(fold.test.users)).get(least)
                 for part in () if rows is None else rows.split(PART):
                     test = fold.test.take(part)
                     ndcg = HeldOutNDCG(test, test.candidates(fold.train), seed, task.head.bias.device)
+                    asked = test.users.index if test.person is None else test.person
+                    person.append(asked[ndcg.prepared[0]].numpy())
                     for place, share in enumerate(SHARES):
                         task.shares = torch.full((1 + len(KNOWN),), share)
                         values[place].append(ndcg(task.score(test.users)))
-            measured.append(np.stack([np.concatenate(one) for one in values]))
-        common = _surely_best(np.concatenate(measured, axis=1), 0)
-        return tuple(SHARES[_surely_best(own, common)] for own in measured)
+            measured.append((np.stack([np.concatenate(one) for one in values]), np.concatenate(person)))
+        every = np.concatenate([own for own, _ in measured], axis=1)
+        common = _surely_best(every, np.concatenate([person for _, person in measured]), 0)
+        return tuple(SHARES[_surely_best(own, person, common)] for own, person in measured)
 
     @staticmethod
     def measure(tasks: Sequence["RankingTask"], folds: Sequence[Fold], seed: int) -> Callable[[], Measured]:
@@ -381,17 +387,26 @@ class RankingTask:
         return measured
 
 
-def _surely_best(quality: np.ndarray, otherwise: int) -> int:
-    """The row with the best mean, where it leads another row by more than its standard error; else that row.
+def _surely_best(quality: np.ndarray, person: np.ndarray, otherwise: int, fewest: int = FEWEST) -> int:
+    """The row with the best mean over people, where it leads another row by more than its standard error, or that row.
+
+    Args:
+        quality: [S, Q], of each query with each of S shares.
+        person: [Q] int64, whose query it is.
+        otherwise: the other row.
+        fewest: people that it takes.
 
     Example:
-        >>> _surely_best(np.array([[0.1, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.0, 0.1]]), 0)
+        >>> quality = np.array([[0.1, 0.2, 0.3, 0.3], [0.2, 0.3, 0.5, 0.5], [0.9, 0.0, 0.1, 0.1]])
+        >>> _surely_best(quality, np.array([4, 7, 9, 9]), 0, fewest=3)
         1
     """
-    if quality.shape[1] < 2:
+    people, place = np.unique(person, return_inverse=True)
+    if len(people) < fewest:
         return otherwise
-    best = int(quality.mean(axis=1).argmax())
-    gain = quality[best] - quality[otherwise]
+    mean = np.stack([np.bincount(place, one) for one in quality]) / np.bincount(place)  # [S, P]
+    best = int(mean.mean(axis=1).argmax())
+    gain = mean[best] - mean[otherwise]
     return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else otherwise
 
 
