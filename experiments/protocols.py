@@ -177,6 +177,7 @@ PRETRAINED = (
     "graphsage-words",
     "graphsage-posters",
     "graphsage-no-overlap",
+    "graphsage-pretrained-regression",
 )
 """Beside `graphsage`, which starts from scratch."""
 
@@ -199,7 +200,9 @@ def _transfer(data: str, title: str, share: int, seeds: tuple[int, ...] = FOLDS)
     rows = {path.stem for path in protocol.configs()}
     if share >= 20 or "blend" not in rows:
         return protocol
-    also, rivals = ([row for row in names if row in rows] for names in (PRETRAINED, (*RIVALS, "graphsage")))
+    also, rivals = (
+        [row for row in names if row in rows] for names in (PRETRAINED, (*RIVALS, "graphsage", "graphsage-regression"))
+    )
     targets = tuple(Target(metric, None, None, lead=0.015, also=tuple(also)) for metric in SHOTS)
     return replace(protocol, targets=targets, rivals=tuple(rivals))
 
