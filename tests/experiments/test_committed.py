@@ -139,9 +139,13 @@ def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
         assert path.read_text().startswith(f"{MODELINE}$schema=../schema.json\n"), path
 
 
+@pytest.fixture(scope="module")
+def check():
+    return Draft202012Validator(json.loads(schema_text()))
+
+
 @pytest.mark.parametrize("folder", [CONFIGS, *(CONFIGS / p.name for p in PROTOCOLS)], ids=lambda f: f.name)
-def test_every_config_is_valid_under_the_schema_as_written_and_complete(folder):
-    check = Draft202012Validator(json.loads(schema_text()))
+def test_every_config_is_valid_under_the_schema_as_written_and_complete(folder, check):
     for path in sorted(folder.glob("*.yaml")):
         check.validate(json.loads(json.dumps(yaml.safe_load(path.read_text()))))
         if not path.name.startswith("_"):
