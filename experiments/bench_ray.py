@@ -1,6 +1,6 @@
 """What a cluster costs on one machine: runs through Ray against the same runs in a pool of workers.
 
-    python -m experiments.bench_ray [--seeds 16] [--rounds 1]
+    python -m experiments.bench_ray [--seeds 16]
 
 Four models on MovieLens-100K with so many seeds each, as many side by side as there are cores, one thread each; both
 ways begin with nothing and end with all results on disk, the start of the workers included.
@@ -8,11 +8,12 @@ ways begin with nothing and end with all results on disk, the start of the worke
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import joblib
 
-from experiments.benchmarks import medians, ratio, side_by_side, write
+from experiments.benchmarks import write
 from experiments.protocols import CONFIGS
 from experiments.reproduce import _run
 from gnnrec.experiment.config import read_config
@@ -27,7 +28,6 @@ def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
     configs = [
         read_config(CONFIGS / "ml-100k" / f"{row}.yaml", [*OPTIONS, *(SMALL if row.startswith("graphsage") else ())])
@@ -48,13 +48,17 @@ def main() -> None:
             names = [f"{config.name} {seed}" for config, seed in jobs]
             assert len(list(cluster.finished(_run, calls(name), names, print))) == len(jobs)
 
-    seconds = side_by_side({"pool": pool, "ray": ray}, given.rounds)
+    seconds = {}
+    for name, way in {"pool": pool, "ray": ray}.items():
+        began = time.perf_counter()
+        way()
+        seconds[name] = time.perf_counter() - began
     write(
         "ray",
         {
-            "what": f"{len(jobs)} runs of {len(ROWS)} models on MovieLens-100K, {cores} cores, {given.rounds} rounds",
-            "seconds": medians(seconds),
-            "ratios": {"ray / pool": ratio(seconds, "ray", "pool")},
+            "what": f"{len(jobs)} runs of {len(ROWS)} models on MovieLens-100K, {cores} cores",
+            "seconds": seconds,
+            "ratios": {"ray / pool": seconds["ray"] / seconds["pool"]},
         },
     )
 

@@ -119,10 +119,10 @@ def connected(address: str) -> Iterator[Cluster]:
 
 
 def _ask(address: str) -> None:
-    """Sees whether somebody listens there; Ray itself would try for minutes.
+    """Checks that a connection can be made; Ray itself would try for minutes.
 
     Raises:
-        InputError: nobody does.
+        InputError: it cannot.
     """
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
