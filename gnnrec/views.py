@@ -69,11 +69,11 @@ class Features:
     """Numbers that describe the nodes of one type: what an encoder makes of words or pictures, or numbers themselves.
 
     Attributes:
-        node_type: `item`, or that of the values of an attribute.
+        node_type: `item`, `user`, or that of the values of an attribute.
         name: of the column, or of the attribute.
         vector: [N, F] float32, 0 for a node of which nothing is known.
         known: [N] bool.
-        words: [N] texts from which vectors are still to be made, by an encoder that is fitted on items of training.
+        words: [N] texts from which vectors are still to be made, by an encoder that is fitted on nodes of training.
         encoder: the name and the options of the encoder: a text or image encoder, `number` or `vector`.
     """
 
@@ -88,6 +88,16 @@ class Features:
         """Known of some nodes alone ([N] bool)."""
         words = tuple(text if own else "" for text, own in zip(self.words, nodes.tolist(), strict=False))
         return replace(self, vector=self.vector * nodes[:, None], known=self.known & nodes, words=words)
+
+    def take(self, rows: Tensor) -> "Features":
+        """Of some nodes, in the order of `rows` ([N'] int64); texts from which vectors are still to be made are gone."""
+        return replace(self, vector=self.vector[rows], known=self.known[rows], words=())
+
+    @staticmethod
+    def join(parts: Sequence["Features"]) -> "Features":
+        """One feature of the nodes of all parts, one part after the other; at least one."""
+        vector, known = torch.cat([one.vector for one in parts]), torch.cat([one.known for one in parts])
+        return replace(parts[0], vector=vector, known=known, words=())
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class UserBatch:
-    """B users as queries to a model. A user has no features but its edges.
+    """B users as queries to a model: their edges, and what else describes them.
 
     Attributes:
         index: [B] int64, the user's index in the data set (an identity, never a feature); -1 for a user who is not in
@@ -138,6 +148,7 @@ class UserBatch:
         relations: (user, name, node type) -> edges. Where the node type is `user`, nodes are rows of
             `TrainingData.users`: edges to users outside training are left out. Those with times are events: looks,
             returns and other kinds of interaction than the one that is predicted.
+        features: words, pictures and vectors that describe the users themselves, with B rows each.
     """
 
     keeps_interactions: ClassVar[bool] = True
@@ -145,6 +156,7 @@ class UserBatch:
     index: Tensor
     items: Edges
     relations: Mapping[EdgeType, Edges]
+    features: tuple[Features, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -158,7 +170,11 @@ class UserBatch:
             new = place[edges.row]
             return replace(edges, row=new).take(new >= 0)
 
-        return UserBatch(self.index[rows], cut(self.items), {k: cut(e) for k, e in self.relations.items()})
+        relations = {k: cut(e) for k, e in self.relations.items()}
+        return UserBatch(self.index[rows], cut(self.items), relations, self._described(rows))
+
+    def _described(self, rows: Tensor) -> tuple[Features, ...]:
+        return tuple(one.take(rows) for one in self.features)
 
     @property
     def events(self) -> dict[EdgeType, Edges]:
@@ -210,7 +226,23 @@ class UserBatch:
             return replace(edges.take(edge), row=order[number])
 
         nothing = self.items.take(torch.empty(0, dtype=torch.int64))
-        return UserBatch(self.index[rows], nothing, {t: copied(edges) for t, edges in self.relations.items()})
+        relations = {t: copied(edges) for t, edges in self.relations.items()}
+        return UserBatch(self.index[rows], nothing, relations, self._described(rows))
+
+    @staticmethod
+    def join(parts: Sequence["UserBatch"]) -> "UserBatch":
+        """The users of all parts, one part after the other; at least one, each with the same relations and features."""
+        first = torch.tensor([0, *(len(part) for part in parts)]).cumsum(0).tolist()
+
+        def stack(each: Sequence[Edges]) -> Edges:
+            return Edges.join([replace(edges, row=edges.row + row) for edges, row in zip(each, first, strict=False)])
+
+        return UserBatch(
+            index=torch.cat([part.index for part in parts]),
+            items=stack([part.items for part in parts]),
+            relations={t: stack([part.relations[t] for part in parts]) for t in parts[0].relations},
+            features=tuple(map(Features.join, zip(*(part.features for part in parts), strict=True))),
+        )
 
     def history(self, num_items: int) -> Tensor:
         """[B, I] bool, the items of each user. Dense: for a batch, never for all users at once."""
@@ -358,7 +390,7 @@ class TrainingData:
                 t: replace(e, node=place[e.node]).take(rest[e.node]) if t[2] == USER else e
                 for t, e in users.relations.items()
             }
-            return UserBatch(users.index, users.items, edges)
+            return replace(users, relations=edges)
 
         users = among_rest(self.users.take(rest.nonzero().flatten()))
         candidates = torch.zeros_like(self.candidates)
@@ -367,7 +399,7 @@ class TrainingData:
         held_out = among_rest(self.users.take(rows))
         seen = {t: e.take(train.usable[t[2]][e.node]) for t, e in held_out.relations.items()}
         nothing = held_out.items.take(torch.empty(0, dtype=torch.int64))
-        return train, TestSet(UserBatch(held_out.index, nothing, seen), held_out.items).in_time()
+        return train, TestSet(replace(held_out, items=nothing, relations=seen), held_out.items).in_time()
 
     def with_events(self, kinds: Sequence[str] | None) -> "TrainingData":
         """The training data with events of some kinds alone; None for all.

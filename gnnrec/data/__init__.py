@@ -40,7 +40,10 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         source, files = source_named(config.source), fetch(config.source)
         dataset = cached(source.name, list(files.values()), lambda: source.read(files))
         dataset = _only(dataset, config.use, source.not_default)
-    dataset = with_value_words(with_features(dataset, config.features, base), config.values)
+    dataset = with_features(dataset, config.features, base)
+    if isinstance(config, TableData):
+        dataset = with_features(dataset, config.user_features, base, node_type=USER)
+    dataset = with_value_words(dataset, config.values)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value, config.positive.kinds)
 
 

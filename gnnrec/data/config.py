@@ -67,7 +67,7 @@ class Text(_DataConfig):
     encoder: str = "use"
     """`use` (Universal Sentence Encoder, 16 languages), `tfidf` (words and their pairs, by a truncated SVD), or a
     dotted class name whose objects turn a list of texts into an array with a row for each. One with a method `fit`, as
-    `tfidf`, learns from the texts of training's items alone."""
+    `tfidf`, learns from the texts of training's items, or users, alone."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Of the encoder's constructor."""
 
@@ -89,7 +89,7 @@ class Image(_DataConfig):
     zip: Path | None = None
     """Archive of the pictures, instead of a folder."""
     column: str | None = None
-    """Of `items`, with their names; left out, a picture has the item's id as its name, with any ending."""
+    """Of the file, with their names; left out, a picture has the id of its item or user as its name, with any ending."""
     encoder: str = "efficientnet-lite0"
     """`efficientnet-lite0`, or a dotted class name whose objects turn a list of pictures (of Pillow) into an array."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -126,14 +126,14 @@ class Number(_DataConfig):
 
 
 class FeatureColumn(_DataConfig):
-    """What describes an item by numbers: one of the keys."""
+    """What describes an item, or a user, by numbers: one of the keys."""
 
     text: Text | None = None
     """The column holds words."""
     image: Image | None = None
     """A picture."""
     vector: str | None = Field(None, min_length=1)
-    """`<file>.npy` with a row for each row of the items' file, or the name of a column of vectors: numbers with blanks
+    """`<file>.npy` with a row for each row of the file, or the name of a column of vectors: numbers with blanks
     or commas between them."""
     number: Number | None = None
     """The column holds numbers."""
@@ -147,8 +147,8 @@ class FeatureColumn(_DataConfig):
 class Attribute(FeatureColumn):
     """One column that describes users or items. `{}` is a categorical attribute; an empty cell is a missing value.
 
-    Columns of items may also be words, pictures, vectors and numbers, which become features of the item itself. A
-    number of users is interpolated between knots instead of being cut into bins.
+    Columns may also be words, pictures, vectors and numbers, which become features of the item or user itself. A number
+    of users is interpolated between knots instead of being cut into bins.
     """
 
     split: str | None = Field(None, min_length=1)
@@ -340,13 +340,17 @@ class TableData(_DataConfig):
         attributes = {} if self.items is None else self.items.attributes
         return {name: options for name, options in attributes.items() if options.is_feature}
 
+    @property
+    def user_features(self) -> dict[str, FeatureColumn]:
+        """Name -> what describes the users by numbers; without the columns of numbers, which have edges to knots."""
+        attributes = {} if self.users is None else self.users.attributes
+        return {name: options for name, options in attributes.items() if options.is_feature and options.number is None}
+
     @model_validator(mode="after")
-    def _features_of_items(self) -> "TableData":
+    def _knots_of_users(self) -> "TableData":
         for name, options in ({} if self.users is None else self.users.attributes).items():
             if options.number is not None:
                 options.number.check_of_users(f"users: {name}")
-            elif options.is_feature:
-                raise ValueError(f"users: {name}: text, image and vector are of items; take number, bins or split")
         return self
 
     def files(self, base: Path) -> list[Path]:

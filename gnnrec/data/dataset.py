@@ -82,6 +82,8 @@ class Dataset:
         titles: [I] title of each item, for output only; empty where the data have none.
         cells: name -> [I] cells of the items' columns that features are made of, "" for a missing one.
         features: numbers that describe items.
+        user_cells: as `cells`, of users.
+        user_features: numbers that describe users.
         values: numbers that describe the values of users' attributes, made of their words.
         skipped_rows: unreadable rows that were left out, which `on_bad_row: skip` allows.
         skipped_values: unreadable values of attributes that were left out while their rows stayed.
@@ -101,6 +103,8 @@ class Dataset:
     cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     features: tuple[Features, ...] = field(default=(), repr=False)
     values: tuple[Features, ...] = field(default=(), repr=False)
+    user_cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    user_features: tuple[Features, ...] = field(default=(), repr=False)
     skipped_rows: int = 0
     skipped_values: int = 0
     skipped_examples: tuple[str, ...] = ()
@@ -147,7 +151,7 @@ class Dataset:
             self._check_numbers(attribute.name, attribute.number, len(attribute.node))
             if len(attribute.node.unique()) < len(attribute.node):
                 raise DataError(f"{self.name}: {attribute.name}: a {attribute.node_type} has two numbers; choose one")
-        for one in (*self.features, *self.values):
+        for one in (*self.features, *self.user_features, *self.values):
             if len(one.vector) != len(self.ids[one.node_type]):
                 raise DataError(
                     f"{self.name}: {one.name}: {len(one.vector)} vectors for {len(self.ids[one.node_type])} "
@@ -263,7 +267,7 @@ class Dataset:
         for attribute in self.numeric:
             what = (attribute.node_type, attribute.name, attribute.bins, attribute.bounds)
             add(what if attribute.knots is None else (*what, attribute.knots), attribute.node, attribute.number)
-        for one in self.features:
+        for one in (*self.features, *self.user_features):
             add((one.node_type, one.name, *((one.words, one.encoder) if one.words else ())), one.vector, one.known)
         for one in self.values:
             add(("value", one.node_type, one.name), one.vector, one.known)

@@ -17,6 +17,7 @@ from gnnrec.data.features import with_features, with_value_words
 from gnnrec.data.parquet import ArrowRows
 from gnnrec.errors import ConfigError, DataError
 from gnnrec.options.messages import one_line
+from gnnrec.views import USER
 
 
 def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
@@ -45,7 +46,9 @@ def from_frames(frames: Mapping[str, pd.DataFrame], **config: Any) -> Dataset:
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)  # where this function is called
     dataset = replace(dataset, name=str(checked.interactions.path))
-    dataset = with_value_words(with_features(dataset, checked.features, Path()), checked.values)
+    dataset = with_features(dataset, checked.features, Path())
+    dataset = with_features(dataset, checked.user_features, Path(), node_type=USER)
+    dataset = with_value_words(dataset, checked.values)
     if checked.positive is not None:
         return dataset.positives(checked.positive.min_value, checked.positive.kinds)
     table.warn_of_no_choices(dataset)

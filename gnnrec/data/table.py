@@ -11,7 +11,16 @@ import pandas as pd
 import torch
 
 from gnnrec.data.columns import each_value, edge_tensor, node_ids, number_tensor, positions, sorted_interactions
-from gnnrec.data.config import Attribute, File, InteractionsFile, ItemsFile, NodesFile, RelationFile, TableData
+from gnnrec.data.config import (
+    Attribute,
+    FeatureColumn,
+    File,
+    InteractionsFile,
+    ItemsFile,
+    NodesFile,
+    RelationFile,
+    TableData,
+)
 from gnnrec.data.dataset import Dataset, Interactions, Numeric, event_relation, symmetric
 from gnnrec.data.files import Opener
 from gnnrec.data.textfile import EXAMPLES, TITLE, TextFile
@@ -76,7 +85,8 @@ def read(config: TableData, opened: Opener) -> Dataset:
         relations=tuple(relations),
         numeric=tuple(_numeric(config, nodes, ids)),
         titles=_titles(nodes, ids[ITEM]),
-        cells=_feature_cells(config, nodes, ids[ITEM]),
+        cells=_feature_cells(config.items, config.features, nodes.get(ITEM), ids[ITEM]),
+        user_cells=_feature_cells(config.users, config.user_features, nodes.get(USER), ids[USER]),
         skipped_rows=sum(file.skipped for file in files),
         skipped_values=sum(file.skipped_values for file in files),
         skipped_examples=tuple(itertools.chain.from_iterable(file.examples for file in files))[:EXAMPLES],
@@ -298,16 +308,18 @@ def warn_of_no_choices(dataset: Dataset) -> None:
         )
 
 
-def _feature_cells(config: TableData, nodes: Mapping[str, TextFile], ids: pd.Index) -> dict[str, tuple[str, ...]]:
-    """What features of items are made of, by column; of vectors in a file, the number of the item's row."""
-    if not config.features:
+def _feature_cells(
+    config: NodesFile | None, features: Mapping[str, FeatureColumn], file: TextFile | None, ids: pd.Index
+) -> dict[str, tuple[str, ...]]:
+    """What features are made of, by column; of vectors in a file, the number of the row."""
+    if not features:
         return {}
-    frame = nodes[ITEM].frame.set_index("id")
-    assert config.items is not None
-    made_of = _read_columns(config.items.model_copy(update={"attributes": config.features}))
+    assert config is not None and file is not None
+    frame = file.frame.set_index("id")
+    made_of = _read_columns(config.model_copy(update={"attributes": features}))
     cells = {column: frame[_role(column)] for column in made_of}
-    rows = pd.Series(nodes[ITEM].frame.index.to_numpy(), frame.index)
-    for name, options in config.features.items():
+    rows = pd.Series(file.frame.index.to_numpy(), frame.index)
+    for name, options in features.items():
         if options.vector is not None and options.vector.endswith(".npy"):
             cells[name] = rows
     return {

@@ -123,7 +123,7 @@ class Stream:
         before = Edges(row, self.histories.item[at], None if weight is None else weight[at], at)
         truth = Edges(torch.arange(len(events)), self.histories.item[events])
         nothing = before.take(torch.empty(0, dtype=torch.int64))
-        asked = UserBatch(events, before if shown else nothing, users.relations)
+        asked = replace(users, index=events, items=before if shown else nothing)
         test = TestSet(asked, truth, None if shown else before, next_item=True)
         audit_shown(self.dataset, self.user[events].numpy(), test)
         return test

@@ -1,6 +1,7 @@
 """Users as rows of sparse matrices: attributes, edges to other users, histories."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -33,20 +34,24 @@ class UserFeatures:
 
     The columns are laid out once, from the training data: relation after relation, node after node. Where the words of
     an attribute's values are known, a value that no training user has counts by its words alone: the mean vector of the
-    words of a user's values follows, a column for each of its numbers.
+    words of a user's values follows, a column for each of its numbers. What describes users by words, pictures or
+    vectors comes last: a column for each number, in the unit of the mean length of the training users' vectors.
 
     Args:
         train: gives the columns; `idf` is computed on its users.
-        attributes: names of the relations to use; None for all that lead to attribute values.
+        attributes: names of the relations to use, and of what describes users itself; None for all.
         friends: also a column for each training user, 1 where the user has an edge to them.
         edge_weights: value of an edge; 1 in any case for an edge without a weight, and its weight for one to a knot.
         idf: multiply each column by log(training users / training users who have the value), so that rare values
             weigh more.
-        normalise: divisor of each row.
+        normalise: divisor of each row of values.
+        described: whether there are columns for what describes users itself; not where values are counted.
 
     Raises:
         ConfigError: a name in `attributes` is not a relation from users to attribute values.
     """
+
+    _described: "dict[str, _Scaled]" = {}  # noqa: RUF012  (of a model that was saved before users had features)
 
     def __init__(
         self,
@@ -57,8 +62,10 @@ class UserFeatures:
         edge_weights: EdgeWeights = "ignore",
         idf: bool = False,
         normalise: Normalise = "none",
+        described: bool = True,
     ) -> None:
-        names = [t[1] for t in train.attribute_types]
+        own = list(train.users.features) if described else []
+        names = [*(t[1] for t in train.attribute_types), *(one.name for one in own)]
         for name in attributes or ():
             if name not in names:
                 raise ConfigError(f"attributes: {name!r} is no attribute of the users; there are {names}")
@@ -74,6 +81,9 @@ class UserFeatures:
         self._normalise = normalise
         self._columns = self.width
         self.width += sum(one.vector.shape[1] for one in self._words.values())
+        own = [one for one in own if attributes is None or one.name in attributes]
+        self._described = {one.name: _Scaled.of(one) for one in own}
+        self.width += sum(one.width for one in self._described.values())
         self._column_weight: np.ndarray | None = None
         if idf:
             users_with_value = np.bincount(self._edges(train.users)[1], minlength=self._columns)
@@ -81,11 +91,11 @@ class UserFeatures:
 
     def __call__(self, users: UserBatch) -> Matrix:
         """[B, A] float64, one row per user; empty for a user without edges."""
-        values = self._values(users)
-        if not self._words:
-            return values
-        words = [self._mean_words(users, edge_type, one) for edge_type, one in self._words.items()]
-        return sparse.csr_array(sparse.hstack([values, *words]))
+        parts: list[Any] = [self._values(users)]
+        parts += [self._mean_words(users, edge_type, one) for edge_type, one in self._words.items()]
+        own = {one.name: one for one in users.features}
+        parts += [one(own.get(name), len(users)) for name, one in self._described.items()]
+        return sparse.csr_array(sparse.hstack(parts)) if len(parts) > 1 else parts[0]
 
     def _mean_words(self, users: UserBatch, edge_type: EdgeType, words: Features) -> Matrix:
         """[B, F], the mean vector of the words of each user's values of one attribute."""
@@ -113,6 +123,29 @@ class UserFeatures:
                 column.append(edges.node.numpy() + start)
                 weight.append(_weights(edges, "keep" if edge_type in self._interpolated else self._edge_weights))
         return np.concatenate(row), np.concatenate(column), np.concatenate(weight)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """The numbers of a feature of users, divided by the mean length of those of the training users.
+
+    Attributes:
+        width: their number.
+        unit: what they are divided by.
+    """
+
+    width: int
+    unit: float
+
+    @classmethod
+    def of(cls, one: Features) -> "_Scaled":
+        length = one.vector[one.known].double().norm(dim=1)
+        return cls(one.vector.shape[1], max(float(length.mean()), 1e-12) if len(length) else 1.0)
+
+    def __call__(self, one: Features | None, number: int) -> Matrix:
+        """[B, F] of B users; None where nothing describes them."""
+        rows = np.zeros((number, self.width)) if one is None else one.vector.double().numpy() / self.unit
+        return sparse.csr_array(rows)
 
 
 def _weights(edges: Edges, edge_weights: EdgeWeights) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A trained encoder for users who are not in its graph."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,6 +78,7 @@ class AttachedEncoder:
             "states": self._states,
             "memory": dict(self.encoder.memory),
             "interpolated": self.encoder.interpolated,
+            "described": described_by(self.encoder),
             "items": self.items,
         }
 
@@ -88,11 +90,41 @@ class AttachedEncoder:
         counts = {t: state["node_counts"].get(t, 0) for t in state["node_types"]}
         with torch.random.fork_rng():
             shape = counts, state["edge_types"], config, layer_class, state["outputs"]
-            encoder = Encoder(*shape, state.get("interpolated", ()))
+            encoder = Encoder(*shape, state.get("interpolated", ()), state.get("described"))
         encoder.memory = dict(state.get("memory", {}))
         attached = cls(encoder, state["merge"], state["outputs"], state["ids"])
         attached._states, attached.items = state["states"], state["items"]
         return attached
+
+
+def widths(users: UserBatch) -> dict[str, int]:
+    """Name of each feature of users -> its width."""
+    return {one.name: one.vector.shape[1] for one in users.features}
+
+
+def described_by(encoder: Encoder) -> dict[str, int]:
+    """Name of each feature of users that an encoder reads -> its width."""
+    inputs = encoder.inputs
+    if inputs is None:
+        return {}
+    return {name: int(one.weight.shape[1]) for name, one in zip(inputs.names, inputs.maps, strict=True)}  # type: ignore[union-attr]
+
+
+def take_users(encoder: Encoder, train: TrainingData, device: torch.device, start: Tensor | None = None) -> None:
+    """Gives an encoder what describes the users of its graph.
+
+    Args:
+        encoder: on the CPU, with inputs for the features of the training users.
+        train: the training users.
+        device: where the features lie afterwards.
+        start: [U, D] float32, vectors that the inputs begin near to; None for none.
+    """
+    if encoder.inputs is None:
+        return
+    encoder.inputs.start(train.users.features, start)
+    encoder.users = tuple(
+        replace(one, vector=one.vector.to(device), known=one.known.to(device)) for one in train.users.features
+    )
 
 
 def word_maps(train: TrainingData) -> dict[str, WordMap]:

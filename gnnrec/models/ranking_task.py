@@ -18,12 +18,12 @@ from gnnrec.graph.merge import AttributeMerge
 from gnnrec.graph.paths import Paths
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
-from gnnrec.models.attached import AttachedEncoder, word_maps
+from gnnrec.models.attached import AttachedEncoder, take_users, widths, word_maps
 from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.selection import Fold, by_bucket
 from gnnrec.nn.decoder import DecoderConfig, Recent, query
 from gnnrec.nn.encoder import Encoder, EncoderConfig
-from gnnrec.nn.init import attribute_vectors, decompose, start_vectors
+from gnnrec.nn.init import attribute_vectors, decompose, start_vectors, user_places
 from gnnrec.nn.linear import LinearPath, described
 from gnnrec.nn.regression import KNOWN, RegressionPath, near_known
 from gnnrec.runtime import distributed, seeds
@@ -101,12 +101,15 @@ class RankingTask:
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
             outputs = merged.node_types if pretrained else (USER, ITEM)
             shape = node_counts(merged), merged.edge_types, encoder, layer_class, outputs
-            made = Encoder(*shape, self.train.interpolated)
+            made = Encoder(*shape, self.train.interpolated, widths(train.users))
+        places = None
         if encoder.init == "svd":
             svd = decompose(self.train, encoder.channels, seed)
+            places = user_places(svd, encoder.channels)
             starts = attribute_vectors(self.train, svd, encoder.channels)
             for node_type, start in {**starts, ITEM: start_vectors(svd, encoder.channels)}.items():
                 made.table(node_type).weight.data.copy_(start)
+        take_users(made, train, device, places)
         with torch.random.fork_rng():
             torch.manual_seed(seeds.integer(weights_seed, "decoder"))
             decodes: Any = decoder.make(encoder.channels)
@@ -114,6 +117,8 @@ class RankingTask:
         has_events = bool(train.users.events)
         if has_events and distributed.count() > 1:
             raise ConfigError("trainer.devices: with several kinds of events, training takes one process; set it to 1")
+        if train.users.features and distributed.count() > 1:
+            raise ConfigError("trainer.devices: with features of users, training takes one process; set it to 1")
         wants_histories = config.needs_times or decodes.reads_history or has_events
         reads_events = decodes.reads_history and not getattr(decodes, "scores_pairs", False)
         self.kinds: tuple[EdgeType, ...] = tuple(train.users.events) if reads_events else ()

@@ -14,7 +14,7 @@ from gnnrec.graph.build import build_graph, node_counts
 from gnnrec.graph.merge import AttributeMerge
 from gnnrec.graph.sampling import NumNeighbors
 from gnnrec.graph.sharding import Shard
-from gnnrec.models.attached import AttachedEncoder, word_maps
+from gnnrec.models.attached import AttachedEncoder, take_users, widths, word_maps
 from gnnrec.models.rating_effects import (
     expected_item_bias,
     fit_biases,
@@ -87,10 +87,11 @@ class RatingTask:
             torch.manual_seed(seeds.integer(weights_seed, "weights"))
             outputs = signed.node_types if pretrained else (USER, ITEM)
             shape = node_counts(signed), signed.edge_types, encoder, layer_class, outputs
-            made = Encoder(*shape, self.train.interpolated)
+            made = Encoder(*shape, self.train.interpolated, widths(train.users))
             if encoder.init == "svd":
                 start = residual_directions(ratings, residual, encoder.channels, weights_seed)
                 made.table(ITEM).weight.data.copy_(torch.from_numpy(0.5 * start))
+            take_users(made, train, device)
             self.head = ItemRater(made).to(device)
         self.head.eval()
         self.tables = merge.unmerged({t: made.table(t).num_embeddings for t in made.node_types if t != USER})

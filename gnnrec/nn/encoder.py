@@ -14,7 +14,8 @@ from torch_geometric.nn import GraphConv, SAGEConv
 from gnnrec.graph.adjacency import Adjacency
 from gnnrec.graph.block import Block
 from gnnrec.graph.build import attached_edges
-from gnnrec.views import ITEM, USER, EdgeType, UserBatch, reverse
+from gnnrec.nn.features import UserInputs
+from gnnrec.views import ITEM, USER, EdgeType, Features, UserBatch, reverse
 
 
 class EncoderConfig(BaseModel):
@@ -59,14 +60,14 @@ Vectors = Mapping[str, "Tensor | None"]
 class Encoder(nn.Module):
     """GraphSAGE on a heterogeneous graph: a learned table for items and attribute values, none for users.
 
-    Each step sums what its relations bring to a node type, adds the node's own vector (residual), and for all but the
-    last step normalises, applies ReLU and dropout. Relations whose output is not read are left out. User nodes have no
-    input features, so relations from users are skipped in the first step.
+    A user begins with a linear map of the words, pictures and vectors that describe it, or with nothing. Each step sums what its relations bring to a node type, adds the node's own vector (residual), and for all but the
+    last step normalises, applies ReLU and dropout. Relations whose output is not read are left out, and those from
+    users in the first step: there most users have nothing to say yet.
 
     Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017, Algorithm 1;
         one layer per relation as in Schlichtkrull et al., "Modeling Relational Data with Graph Convolutional Networks",
-        ESWC 2018. Differs: nodes of the type `user` have no input features at all; layer normalisation instead of the
-        projection to unit length.
+        ESWC 2018. Differs: most users have no input features at all; layer normalisation instead of the projection to
+        unit length.
     Shapes: blocks over N nodes -> node type -> [T, D] float32.
 
     Args:
@@ -76,6 +77,10 @@ class Encoder(nn.Module):
         layer_class: the class that `config.layer` names.
         outputs: node types whose vectors are read; layers exist for these only.
         interpolated: relations from users whose edges' weights count in means, see `TrainingData`.
+        described: name of each feature of users -> its width.
+
+    Attributes:
+        users: what describes the users of the graph, on the encoder's device; empty where nothing does.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Encoder(nn.Module):
         layer_class: Callable[..., nn.Module],
         outputs: Sequence[str] = (USER, ITEM),
         interpolated: Collection[EdgeType] = (),
+        described: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -111,6 +117,8 @@ class Encoder(nn.Module):
         )
         self.memory: dict[tuple[int, EdgeType], Memory] = {}
         """(step, relation) -> messages of users elsewhere; of layers that take the mean."""
+        self.inputs = UserInputs(described, width) if described else None
+        self.users: tuple[Features, ...] = ()
 
     def plan(self, outputs: Sequence[str]) -> list[list[EdgeType]]:
         """For each step, the relations whose output is read on the way to `outputs`."""
@@ -124,6 +132,9 @@ class Encoder(nn.Module):
     def initial(self, nodes: Mapping[str, Tensor] | None = None) -> dict[str, Tensor | None]:
         """The vectors before the first step, of all nodes or of the chosen ones ([N] int64 for each type)."""
         first: dict[str, Tensor | None] = {USER: None}
+        if self.inputs is not None and self.users:
+            own = self.users if nodes is None else tuple(one.take(nodes[USER]) for one in self.users)
+            first[USER] = self.inputs(own, len(own[0].known))
         for node_type in self.node_types:
             if node_type != USER:
                 table = self.table(node_type)
@@ -203,7 +214,7 @@ class Encoder(nn.Module):
                 share = weight.to(self.device) if weight is not None and t in shares else None
                 adjacency[t] = Adjacency(edge_index.to(self.device), counts[t[0]], len(users), weight=share)
         block = Block(adjacency, {USER: len(users)})
-        x: Vectors = {USER: None}
+        x: Vectors = {USER: None if self.inputs is None else self.inputs(users.features, len(users))}
         for depth, known in enumerate(states):
             relations = [t for t in adjacency if not (depth == 0 and t[0] == USER)]
             x = self.step(depth, known, x, block, relations)

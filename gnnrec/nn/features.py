@@ -1,10 +1,13 @@
-"""What describes items, as the encoder takes it, and linear maps to start from."""
+"""What describes users, as the encoder takes it, and linear maps to start from."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnnrec.graph.matrices import Matrix
+from gnnrec.views import Features
 
 REGULARIZATIONS = tuple(10.0**power for power in range(-3, 5))
 """What the start of a map chooses from, by leave-one-out."""
@@ -32,3 +35,56 @@ def start_map(features: "Tensor | Matrix", wanted: Tensor, known: Tensor) -> Ten
         rows = features[known].double().numpy() if isinstance(features, Tensor) else features[known.numpy()]
         fitted = RidgeCV(REGULARIZATIONS, fit_intercept=False).fit(rows, wanted[known].double().numpy())
     return torch.from_numpy(np.atleast_2d(fitted.coef_).T.copy()).float()
+
+
+class UserInputs(nn.Module):
+    """What users' nodes begin with: a linear map of each feature, added up. A feature that a user lacks adds nothing.
+
+    Shapes: features of B users, [B, F] each -> [B, channels].
+
+    Args:
+        widths: name of a feature -> its numbers F.
+        channels: width of the vectors.
+
+    Attributes:
+        unit: [N] float32, by feature: what its numbers are divided by, the mean length of the training users' vectors.
+    """
+
+    unit: Tensor
+
+    def __init__(self, widths: Mapping[str, int], channels: int) -> None:
+        super().__init__()
+        self.names, self.channels = tuple(widths), channels
+        self.maps = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in widths.values())
+        for one in self.maps:
+            nn.init.normal_(one.weight, std=0.1)  # type: ignore[arg-type]
+        self.register_buffer("unit", torch.ones(len(widths)))
+
+    def forward(self, features: Sequence[Features], number: int) -> Tensor:
+        """[number, channels], of so many users; features of other names say nothing."""
+        own = {one.name: one for one in features}
+        total = self.unit.new_zeros(number, self.channels)
+        for name, unit, one in zip(self.names, self.unit, self.maps, strict=True):
+            if name in own:
+                total = total + one(own[name].vector.to(unit.device) / unit)
+        return total
+
+    @torch.no_grad()
+    def start(self, features: Sequence[Features], wanted: Tensor | None) -> None:
+        """Begins with the ridge regression from all features to vectors of the training users, where there are some.
+
+        Args:
+            features: of the training users, with the names and in the order of this module.
+            wanted: [U, channels] float32; None leaves the random start.
+        """
+        rows, known = [], torch.zeros(len(features[0].known), dtype=torch.bool)
+        for place, one in enumerate(features):
+            length = one.vector[one.known].norm(dim=1)
+            self.unit[place] = max(float(length.mean()), 1e-12) if len(length) else 1.0
+            rows.append(one.vector / self.unit[place])
+            known |= one.known
+        if wanted is None:
+            return
+        parts = start_map(torch.cat(rows, dim=1), wanted, known).split([one.vector.shape[1] for one in features])
+        for one, part in zip(self.maps, parts, strict=True):
+            one.weight.copy_(part.t())  # type: ignore[operator, union-attr]

@@ -67,6 +67,23 @@ def start_vectors(spectrum: Spectrum, channels: int) -> Tensor:
     return torch.nn.functional.pad(torch.from_numpy(vectors).float(), (0, channels - vectors.shape[1]))
 
 
+def user_places(spectrum: Spectrum, channels: int) -> Tensor:
+    """Where each training user's history puts it among the singular vectors, against the mean user.
+
+    Returns:
+        [U, channels] float32 with a mean square of 1; columns beyond the rank are zero.
+    """
+    place = _places(spectrum)
+    place = place / max(float(np.sqrt((place**2).mean())), 1e-12)
+    return torch.nn.functional.pad(torch.from_numpy(place).float(), (0, channels - place.shape[1]))
+
+
+def _places(spectrum: Spectrum) -> np.ndarray:
+    place = spectrum.user / np.maximum(spectrum.strength, 1e-12) ** 0.5
+    centred: np.ndarray = place - place.mean(axis=0)
+    return centred
+
+
 def attribute_vectors(train: TrainingData, spectrum: Spectrum, channels: int) -> dict[str, Tensor]:
     """Vectors for the values of users' attributes to start from: where the users who have a value stand, on average.
 
@@ -85,8 +102,7 @@ def attribute_vectors(train: TrainingData, spectrum: Spectrum, channels: int) ->
         Node type -> [N, channels] float32, for each type but items that relations lead to from users; the mean square
         over all of them is 1, as that of `start_vectors`.
     """
-    place = spectrum.user / np.maximum(spectrum.strength, 1e-12) ** 0.5
-    place = place - place.mean(axis=0)
+    place = _places(spectrum)
     total: dict[str, np.ndarray] = {}
     for edge_type in (t for t in train.attribute_types if t[2] != ITEM):
         edges, size = train.users.relations[edge_type], len(train.ids[edge_type[2]])

@@ -136,4 +136,5 @@ def _without(users: UserBatch, left_out: Tensor, owner: Tensor) -> UserBatch:
 
     items = copies(users.items)
     relations = {t: copies(edges) for t, edges in users.relations.items()}
-    return UserBatch(users.index[owner], items, relations)
+    features = tuple(one.take(owner) for one in users.features)
+    return UserBatch(users.index[owner], items, relations, features)

@@ -334,11 +334,4 @@ def _with_known(user: UserBatch, known: Known) -> UserBatch:
 
 def _joined(users: Sequence[UserBatch]) -> UserBatch:
     """Users of one each as one batch."""
-    if len(users) == 1:
-        return users[0]
-
-    def join(parts: Sequence[Edges]) -> Edges:
-        return Edges.join([replace(edges, row=edges.row + row) for row, edges in enumerate(parts)])
-
-    relations = {t: join([one.relations[t] for one in users]) for t in users[0].relations}
-    return UserBatch(torch.cat([one.index for one in users]), join([one.items for one in users]), relations)
+    return users[0] if len(users) == 1 else UserBatch.join(users)

@@ -56,10 +56,8 @@ def reveal_each(held_out: TestSet, shots: Sequence[int], num_users: int) -> Test
     def stack(edges: Sequence[Edges]) -> Edges:
         return Edges.join([replace(e, row=e.row + j * size) for j, e in enumerate(edges)])
 
-    users = UserBatch(
-        index=torch.cat([held_out.users.index + j * num_users for j in range(len(copies))]),
-        items=stack([copy.users.items for copy in copies]),
-        relations={t: stack([copy.users.relations[t] for copy in copies]) for t in held_out.users.relations},
+    users = UserBatch.join(
+        [replace(copy.users, index=held_out.users.index + j * num_users) for j, copy in enumerate(copies)]
     )
     masked = [copy.masked for copy in copies if copy.masked is not None]
     ground_truth = stack([copy.ground_truth for copy in copies])
@@ -107,9 +105,4 @@ def reveal_ground_truth(test: TestSet, shots: Sequence[int], seed: int) -> TestS
     def stack(each: Sequence[Edges]) -> Edges:
         return Edges.join([replace(e, row=e.row + first) for e, first in zip(each, sizes, strict=False)])
 
-    users = UserBatch(
-        index=torch.cat([part.users.index for part in parts]),
-        items=stack([part.users.items for part in parts]),
-        relations={t: stack([part.users.relations[t] for part in parts]) for t in test.users.relations},
-    )
-    return TestSet(users, stack([part.ground_truth for part in parts]))
+    return TestSet(UserBatch.join([part.users for part in parts]), stack([part.ground_truth for part in parts]))

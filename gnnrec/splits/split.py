@@ -15,7 +15,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds, fit_knots, knot_labels, to_knots
 from gnnrec.splits.kshot import reveal
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, TRAIN, UNUSED, VALIDATION, VALIDATION_SUPPORT
-from gnnrec.views import ITEM, USER, Edges, EdgeType, Relation, TestSet, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Features, Relation, TestSet, TrainingData, UserBatch
 
 Parts = tuple[int, ...]
 
@@ -139,6 +139,7 @@ class Split:
             known = (TRAIN,) if part == VALIDATION else (TRAIN, VALIDATION, LATER)
             support = torch.isin(self.edge_part, torch.tensor(known))
         users = _user_batch(data, relations, index, train.users.index, support)
+        users = replace(users, features=_user_features(data, train.users.index, index))
         seen = {k: e.take(train.usable[k[2]][e.node]) for k, e in users.relations.items()}
         row = _places(index, data.num_users)[data.interactions.user]
         ground_truth = _interactions(data, row).take(wanted & (row >= 0))
@@ -152,7 +153,7 @@ class Split:
             first = torch.ones(len(ground_truth), dtype=torch.bool)
             first[1:] = ground_truth.row[1:] != ground_truth.row[:-1]
             ground_truth = ground_truth.take(first)
-        asked = UserBatch(users.index, items, seen)
+        asked = replace(users, items=items, relations=seen)
         held_out = self.item_part == part
         items_too = self.candidates(part, train) if held_out.any() else None
         found = TestSet(asked, ground_truth, next_item=self.next_item, held_out_items=items_too)
@@ -194,6 +195,7 @@ def training_data(
     bounds = bounds or {(a.node_type, a.name): _fitted(a, users) for a in data.numeric}
     relations, ids = _binned(data, bounds)
     batch = _user_batch(data, relations, users, users, interactions)
+    batch = replace(batch, features=_user_features(data, users, users))
     if moment is not None:
         batch = batch.before(torch.full((len(users),), moment))
     if order is not None:
@@ -226,7 +228,7 @@ def users_of(data: Dataset, train: TrainingData, index: Tensor) -> UserBatch:
     nothing = torch.zeros(len(data.interactions), dtype=torch.bool)
     users = _user_batch(data, relations, index, train.users.index, nothing)
     seen = {k: e.take(train.usable[k[2]][e.node]) for k, e in users.relations.items()}
-    return replace(users, relations=seen)
+    return replace(users, relations=seen, features=_user_features(data, train.users.index, index))
 
 
 def _of_items(data: Dataset, known: Tensor) -> Dataset:
@@ -244,6 +246,12 @@ def _of_items(data: Dataset, known: Tensor) -> Dataset:
         numeric.append(replace(one, node=one.node[kept], number=one.number[kept]))
     features = tuple(one.of(known) for one in data.features)
     return replace(data, relations=tuple(relations), numeric=tuple(numeric), features=features)
+
+
+def _user_features(data: Dataset, train: Tensor, index: Tensor) -> tuple[Features, ...]:
+    """What describes the users `index`, by encoders that are fitted on the users `train`, where they are fitted."""
+    known = _places(train, data.num_users) >= 0
+    return tuple(fitted(one, known).take(index) for one in data.user_features)
 
 
 def _places(index: Tensor, size: int) -> Tensor:

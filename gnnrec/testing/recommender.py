@@ -183,7 +183,11 @@ def _bare(users: UserBatch, number: int) -> UserBatch:
         return Edges(none, none, None if edges.weight is None else torch.empty(0))
 
     relations = {edge_type: empty(edges) for edge_type, edges in users.relations.items()}
-    return UserBatch(torch.full((number,), -1), empty(users.items), relations)
+    features = tuple(
+        replace(one, vector=torch.zeros(number, one.vector.shape[1]), known=torch.zeros(number, dtype=torch.bool))
+        for one in users.features
+    )
+    return UserBatch(torch.full((number,), -1), empty(users.items), relations, features)
 
 
 def _history(trial: _Trial) -> str:
@@ -216,7 +220,9 @@ def _order_of_edges(trial: _Trial) -> str:
     def turned(edges: Edges) -> Edges:
         return edges.take(torch.arange(len(edges)).flip(0))
 
-    other = UserBatch(users.index, turned(users.items), {t: turned(e) for t, e in users.relations.items()})
+    other = replace(
+        users, items=turned(users.items), relations={t: turned(e) for t, e in users.relations.items()}
+    )
     message = _differ(trial.score(), trial.score(other))
     return message and f"scores depend on the order of a user's edges: {message}"
 

@@ -1,12 +1,13 @@
-"""What describes items by numbers: words, pictures, vectors and numbers, encoded once and kept."""
+"""What describes items and users by numbers: words, pictures, vectors and numbers, encoded once and kept."""
 
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from gnnrec.data.config import FeatureColumn, Image, Number, ValueWords
@@ -20,29 +21,66 @@ from gnnrec.data.features.text import is_fitted
 from gnnrec.errors import ConfigError, DataError
 from gnnrec.views import ITEM, USER, Features
 
-__all__ = ["missing_file", "with_features", "with_value_words"]
+__all__ = ["missing_file", "numbers_in", "with_features", "with_value_words"]
 
 TITLE = "title"
 EXAMPLES = 3
-"""Items without a feature, and pictures that cannot be read, that are named in a warning."""
+"""Nodes without a feature, and pictures that cannot be read, that are named in a warning."""
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """The nodes of one type, and the cells that their features are made of.
+
+    Attributes:
+        dataset: name of the data set.
+        node_type: `item` or `user`.
+        ids: [N].
+        cells: name of a column -> [N] cells; of vectors in a file, the number of the row.
+        titles: [N] of items; empty where there are none.
+    """
+
+    dataset: str
+    node_type: str
+    ids: pd.Index
+    cells: Mapping[str, tuple[str, ...]]
+    titles: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset, node_type: str) -> "_Nodes":
+        if node_type == USER:
+            return cls(dataset.name, node_type, dataset.ids[USER], dataset.user_cells, ())
+        return cls(dataset.name, node_type, dataset.ids[ITEM], dataset.cells, dataset.titles)
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """The cells of a column."""
+        if name in self.cells:
+            return self.cells[name]
+        if name == TITLE and self.titles:
+            return self.titles
+        there = sorted({*self.cells, *([TITLE] if self.titles else [])})
+        raise ConfigError(
+            f"{self.dataset} has no column {name!r} of {self.node_type}s' words; there are {there or 'none'}"
+        )
 
 
 def with_features(
-    dataset: Dataset, wanted: Mapping[str, FeatureColumn], base: Path, *, progress: bool = True
+    dataset: Dataset, wanted: Mapping[str, FeatureColumn], base: Path, *, node_type: str = ITEM, progress: bool = True
 ) -> Dataset:
-    """Adds features of items to a data set; a number of users gets knots.
+    """Adds features of items, or of users, to a data set; a number of users gets knots.
 
     Args:
         dataset: with the cells that features are made of; `title` are its titles.
         wanted: name -> what is to be made.
         base: folder that paths are relative to; a file that is not there is looked for under GNNREC_DATA.
+        node_type: `item` or `user`, whose features they are.
         progress: show a progress bar on standard error.
 
     Raises:
         ConfigError: a column, an encoder or its library is not there.
         DataError: a file cannot be read, or vectors do not fit.
     """
-    found = []
+    found, nodes = [], _Nodes.of(dataset, node_type)
     numbers = {one.name for one in dataset.numeric if one.node_type == USER}
     for name, options in wanted.items():
         if not options.is_feature:
@@ -52,28 +90,33 @@ def with_features(
             continue
         try:
             if options.text is not None and is_fitted(options.text.encoder, options.text.options):
-                words = _cells(dataset, options.text.column or name)
+                words = nodes.column(options.text.column or name)
                 vector, known = np.zeros((len(words), 0)), np.array([bool(text) for text in words])
             else:
-                words, (vector, known) = (), _vectors(dataset, name, options, base, progress)
+                words, (vector, known) = (), _vectors(nodes, dataset, name, options, base, progress)
         except ConfigError as error:
             raise ConfigError(f"feature {name!r}: {error}") from None
         except DataError as error:
             raise DataError(f"feature {name!r}: {error}") from None
         if not known.any():
-            warnings.warn(f"feature {name!r}: no item has any; it is left out", stacklevel=2)
+            warnings.warn(f"feature {name!r}: no {node_type} has any; it is left out", stacklevel=2)
             continue
         if not known.all():
-            ids = dataset.ids[ITEM][~known]
+            ids = nodes.ids[~known]
             some = ", ".join(map(str, ids[:EXAMPLES]))
             warnings.warn(
-                f"feature {name!r}: {len(ids):,} of {len(known):,} items have none, for example {some}", stacklevel=2
+                f"feature {name!r}: {len(ids):,} of {len(known):,} {node_type}s have none, for example {some}",
+                stacklevel=2,
             )
         rows = np.where(known[:, None], vector, 0).astype(np.float32)
         how = options.text or options.image
         encoder = ("number" if options.number else "vector", {}) if how is None else (how.encoder, how.options)
-        found.append(Features(ITEM, name, torch.from_numpy(rows), torch.from_numpy(known), words, encoder))
-    return replace(dataset, features=tuple(found)) if found else dataset
+        found.append(Features(node_type, name, torch.from_numpy(rows), torch.from_numpy(known), words, encoder))
+    if not found:
+        return dataset
+    if node_type == USER:
+        return replace(dataset, user_features=tuple(found))
+    return replace(dataset, features=tuple(found))
 
 
 def _with_knots(dataset: Dataset, name: str, options: Number) -> Dataset:
@@ -131,15 +174,15 @@ def missing_file(wanted: Mapping[str, FeatureColumn], base: Path) -> Path | None
 
 
 def _vectors(
-    dataset: Dataset, name: str, options: FeatureColumn, base: Path, progress: bool
+    nodes: _Nodes, dataset: Dataset, name: str, options: FeatureColumn, base: Path, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[I, F] numbers, and [I] bool which are known."""
+    """[N, F] numbers, and [N] bool which are known."""
     if options.text is not None:
         how_text = options.text
-        cells = _cells(dataset, how_text.column or name)
+        cells = nodes.column(how_text.column or name)
         return encoded(name, cells, TEXT_ENCODERS, how_text.encoder, how_text.options, progress)
     if options.image is not None:
-        names = _cells(dataset, options.image.column) if options.image.column else tuple(dataset.ids[ITEM])
+        names = nodes.column(options.image.column) if options.image.column else tuple(nodes.ids)
         pictures, how = Pictures(_place(options.image, base), names), options.image
         vector, known = encoded(name, pictures, IMAGE_ENCODERS, how.encoder, how.options, progress, opened)
         broken = [pictures[place].name for place in np.flatnonzero(~known).tolist() if pictures[place]]
@@ -160,17 +203,8 @@ def _vectors(
         return bent(number, options.number.scale, options.number.knots)
     assert options.vector is not None
     if options.vector.endswith(".npy"):
-        return _from_file(dataset, name, _found(Path(options.vector), base))
-    return _from_cells(dataset, options.vector)
-
-
-def _cells(dataset: Dataset, name: str) -> tuple[str, ...]:
-    if name in dataset.cells:
-        return dataset.cells[name]
-    if name == TITLE and dataset.titles:
-        return dataset.titles
-    there = sorted({*dataset.cells, *([TITLE] if dataset.titles else [])})
-    raise ConfigError(f"{dataset.name} has no column {name!r} of items' words; there are {there or 'none'}")
+        return _from_file(nodes, name, _found(Path(options.vector), base))
+    return _from_cells(nodes, options.vector)
 
 
 def _place(image: Image, base: Path) -> Path:
@@ -193,7 +227,7 @@ def _places(path: Path, base: Path) -> list[Path]:
     return [base / path, *([Path(shared) / path] if shared else [])]
 
 
-def _from_file(dataset: Dataset, name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _from_file(nodes: _Nodes, name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The rows of a file; a row that is not finite is a missing one."""
     try:
         rows = np.load(path, allow_pickle=False)
@@ -201,25 +235,29 @@ def _from_file(dataset: Dataset, name: str, path: Path) -> tuple[np.ndarray, np.
         raise DataError(f"{path}: cannot be read as .npy ({error})") from None
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise DataError(f"{path}: must be numbers with two dimensions, got {rows.dtype} {rows.shape}")
-    place = np.array([int(row) for row in dataset.cells[name]]) if name in dataset.cells else np.arange(len(rows))
-    if name in dataset.cells and place.max(initial=-1) >= len(rows):
-        raise DataError(f"{path}: has {len(rows)} rows, the file of items more; write one for each of its rows")
-    if name not in dataset.cells and len(rows) != dataset.num_items:
-        raise DataError(f"{path}: has {len(rows)} rows for {dataset.num_items} items; write one for each")
+    cells = nodes.cells.get(name)
+    place = np.arange(len(rows)) if cells is None else np.array([int(row) for row in cells])
+    if cells is not None and place.max(initial=-1) >= len(rows):
+        raise DataError(
+            f"{path}: has {len(rows)} rows, the file of {nodes.node_type}s more; write one for each of its rows"
+        )
+    if cells is None and len(rows) != len(nodes.ids):
+        raise DataError(f"{path}: has {len(rows)} rows for {len(nodes.ids)} {nodes.node_type}s; write one for each")
     vector = rows[place].astype(np.float64)
     known = np.isfinite(vector).all(axis=1)
     return np.where(known[:, None], vector, 0), known
 
 
-def _from_cells(dataset: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_cells(nodes: _Nodes, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Numbers in the cells of a column, with blanks or commas between them."""
     rows: list[list[float] | None] = []
-    for item, cell in zip(dataset.ids[ITEM], _cells(dataset, column), strict=True):
+    for one, cell in zip(nodes.ids, nodes.column(column), strict=True):
         try:
-            numbers = [float(part) for part in cell.strip(" []()").replace(",", " ").split()]
+            rows.append(numbers_in(cell) or None)
         except ValueError:
-            raise DataError(f"item {item}, column {column!r}: {cell[:50]!r} is no vector of numbers") from None
-        rows.append(numbers or None)
+            raise DataError(
+                f"{nodes.node_type} {one}, column {column!r}: {cell[:50]!r} is no vector of numbers"
+            ) from None
     lengths = {len(row) for row in rows if row is not None}
     if len(lengths) > 1:
         raise DataError(f"column {column!r}: vectors have {min(lengths)} and {max(lengths)} numbers; all need as many")
@@ -227,3 +265,16 @@ def _from_cells(dataset: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
     vector = np.array([row if row is not None else [np.nan] * width for row in rows])
     known = np.isfinite(vector).all(axis=1)
     return np.where(known[:, None], vector, 0), known
+
+
+def numbers_in(cell: str) -> list[float]:
+    """The numbers of a cell, with blanks or commas between them.
+
+    Raises:
+        ValueError: a part is no number.
+
+    Example:
+        >>> numbers_in("[0.5, 2]")
+        [0.5, 2.0]
+    """
+    return [float(part) for part in cell.strip(" []()").replace(",", " ").split()]

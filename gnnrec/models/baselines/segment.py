@@ -75,8 +75,9 @@ class SegmentPopularity:
             edge_weights=self.edge_weights,
             idf=self.idf,
             normalise=self.normalise,
+            described=False,
         )
-        has_value = UserFeatures(train, attributes=self.attributes)(train.users)
+        has_value = UserFeatures(train, attributes=self.attributes, described=False)(train.users)
         popularity = train.popularity.numpy().astype(np.float64)
         share = np.maximum(popularity, 0.5) / popularity.sum()  # an item that nobody chose is no candidate, but finite
         self._log_share = np.log(share)

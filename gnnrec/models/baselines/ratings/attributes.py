@@ -101,7 +101,7 @@ class SegmentItemMean:
 
     def _fit(self, train: TrainingData) -> None:
         self._base = _OnBiases(train, self.item_shrinkage, self.user_shrinkage)
-        self._features = UserFeatures(train, attributes=self.attributes)
+        self._features = UserFeatures(train, attributes=self.attributes, described=False)
         known = self._features(train.users)
         self._effects = value_effects(known, self._base.ratings, self._base.residual, self.shrinkage)  # [A, I]
 
