@@ -90,8 +90,9 @@ class Features:
         return replace(self, vector=self.vector * nodes[:, None], known=self.known & nodes, words=words)
 
     def take(self, rows: Tensor) -> "Features":
-        """Of some nodes, in the order of `rows` ([N'] int64); texts from which vectors are still to be made are gone."""
-        return replace(self, vector=self.vector[rows], known=self.known[rows], words=())
+        """Of some nodes, in the order of `rows` ([N'] int64)."""
+        words = tuple(self.words[row] for row in rows.tolist()) if self.words else ()
+        return replace(self, vector=self.vector[rows], known=self.known[rows], words=words)
 
     @staticmethod
     def join(parts: Sequence["Features"]) -> "Features":

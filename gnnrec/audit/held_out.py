@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnrec.audit.moment import audit_order, audit_shown
-from gnnrec.audit.training import check_weights, raw_edges
+from gnnrec.audit.training import check_weights, described, differing, raw_edges
 from gnnrec.data.dataset import Dataset
 from gnnrec.errors import AuditError
 from gnnrec.splits.parts import TEST, TEST_SUPPORT, VALIDATION, VALIDATION_SUPPORT
@@ -79,6 +79,13 @@ def audit_held_out(split: Split, held_out: TestSet, train: TrainingData, part: i
                     f"audit: relation {edge_type[1]!r} of the held-out users holds {given:.0%} of the ground "
                     "truth; it is the interactions under another name: leave it out with data.use"
                 )
+    raw_features = {one.name: one for one in data.user_features}
+    for one in users.features:
+        if one.name not in raw_features:
+            raise AuditError(f"audit: held-out users have a feature {one.name!r} that the data lack")
+        own = raw_features[one.name]
+        wrong = differing(one, described(own, np.sort(friend))[index], own.known.numpy()[index])
+        _check(data, index, wrong, f"have another feature {one.name!r} than in the data, or one of another encoder")
     return {"asked_users": len(index), "asked_interactions": len(target), "shown_interactions": len(support)}
 
 

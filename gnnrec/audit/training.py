@@ -20,7 +20,7 @@ from gnnrec.data.features.text import ENCODERS
 from gnnrec.errors import AuditError
 from gnnrec.splits.parts import LATER, TEST, TEST_SUPPORT, UNUSED, VALIDATION, VALIDATION_SUPPORT
 from gnnrec.splits.split import Split
-from gnnrec.views import ITEM, USER, EdgeType, Relation, TrainingData
+from gnnrec.views import ITEM, USER, EdgeType, Features, Relation, TrainingData
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -99,7 +99,7 @@ def audit(
         "tables": dict(tables or {}),
         "checks": [
             *("users", "histories", "values", "bounds", "relations", "popularity", "candidates", "tables"),
-            *(["features"] if train.features else []),
+            *(["features"] if train.features or train.users.features else []),
             *([] if split.moments is None else ["moment"]),
         ],
     }
@@ -321,26 +321,46 @@ def _raw_knots(numeric: Numeric, knots: NDArray[Any]) -> tuple[Indices, Indices,
 
 
 def _check_features(allowed: _Allowed, train: TrainingData) -> None:
-    """Features are those of the data, of items that are known."""
-    raw = {(one.node_type, one.name): one for one in allowed.data.features}
-    for one in train.features:
+    """Features are those of the data: of items that are known, and of the training users."""
+    raw = {(one.node_type, one.name): one for one in (*allowed.data.features, *allowed.data.user_features)}
+    both = [*((one, ITEM) for one in train.features), *((one, USER) for one in train.users.features)]
+    for one, of in both:
         own = raw.get((one.node_type, one.name))
-        if own is None or one.node_type != ITEM:
+        if own is None or one.node_type != of:
             raise AuditError(f"audit: training has a feature {one.name!r} of {one.node_type} nodes that the data lack")
-        vector = own.vector.numpy()
-        if own.words:  # the encoder is fitted anew, on the items that training has
-            encoder: Any = made_encoder(ENCODERS, *own.encoder)[1]
-            encoder.fit([own.words[i] for i in np.flatnonzero(allowed.popularity) if own.words[i]])
-            vector = np.nan_to_num(rows_of(own.encoder[0], encoder, [text or None for text in own.words]))
-        expected = np.where(allowed.item[:, None], vector, 0)
-        wrong = one.known.numpy() != (own.known.numpy() & allowed.item)
-        fits = one.vector.shape == expected.shape
-        wrong |= ~np.isclose(one.vector.numpy(), expected, rtol=1e-4, atol=1e-5).all(axis=1) if fits else True
+        learned = allowed.user if of == USER else allowed.popularity > 0
+        vector, known = described(own, np.flatnonzero(learned)), own.known.numpy()
+        if of == USER:
+            vector, known = vector[allowed.index], known[allowed.index]
+        else:
+            vector, known = np.where(allowed.item[:, None], vector, 0), known & allowed.item
+        wrong = differing(one, vector, known)
         if wrong.any():
-            item = allowed.data.ids[ITEM][int(wrong.argmax())]
+            place = int(wrong.argmax())
+            example = allowed.data.ids[of][allowed.index[place] if of == USER else place]
             raise AuditError(
-                f"audit: feature {one.name!r} is not that of the data for {int(wrong.sum())} items, e.g. item {item}"
+                f"audit: feature {one.name!r} is not that of the data for {int(wrong.sum())} {of}s, e.g. {of} {example}"
             )
+
+
+def described(own: Features, learned: Indices) -> NDArray[Any]:
+    """[N, F], the vectors of a feature in the raw data; an encoder that is fitted is fitted anew, on some nodes."""
+    if not own.words:
+        vector: NDArray[Any] = own.vector.numpy()
+        return vector
+    encoder: Any = made_encoder(ENCODERS, *own.encoder)[1]
+    encoder.fit([own.words[i] for i in learned if own.words[i]])
+    made: NDArray[Any] = np.nan_to_num(rows_of(own.encoder[0], encoder, [text or None for text in own.words]))
+    return made
+
+
+def differing(one: Features, vector: NDArray[Any], known: Mask) -> Mask:
+    """[N] bool, the nodes whose feature is another than what was computed again."""
+    wrong: Mask = one.known.numpy() != known
+    if one.vector.shape != vector.shape:
+        return np.ones_like(wrong)
+    wrong |= ~np.isclose(one.vector.numpy(), vector, rtol=1e-4, atol=1e-5).all(axis=1)
+    return wrong
 
 
 def _check_values(allowed: _Allowed, train: TrainingData) -> None:

@@ -89,7 +89,7 @@ class Image(_DataConfig):
     zip: Path | None = None
     """Archive of the pictures, instead of a folder."""
     column: str | None = None
-    """Of the file, with their names; left out, a picture has the id of its item or user as its name, with any ending."""
+    """Of the file, with their names; left out, a picture is named as its item or user, with any ending."""
     encoder: str = "efficientnet-lite0"
     """`efficientnet-lite0`, or a dotted class name whose objects turn a list of pictures (of Pillow) into an array."""
     options: dict[str, Any] = Field(default_factory=dict)

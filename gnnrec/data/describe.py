@@ -110,7 +110,7 @@ def _attributes(dataset: Dataset) -> list[dict[str, Any]]:
         owners = number.node.numpy()
         values = len(number.number.unique())
         rows.append(_attribute(dataset, number.node_type, number.name, owners, "number", values))
-    for one in dataset.features:
+    for one in (*dataset.features, *dataset.user_features):
         owners, kind = np.flatnonzero(one.known.numpy()), "words" if one.words else f"{one.vector.shape[1]:,} numbers"
         rows.append(_attribute(dataset, one.node_type, one.name, owners, kind, len(owners)))
     return rows

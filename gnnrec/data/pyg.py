@@ -22,8 +22,8 @@ def from_pyg(data: HeteroData, interactions: EdgeType = INTERACTS, name: str = "
     The edges between other types than users and items are attributes or relations, by the names that they have there.
     Edges that are the others of another type turned round are left out, edges from another type to users are turned
     round, and edges between users are taken in both directions. Numbers of edges are those under `edge_weight`,
-    `rating` or `edge_attr`, times those under `time` or `timestamp`. Features `x` describe items; those of other types
-    are left out with a warning (a user has none but its edges). Ids are those under `ids`, else the nodes' indices.
+    `rating` or `edge_attr`, times those under `time` or `timestamp`. Features `x` describe items and users; those of
+    other types are left out with a warning. Ids are those under `ids`, else the nodes' indices.
 
     Args:
         data: with at least the interactions.
@@ -62,23 +62,24 @@ def from_pyg(data: HeteroData, interactions: EdgeType = INTERACTS, name: str = "
         if source == target == USER:
             index, weight = _both_ways(index, weight, data[interactions[0]].num_nodes)
         relations.append(Relation(source, kind.removeprefix("rev_"), target, index, weight))
-    features = []
+    features: dict[str, Features] = {}
     for node_type in data.node_types:
         x = data[node_type].get("x")
         if x is None:
             continue
-        if called.get(node_type) == ITEM:
+        if (described := called.get(node_type)) is not None:
             every = torch.ones(len(x), dtype=torch.bool)
-            features.append(Features(ITEM, "x", x.float(), every, encoder=("vector", {})))
+            features[described] = Features(described, "x", x.float(), every, encoder=("vector", {}))
         else:
-            warnings.warn(f"{name}: x of {node_type!r} is left out: items alone have features", stacklevel=2)
+            warnings.warn(f"{name}: x of {node_type!r} is left out: users and items alone have features", stacklevel=2)
     time = _number(own, TIMES, len(user), name, interactions[1])
     return Dataset(
         name=name,
         ids={called.get(t, t): _ids(data, t) for t in data.node_types},
         interactions=Interactions(user, item, _number(own, VALUES, len(user), name, interactions[1]), time),
         relations=tuple(relations),
-        features=tuple(features),
+        features=(features[ITEM],) if ITEM in features else (),
+        user_features=(features[USER],) if USER in features else (),
     )
 
 

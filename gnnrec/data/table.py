@@ -314,7 +314,8 @@ def _feature_cells(
     """What features are made of, by column; of vectors in a file, the number of the row."""
     if not features:
         return {}
-    assert config is not None and file is not None
+    assert config is not None
+    assert file is not None
     frame = file.frame.set_index("id")
     made_of = _read_columns(config.model_copy(update={"attributes": features}))
     cells = {column: frame[_role(column)] for column in made_of}

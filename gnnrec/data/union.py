@@ -92,7 +92,8 @@ def _joined(base: Dataset, other: Dataset, attributes: Mapping[str, str | None])
         relations=tuple(relations.values()),
         numeric=_numeric(base, other, place),
         titles=_titles(base, other, items, len(ids[ITEM])),
-        features=_features(base, other, items, len(ids[ITEM])),
+        features=_features(base, other, ITEM, items, len(ids[ITEM])),
+        user_features=_features(base, other, USER, torch.arange(base.num_users, len(ids[USER])), len(ids[USER])),
     )
 
 
@@ -153,13 +154,15 @@ def _titles(base: Dataset, other: Dataset, items: Tensor, count: int) -> tuple[s
     return tuple(titles)
 
 
-def _features(base: Dataset, other: Dataset, items: Tensor, count: int) -> tuple[Features, ...]:
-    own, others = ({one.name: one for one in data.features} for data in (base, other))
+def _features(base: Dataset, other: Dataset, node_type: str, place: Tensor, count: int) -> tuple[Features, ...]:
+    """Features of one name are one; `place` ([N] int64) says where the other platform's nodes stand among `count`."""
+    both = [data.user_features if node_type == USER else data.features for data in (base, other)]
+    own, others = ({one.name: one for one in each} for each in both)
     found = []
     for name in dict.fromkeys([*own, *others]):
         parts = [
             (known[name], rows)
-            for known, rows in ((own, torch.arange(base.num_items)), (others, items))
+            for known, rows in ((own, torch.arange(len(base.ids[node_type]))), (others, place))
             if name in known
         ]
         widths = {one.vector.shape[1] for one, _ in parts}
@@ -175,5 +178,5 @@ def _features(base: Dataset, other: Dataset, items: Tensor, count: int) -> tuple
             vector[rows[there]], known[rows[there]] = one.vector[there], True
             for number, text in zip(rows.tolist(), one.words, strict=False):
                 words[number] = text or words[number]
-        found.append(Features(ITEM, name, vector, known, tuple(words), parts[0][0].encoder))
+        found.append(Features(node_type, name, vector, known, tuple(words), parts[0][0].encoder))
     return tuple(found)

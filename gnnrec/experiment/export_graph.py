@@ -1,7 +1,7 @@
 """A config's graphs and held-out users as files for other frameworks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from gnnrec.graph.build import attached_edges, build_graph
 from gnnrec.runtime.files import replace_file, writing_to
 from gnnrec.splits.parts import TEST, VALIDATION
 from gnnrec.splits.split import Split
-from gnnrec.views import ITEM, USER, EdgeType, TestSet, TrainingData, UserBatch, reverse
+from gnnrec.views import ITEM, USER, EdgeType, Features, TestSet, TrainingData, UserBatch, reverse
 
 Form = Literal["pyg", "parquet"]
 NEWCOMER = "newcomer"
@@ -91,14 +91,18 @@ def graph_of(train: TrainingData) -> HeteroData:
         `candidate` [I] bool, those that may be recommended.
     """
     graph = build_graph(train)
-    described: dict[str, list[Any]] = {}
-    for one in (*train.features, *train.values):
+    described: dict[str, list[Features]] = {}
+    for one in (*train.features, *train.users.features, *train.values):
         described.setdefault(one.node_type, []).append(one)
     for node_type, features in described.items():
-        graph[node_type].x = torch.cat([one.vector.float() for one in features], dim=1)
-        graph[node_type].x_known = torch.stack([one.known for one in features], dim=1)
+        _describe(graph, node_type, features)
     graph[ITEM].candidate = train.candidates
     return graph
+
+
+def _describe(graph: HeteroData, node_type: str, features: Sequence[Features]) -> None:
+    graph[node_type].x = torch.cat([one.vector.float() for one in features], dim=1)
+    graph[node_type].x_known = torch.stack([one.known for one in features], dim=1)
 
 
 def newcomers_of(split: Split, held_out: TestSet, part: int) -> HeteroData:
@@ -121,6 +125,8 @@ def newcomers_of(split: Split, held_out: TestSet, part: int) -> HeteroData:
         graph[node_type].num_nodes = len(ids)
     graph[ITEM].candidate = split.candidates(part, train)
     graph[NEWCOMER].num_nodes, graph[NEWCOMER].index = len(held_out.users), held_out.users.index
+    if held_out.users.features:
+        _describe(graph, NEWCOMER, held_out.users.features)
     for (source, name, _), (edges, weight) in attached_edges(held_out.users).items():
         store = graph[source, name, NEWCOMER]
         store.edge_index = edges

@@ -83,11 +83,11 @@ def pretrain(
         other = load(without.config.data, without.folder)
         datasets = [_without_items(dataset, other) for dataset in datasets]
     dataset = union(datasets)
-    for one in dataset.features:
+    for one in (*dataset.features, *dataset.user_features):
         if one.words or one.encoder[0] == "number":
             raise ConfigError(
-                f"{first.name}: feature {one.name!r}: {one.encoder[0]} is fitted on a platform's own items, so its "
-                "numbers mean nothing elsewhere; take text: {encoder: use}, a picture or a vector"
+                f"{first.name}: feature {one.name!r}: {one.encoder[0]} is fitted on a platform's own {one.node_type}s, "
+                "so its numbers mean nothing elsewhere; take text: {encoder: use}, a picture or a vector"
             )
     checksum = config_checksum({"configs": told, "data": dataset.checksum})
     with claimed(folder):

@@ -4,7 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from gnnrec.runtime.threads import threads_for
 from gnnrec.splits.split import Split, training_data, users_of
 from gnnrec.splits.temporal import first_seen, in_time_order
 from gnnrec.training.tracking import Tracker, remove_checkpoints
-from gnnrec.views import ITEM, USER, Edges, TestSet, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, TestSet, TrainingData
 
 SEEN = ((0, 0, "first"), (1, 1, "second"), (2, 4, "3rd to 5th"), (5, 9, "6th to 10th"), (10, 10**9, "later"))
 """Ranges of the number of events before one, and what they are called."""

@@ -255,7 +255,8 @@ def load_split(config: NamedConfig) -> Split:
     if dataset.skipped:
         told = f"{config.name}: left out, since it cannot be read (data.on_bad_row: skip): {dataset.skipped}"
         warnings.warn(told, stacklevel=2)
-    if not any(len(edges) for edges in split.train.users.relations.values()):
+    users = split.train.users
+    if not users.features and not any(len(edges) for edges in users.relations.values()):
         warnings.warn(
             f"{config.name}: no training user has any attribute or friend; unseen users cannot be told apart",
             stacklevel=2,

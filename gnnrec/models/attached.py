@@ -78,7 +78,7 @@ class AttachedEncoder:
             "states": self._states,
             "memory": dict(self.encoder.memory),
             "interpolated": self.encoder.interpolated,
-            "described": described_by(self.encoder),
+            "described": {} if self.encoder.inputs is None else self.encoder.inputs.widths,
             "items": self.items,
         }
 
@@ -100,14 +100,6 @@ class AttachedEncoder:
 def widths(users: UserBatch) -> dict[str, int]:
     """Name of each feature of users -> its width."""
     return {one.name: one.vector.shape[1] for one in users.features}
-
-
-def described_by(encoder: Encoder) -> dict[str, int]:
-    """Name of each feature of users that an encoder reads -> its width."""
-    inputs = encoder.inputs
-    if inputs is None:
-        return {}
-    return {name: int(one.weight.shape[1]) for name, one in zip(inputs.names, inputs.maps, strict=True)}  # type: ignore[union-attr]
 
 
 def take_users(encoder: Encoder, train: TrainingData, device: torch.device, start: Tensor | None = None) -> None:

@@ -575,9 +575,10 @@ def _weights_in(part: str, task: Any) -> Iterable[nn.Parameter]:
     encoder = task.head.encoder
     if part == "attributes":
         return _attribute_tables([task])
-    return (
-        [encoder.table(ITEM).weight] if part == "items" else [*encoder.steps.parameters(), *encoder.norms.parameters()]
-    )
+    if part == "items":
+        return [encoder.table(ITEM).weight]
+    inputs = [] if encoder.inputs is None else encoder.inputs.parameters()
+    return [*encoder.steps.parameters(), *encoder.norms.parameters(), *inputs]
 
 
 def _without_interactions(train: TrainingData) -> TrainingData:

@@ -60,9 +60,10 @@ Vectors = Mapping[str, "Tensor | None"]
 class Encoder(nn.Module):
     """GraphSAGE on a heterogeneous graph: a learned table for items and attribute values, none for users.
 
-    A user begins with a linear map of the words, pictures and vectors that describe it, or with nothing. Each step sums what its relations bring to a node type, adds the node's own vector (residual), and for all but the
-    last step normalises, applies ReLU and dropout. Relations whose output is not read are left out, and those from
-    users in the first step: there most users have nothing to say yet.
+    A user begins with a linear map of the words, pictures and vectors that describe it, or with nothing. Each step sums
+    what its relations bring to a node type, adds the node's own vector (residual), and for all but the last step
+    normalises, applies ReLU and dropout. Relations whose output is not read are left out, and those from users in the
+    first step: there most users have nothing to say yet.
 
     Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017, Algorithm 1;
         one layer per relation as in Schlichtkrull et al., "Modeling Relational Data with Graph Convolutional Networks",
@@ -158,6 +159,8 @@ class Encoder(nn.Module):
         Returns:
             None for the weight of a relation or node type that is not among them, and for a table.
         """
+        if name.startswith("inputs."):  # features of users have their own names
+            return name
         keys = {"steps": {_edge_key(own): _edge_key(other) for own, other in relations.items()}}
         keys["norms"] = {_key(own): _key(other) for own, other in types.items()}
         part, _, rest = name.partition(".")

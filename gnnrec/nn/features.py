@@ -37,6 +37,25 @@ def start_map(features: "Tensor | Matrix", wanted: Tensor, known: Tensor) -> Ten
     return torch.from_numpy(np.atleast_2d(fitted.coef_).T.copy()).float()
 
 
+class _Scaled(nn.Module):
+    """A linear map of vectors that are divided by a unit first.
+
+    Attributes:
+        unit: the mean length of the training users' vectors.
+    """
+
+    unit: Tensor
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, width))
+        nn.init.normal_(self.weight, std=0.1)
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.to(self.unit.device) / self.unit) @ self.weight.t()
+
+
 class UserInputs(nn.Module):
     """What users' nodes begin with: a linear map of each feature, added up. A feature that a user lacks adds nothing.
 
@@ -45,46 +64,46 @@ class UserInputs(nn.Module):
     Args:
         widths: name of a feature -> its numbers F.
         channels: width of the vectors.
-
-    Attributes:
-        unit: [N] float32, by feature: what its numbers are divided by, the mean length of the training users' vectors.
     """
-
-    unit: Tensor
 
     def __init__(self, widths: Mapping[str, int], channels: int) -> None:
         super().__init__()
-        self.names, self.channels = tuple(widths), channels
-        self.maps = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in widths.values())
-        for one in self.maps:
-            nn.init.normal_(one.weight, std=0.1)  # type: ignore[arg-type]
-        self.register_buffer("unit", torch.ones(len(widths)))
+        self.widths, self.channels = dict(widths), channels
+        self.maps = nn.ModuleDict({_key(name): _Scaled(width, channels) for name, width in widths.items()})
+
+    def _map(self, name: str) -> _Scaled:
+        found = self.maps[_key(name)]
+        assert isinstance(found, _Scaled)
+        return found
 
     def forward(self, features: Sequence[Features], number: int) -> Tensor:
         """[number, channels], of so many users; features of other names say nothing."""
-        own = {one.name: one for one in features}
-        total = self.unit.new_zeros(number, self.channels)
-        for name, unit, one in zip(self.names, self.unit, self.maps, strict=True):
-            if name in own:
-                total = total + one(own[name].vector.to(unit.device) / unit)
-        return total
+        parts = [self._map(one.name)(one.vector) for one in features if one.name in self.widths]
+        if not parts:
+            return torch.zeros(number, self.channels, device=next(self.parameters()).device)
+        return torch.stack(parts).sum(0)
 
     @torch.no_grad()
     def start(self, features: Sequence[Features], wanted: Tensor | None) -> None:
         """Begins with the ridge regression from all features to vectors of the training users, where there are some.
 
         Args:
-            features: of the training users, with the names and in the order of this module.
+            features: of the training users.
             wanted: [U, channels] float32; None leaves the random start.
         """
         rows, known = [], torch.zeros(len(features[0].known), dtype=torch.bool)
-        for place, one in enumerate(features):
+        for one in features:
             length = one.vector[one.known].norm(dim=1)
-            self.unit[place] = max(float(length.mean()), 1e-12) if len(length) else 1.0
-            rows.append(one.vector / self.unit[place])
+            unit = max(float(length.mean()), 1e-12) if len(length) else 1.0
+            self._map(one.name).unit.fill_(unit)
+            rows.append(one.vector / unit)
             known |= one.known
         if wanted is None:
             return
         parts = start_map(torch.cat(rows, dim=1), wanted, known).split([one.vector.shape[1] for one in features])
-        for one, part in zip(self.maps, parts, strict=True):
-            one.weight.copy_(part.t())  # type: ignore[operator, union-attr]
+        for one, part in zip(features, parts, strict=True):
+            self._map(one.name).weight.copy_(part.t())
+
+
+def _key(name: str) -> str:
+    return "feature " + name.replace(".", "·")  # a module's name may hold no dot, nor be that of a method

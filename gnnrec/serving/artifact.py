@@ -24,6 +24,7 @@ from gnnrec.options.resolve import resolve
 from gnnrec.recommender import Recommender
 from gnnrec.runtime.files import replace_file
 from gnnrec.runtime.versions import versions
+from gnnrec.serving.described import UserFeature
 from gnnrec.serving.encode import batch
 from gnnrec.serving.feedback import Feedback, read_feedback
 from gnnrec.serving.vocabulary import Columns, Kinds, Vocabulary
@@ -103,6 +104,7 @@ class _Words(_Strict):
     history_form: Format = Format()
     missing: tuple[str, ...] = MISSING
     repeated: Literal["first", "last"] = "last"
+    features: tuple[UserFeature, ...] = ()
     last_time: int | None = None
     kinds: _Kinds = _Kinds()
     of_items: tuple[_OfItems, ...] = ()
@@ -309,6 +311,7 @@ def _words(vocabulary: Vocabulary) -> _Words:
         history_form=vocabulary.history_form,
         missing=vocabulary.missing,
         repeated=vocabulary.repeated,
+        features=vocabulary.features,
         last_time=vocabulary.last_time,
         kinds=_Kinds(**asdict(vocabulary.kinds)),
         of_items=tuple(
@@ -372,6 +375,7 @@ def _vocabulary(words: _Words, files: Mapping[str, bytes]) -> Vocabulary:
         history_form=words.history_form,
         missing=words.missing,
         repeated=words.repeated,
+        features=words.features,
         last_time=words.last_time,
         kinds=Kinds(**dict(words.kinds)),
         popularity=torch.from_numpy(items["count"].to_numpy(np.int64, copy=True)) if "count" in items else None,
@@ -423,4 +427,5 @@ def _extremes(vocabulary: Vocabulary) -> UserBatch:
     relations = {t: vocabulary.edges(t, torch.zeros_like(node), node) for t, node in nodes.items()}
     item = ends(vocabulary.num_items)
     weight = None if vocabulary.mean_value is None else torch.ones(len(item))
-    return batch(2, Edges(torch.zeros_like(item), item, weight), relations)
+    features = tuple(one.nobody(2) for one in vocabulary.features)
+    return batch(2, Edges(torch.zeros_like(item), item, weight), relations, features)

@@ -1,17 +1,19 @@
 """Values of attributes and known items of many users -> UserBatch, without a loop over users."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from gnnrec.data.columns import each_value
+from gnnrec.serving.described import describe
 from gnnrec.serving.vocabulary import Vocabulary, places
 from gnnrec.splits.bins import bin_number, to_knots
-from gnnrec.views import ITEM, USER, Edges, EdgeType, UserBatch
+from gnnrec.views import ITEM, USER, Edges, EdgeType, Features, UserBatch
 
 KEPT, NO_NUMBER, UNSEEN = 0, 1, 2
 """What became of a value."""
@@ -152,9 +154,11 @@ def known_items(
     return edges, np.where(item >= 0, KEPT, UNSEEN)
 
 
-def batch(number: int, items: Edges, relations: Mapping[EdgeType, Edges]) -> UserBatch:
+def batch(
+    number: int, items: Edges, relations: Mapping[EdgeType, Edges], features: tuple[Features, ...] = ()
+) -> UserBatch:
     """Users who stand in no file."""
-    return UserBatch(torch.full((number,), -1, dtype=torch.int64), items, relations)
+    return UserBatch(torch.full((number,), -1, dtype=torch.int64), items, relations, features)
 
 
 @dataclass(frozen=True)
@@ -210,9 +214,22 @@ def encode_frame(
             ignored = values.text[fate == why]
             notes.ignored(edge_type, name, why, ignored[~pd.Index(ignored).isin(vocabulary.missing)])
     for name in frame.columns:
-        if name not in names.values():
+        if name not in names.values() and name not in vocabulary.feature_names:
             notes.unknown(name)
-    return batch(len(frame), item_edges(vocabulary, NOTHING)[0] if known is None else known.items, edges)
+    cells = {name: _cells(frame[name], vocabulary) for name in vocabulary.feature_names if name in frame}
+    features, told = describe(vocabulary.features, cells, len(frame))
+    notes.told(told)
+    items = item_edges(vocabulary, NOTHING)[0] if known is None else known.items
+    return batch(len(frame), items, edges, features)
+
+
+def _cells(column: "pd.Series", vocabulary: Vocabulary) -> list[Any]:
+    """What the cells of a column hold, None for nothing."""
+    missing = {None, "", *vocabulary.missing}
+    return [
+        cell if isinstance(cell, list | tuple | np.ndarray) else None if cell != cell or cell in missing else cell
+        for cell in column.astype(object)
+    ]
 
 
 def _together(some: Edges, others: Edges, num_items: int) -> Edges:
@@ -249,6 +266,7 @@ class Notes:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._unknown: dict[str, None] = {}
+        self._told: dict[str, None] = {}
         self._count: dict[tuple[EdgeType, str, int], int] = {}
         self._examples: dict[tuple[EdgeType, str, int], dict[str, None]] = {}
 
@@ -262,6 +280,10 @@ class Notes:
                 if len(examples) < 3:
                     examples.setdefault(value)
 
+    def told(self, lines: Sequence[str]) -> None:
+        """Notes lines, each once."""
+        self._told |= dict.fromkeys(lines)
+
     def unknown(self, name: str) -> None:
         """Notes a column that names no relation."""
         self._unknown.setdefault(name)
@@ -273,7 +295,7 @@ class Notes:
             examples = ", ".join(repr(value) for value in self._examples[edge_type, name, why])
             what, hint = _what(self._vocabulary, edge_type, why)
             lines.append(f"{name}: {count:,} values ignored, each {what}, for example {examples}{hint}")
-        return [*lines, *(unknown_name(self._vocabulary, name) for name in self._unknown)]
+        return [*lines, *self._told, *(unknown_name(self._vocabulary, name) for name in self._unknown)]
 
 
 def value_note(vocabulary: Vocabulary, edge_type: EdgeType, name: str, why: int, text: str) -> str:
@@ -292,7 +314,7 @@ def _what(vocabulary: Vocabulary, edge_type: EdgeType, why: int) -> tuple[str, s
 
 def unknown_name(vocabulary: Vocabulary, name: str) -> str:
     """That a name is that of no relation."""
-    names = [edge_type[1] for edge_type in vocabulary.relations]
+    names = [*(edge_type[1] for edge_type in vocabulary.relations), *(one.name for one in vocabulary.features)]
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown attribute {name!r} is ignored.{hint} Known: {', '.join(names)}"

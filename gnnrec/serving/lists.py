@@ -134,7 +134,8 @@ def _drawn_users(vocabulary: Vocabulary, number: int) -> UserBatch:
         count = number if len(known) else 0
         node = known[torch.randint(max(len(known), 1), (count,), generator=generator)]
         relations[edge_type] = vocabulary.edges(edge_type, torch.arange(count), node)
-    return batch(number, item_edges(vocabulary, NO_ITEMS)[0], relations)
+    features = tuple(one.nobody(number) for one in vocabulary.features)
+    return batch(number, item_edges(vocabulary, NO_ITEMS)[0], relations, features)
 
 
 def recommend_to(

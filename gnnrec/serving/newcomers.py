@@ -196,10 +196,11 @@ class Newcomers:
         self, path: Path, vocabulary: Vocabulary, user_column: str | None = None, history: RecordedItems | None = None
     ) -> None:
         known = {user_column, vocabulary.columns.user, *(name for edge in vocabulary.relations for name in edge[1:])}
+        known |= set(vocabulary.feature_names)
         self._rows, self._vocabulary, self._history = Rows(path, vocabulary.users_form, known), vocabulary, history
         self._id = self._rows.column(user_column, vocabulary.columns.user, what="users")
         given = [name for name in self._rows.columns if name != self._id]
-        named = set(vocabulary.names(given).values())
+        named = {*vocabulary.names(given).values(), *vocabulary.feature_names}
         self._columns = [name for name in given if name in named]
         self._notes = Notes(vocabulary)
         for name in given:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnnrec.errors import InputError
+from gnnrec.serving.described import describe
 from gnnrec.serving.encode import KEPT, Values, attribute_edges, batch, item_edges, unknown_name, value_note
 from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.views import UserBatch
@@ -42,7 +43,8 @@ def encode(
     Args:
         vocabulary: of the model.
         profile: name of an attribute or relation (or, where only one relation leads there, the node type of its values)
-            -> a value, a list of values, or a mapping from value to weight; null is no value. Kinds of events are named
+            -> a value, a list of values, or a mapping from value to weight; null is no value. A feature has a text, or
+            a list of numbers. Kinds of events are named
             so, too; items of the kind that is predicted are known items.
         items: ids of items that the user is known to have chosen.
 
@@ -63,13 +65,17 @@ def encode(
         for text, why in zip(weights, fate.tolist(), strict=True):
             if why != KEPT:
                 warnings.append(value_note(vocabulary, edge_type, name, why, text))
-    warnings += [unknown_name(vocabulary, name) for name in profile if name not in names.values()]
+    known_names = {*names.values(), *vocabulary.feature_names}
+    warnings += [unknown_name(vocabulary, name) for name in profile if name not in known_names]
+    cells = {name: [value] for name, value in profile.items() if name in vocabulary.feature_names}
+    features, told = describe(vocabulary.features, cells, 1)
+    warnings += told
     texts = [_text(item) for item in items]
     known, fate = item_edges(vocabulary, _of_one_user(texts))
     for text, why in zip(texts, fate.tolist(), strict=True):
         if why != KEPT:
             warnings.append(f"unknown item {text!r} is ignored; items are named by the ids of the data")
-    return batch(1, known, edges), warnings
+    return batch(1, known, edges, features), warnings
 
 
 def _of_one_user(texts: list[str], weight: np.ndarray | None = None) -> Values:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gnnrec.data.config import NamedData, TableData
 from gnnrec.data.delimited import Format
 from gnnrec.data.textfile import MISSING
+from gnnrec.serving.described import UserFeature
 from gnnrec.views import ITEM, USER, Edges, EdgeType, TrainingData
 
 SEPARATOR = "|"
@@ -108,6 +109,7 @@ class Vocabulary:
             kept.
         of_items: relations from items, such as their attributes -> [2, E] int64, in the ids of both types.
         item_bounds: as `bounds`, of items.
+        features: what users are described by beside their edges.
     """
 
     ids: Mapping[str, pd.Index]
@@ -129,6 +131,7 @@ class Vocabulary:
     popularity: Tensor | None = None
     of_items: Mapping[EdgeType, Tensor] = field(default_factory=dict)
     item_bounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    features: tuple[UserFeature, ...] = ()
 
     @classmethod
     def of(cls, train: TrainingData, user_ids: pd.Index, data: NamedData | TableData | None = None) -> "Vocabulary":
@@ -166,6 +169,7 @@ class Vocabulary:
             popularity=torch.bincount(train.users.items.node, minlength=train.num_items),
             of_items=of_items,
             item_bounds={name: bounds for (owner, name), bounds in train.bounds.items() if owner == ITEM},
+            features=tuple(UserFeature.of(one, data) for one in train.users.features),
         )
 
     @property
@@ -197,6 +201,11 @@ class Vocabulary:
         return Edges(
             row, node, (torch.ones(len(row)) if weight is None else weight) if self.relations[edge_type] else None
         )
+
+    @cached_property
+    def feature_names(self) -> dict[str, UserFeature]:
+        """The names that features of users may be given by: their own, and those of their columns."""
+        return {name: one for one in self.features for name in (one.column, one.name)}
 
     def names(self, given: Iterable[str]) -> dict[EdgeType, str]:
         """The name under which each relation is given: its own, or that of its node type where that is unambiguous.

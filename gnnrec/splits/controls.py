@@ -33,5 +33,6 @@ def shuffle_attributes(dataset: Dataset, seed: int) -> Dataset:
     return replace(
         dataset,
         relations=tuple(permuted(relation) for relation in dataset.relations),
+        user_features=tuple(one.take(new.argsort()) for one in dataset.user_features),
         numeric=tuple(replace(a, node=new[a.node]) if a.node_type == USER else a for a in dataset.numeric),
     )

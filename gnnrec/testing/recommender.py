@@ -220,9 +220,7 @@ def _order_of_edges(trial: _Trial) -> str:
     def turned(edges: Edges) -> Edges:
         return edges.take(torch.arange(len(edges)).flip(0))
 
-    other = replace(
-        users, items=turned(users.items), relations={t: turned(e) for t, e in users.relations.items()}
-    )
+    other = replace(users, items=turned(users.items), relations={t: turned(e) for t, e in users.relations.items()})
     message = _differ(trial.score(), trial.score(other))
     return message and f"scores depend on the order of a user's edges: {message}"
 

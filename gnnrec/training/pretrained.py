@@ -19,7 +19,7 @@ from gnnrec.graph.block import Block
 from gnnrec.nn.encoder import Encoder, Memory
 from gnnrec.nn.features import start_map
 from gnnrec.runtime import distributed
-from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, TrainingData, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, EdgeType, Features, TrainingData, reverse
 
 Part = Literal["attributes", "items", "layers"]
 PARTS: tuple[Part, ...] = ("attributes", "items", "layers")
@@ -67,6 +67,7 @@ class Pretrained:
         center: [F], the mean description, and [C], the mean of what is predicted.
         encoders: name and encoder of each feature.
         columns: as of `columns_of`.
+        user_features: name, encoder and width of each feature of users.
     """
 
     nodes: Nodes
@@ -80,6 +81,7 @@ class Pretrained:
     center: tuple[Tensor, Tensor]
     columns: Mapping[EdgeType, Tensor]
     encoders: tuple[tuple[str, str], ...] = ()
+    user_features: tuple[tuple[str, str, int], ...] = ()
 
     @classmethod
     @torch.no_grad()
@@ -119,6 +121,7 @@ class Pretrained:
             center=center,
             encoders=tuple((one.name, one.encoder[0]) for one in train.features),
             columns=columns,
+            user_features=_kinds(train.users.features),
         )
 
 
@@ -171,6 +174,8 @@ class Carried:
         check_shape(encoder, pretrained, keep, self.path)
         if "items" in keep:
             _check_features(train, pretrained, self.path)
+        if "layers" in keep:
+            _check_user_features(train, pretrained, self.path)
         try:
             found = match(nodes_of(train), pretrained.nodes, attributes=self.attributes, items=self.items)
         except ConfigError as error:
@@ -274,6 +279,26 @@ def _check_features(train: TrainingData, pretrained: Pretrained, path: Path) -> 
             raise ConfigError(
                 f"model.pretrained: {path}: feature {name!r} has {there[1]} numbers of {there[0]} there, {here[1]} of "
                 f"{here[0]} here; use the same encoder"
+            )
+
+
+def _kinds(features: Sequence[Features]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((one.name, one.encoder[0], one.vector.shape[1]) for one in features)
+
+
+def _check_user_features(train: TrainingData, pretrained: Pretrained, path: Path) -> None:
+    """As `_check_features`, of users."""
+    own = {name: kind for name, *kind in _kinds(train.users.features)}
+    for name, *there in pretrained.user_features:
+        if name not in own:
+            warnings.warn(
+                f"model.pretrained: {path}: users are not described by {name!r} here; name it in data.users",
+                stacklevel=3,
+            )
+        elif own[name] != there:
+            raise ConfigError(
+                f"model.pretrained: {path}: feature {name!r} of users has {there[1]} numbers of {there[0]} there, "
+                f"{own[name][1]} of {own[name][0]} here; use the same encoder, or leave layers out of model.keep"
             )
 
 

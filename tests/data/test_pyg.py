@@ -45,12 +45,16 @@ def test_by_hand():
     assert torch.equal(features.vector, torch.arange(8.0).reshape(4, 2))
 
 
-def test_features_of_others_than_items_are_left_out_and_said():
+def test_features_describe_items_and_users_and_those_of_others_are_left_out_and_said():
     graph = shop()
-    graph["customer"].x = torch.ones(3, 1)
-    with pytest.warns(UserWarning, match="x of 'customer' is left out"):
+    graph["customer"].x = torch.tensor([[1.0], [2], [3]])
+    other = next(t for t in graph.node_types if t not in ("customer", "product"))
+    graph[other].x = torch.ones(graph[other].num_nodes, 1)
+    with pytest.warns(UserWarning, match=f"x of '{other}' is left out: users and items alone have features"):
         data = from_pyg(graph, ("customer", "buys", "product"))
     assert [one.node_type for one in data.features] == [ITEM]
+    (users,) = data.user_features
+    assert users.vector.tolist() == [[1], [2], [3]]
 
 
 def wrong_type(graph: HeteroData) -> None:

@@ -530,6 +530,10 @@ class Service:
             return AttributeInfo(name=name, values=shown, more=more, **about_it)
 
         of_users = [about(t, words.bounds) for t in words.relations if words.weight(t) is None]
+        of_users += [
+            AttributeInfo(name=one.name, values=[], more=0, numeric=False, bounds=[], several=False)
+            for one in words.features
+        ]
         kinds = [] if words.kinds.predicted is None else [words.kinds.predicted, *words.kinds.weights]
         return of_users, kinds, [about(t, words.item_bounds) for t in words.of_items]
 

@@ -70,7 +70,8 @@ def export_users(store: Store, to: Path, vocabulary: Vocabulary | None = None) -
     names = list(dict.fromkeys(name for _, attributes in rows for name in attributes))
     if vocabulary is not None:
         column, separators = vocabulary.columns.user or column, dict(vocabulary.separators)
-        names = [t[1] for t in vocabulary.relations if t[2] != ITEM]
+        names = [t[1] for t in vocabulary.relations if t[2] != ITEM] + [one.name for one in vocabulary.features]
+        separators |= {one.name: " " for one in vocabulary.features}
     cells = {name: [_cell(given.get(name), separators.get(name, SEPARATOR)) for _, given in rows] for name in names}
     _write(pd.DataFrame({column: [user for user, _ in rows], **cells}), to)
     return len(rows)

@@ -281,10 +281,8 @@ def test_a_file_of_too_few_rows(tmp_path: Path) -> None:
         made({"v": {"vector": str(tmp_path / "v.npy")}})
 
 
-def test_features_are_of_items() -> None:
-    users = {"path": "u", "id": "user", "attributes": {"words": {"text": {}}}}
-    with pytest.raises(ConfigError, match="users: words: text, image and vector are of items"):
-        from_frames({}, interactions={"path": "r", "user": "user", "item": "item"}, users=users)
+def test_knots_of_users_have_no_scale() -> None:
+    users: dict[str, Any] = {"path": "u", "id": "user"}
     users["attributes"] = {"age": {"number": {"scale": "log"}}}
     with pytest.raises(ConfigError, match="users: age: scale: log is of items; knots of users lie at quantiles"):
         from_frames({}, interactions={"path": "r", "user": "user", "item": "item"}, users=users)
