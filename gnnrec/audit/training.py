@@ -127,7 +127,7 @@ def audit_graph(graph: HeteroData, split: Split, train: TrainingData, final: boo
         raise AuditError(f"audit: the graph has {graph[USER].num_nodes} users, training has {train.num_users}")
     stored = [key for key, value in graph[USER].items() if isinstance(value, Tensor) and value.is_floating_point()]
     if stored:
-        raise AuditError(f"audit: the graph stores {stored[0]!r} for users; a user has no features but its edges")
+        raise AuditError(f"audit: the graph stores {stored[0]!r} for users; what describes users is no part of a graph")
     for edge_type in graph.edge_types:
         source, name, target = edge_type
         if USER not in (source, target):

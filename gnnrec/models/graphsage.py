@@ -60,7 +60,7 @@ class GraphSAGE:
     """A graph encoder that gives a vector to any user, seen or not, from that user's edges alone.
 
     Source: Hamilton, Ying, Leskovec, "Inductive Representation Learning on Large Graphs", NeurIPS 2017. Differs: the
-        graph is heterogeneous, users have no features and no table, and training hides whole histories; for ratings
+        graph is heterogeneous, users have no table, and training hides whole histories; for ratings
         with `finetune.signed_edges`, one relation per sign after van den Berg, Kipf, Welling, "Graph Convolutional
         Matrix Completion", KDD Deep Learning Day 2018.
     Shapes: B users -> [B, I] scores.

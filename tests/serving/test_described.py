@@ -122,7 +122,7 @@ def test_a_run_is_served_with_words_and_vectors(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(json.dumps(config))
     with pytest.warns(UserWarning, match="feature 'says': 20 of 200 users have none"):
         result = run(read_config(tmp_path / "shop.yaml"), tmp_path / "runs" / "0")
-    assert result.per_user["ndcg@10"].mean() > 0.8
+    assert result.per_user["ndcg@10"].mean() > 0.7
     for file in ("users.csv", "chosen.csv"):
         (tmp_path / file).unlink()
     artifact = load(tmp_path / "runs" / "0")
