@@ -215,6 +215,46 @@ def _newcomers(data: str, title: str, columns: tuple[str, ...], seeds: tuple[int
     return replace(protocol, targets=(target,), rivals=tuple(row for row in RIVALS if row in rows))
 
 
+CLASSES = ("class_accuracy", "macro_f1", "log_loss", "calibration_error")
+RISK = ("auc", "ks", "brier", "class_accuracy", "calibration_error")
+CLASSIFIERS = ("logistic-regression", "gradient-boosting", "attribute-linear", "segment-popularity")
+INTENTS = ("logistic-regression", "logistic-regression-tfidf", "attribute-linear", "attribute-knn")
+CASANUEVA = "Casanueva et al., NLP4ConvAI 2020, with other sentence encoders"
+
+
+def _credit(labels: int | None = None) -> Protocol:
+    """Applicants; aimed at: not below the better standard model, and with 100 labels above it."""
+    few = "" if labels is None else f", {labels} labels"
+    target = Target(
+        "auc", None, None, also=("graphsage-default", "graphsage-pretrained", "graphsage-pretrained-values")
+    )
+    return Protocol(
+        "german-credit" if labels is None else f"german-credit-{labels}",
+        f"German credit{few}",
+        RISK,
+        tuple(range(10)),
+        targets=(target,),
+        rivals=CLASSIFIERS,
+        options_from="" if labels is None else "german-credit",
+    )
+
+
+def _intents(labels: int | None, *published: tuple[str, float]) -> Protocol:
+    """Messages; aimed at: with all within half a point of the best one, with few labels above sentence vectors."""
+    few = "" if labels is None else f", {labels} of each intent"
+    lead = -0.005 if labels is None else 0.0
+    return Protocol(
+        "banking77" if labels is None else f"banking77-{labels}",
+        f"Banking77{few}",
+        CLASSES,
+        (0, 1, 2) if labels is None else FOLDS,
+        published=tuple(Published(name, {"class_accuracy": value}, CASANUEVA) for name, value in published),
+        targets=(Target("class_accuracy", None, None, lead=lead, also=(*DEFAULT, "graphsage-tfidf")),),
+        rivals=INTENTS,
+        options_from="" if labels is None else "banking77",
+    )
+
+
 LOCO_ROWS = (
     _loco("BPR-LinMap", 0.3253, 0.2683, 0.2399, 0.2048, 0.0904, 0.0871),
     _loco("CMF", 0.3754, 0.3071, 0.2564, 0.2097, 0.0967, 0.0793),
@@ -495,6 +535,12 @@ PROTOCOLS = (
     _ablation("ml-1m", "Parts of the graph model, MovieLens-1M", LISTS),
     Protocol("hetrec-lastfm-models", "The field's models, Last.fm with tags and friends", LASTFM, compared="ndcg@10"),
     Protocol("ml-1m-models", "The field's models, MovieLens-1M, first ratings", SHOTS, compared="k1/ndcg@10"),
+    _credit(),
+    *(_credit(labels) for labels in (50, 100, 200)),
+    _intents(None, ("BERT, fine-tuned", 0.9366), ("USE and ConveRT", 0.9336), ("ConveRT", 0.9301), ("USE", 0.9281)),
+    _intents(1),
+    _intents(5),
+    _intents(10, ("USE and ConveRT", 0.8519), ("USE", 0.8423), ("BERT, fine-tuned", 0.8342), ("ConveRT", 0.8332)),
     _layers("hetrec-lastfm", "Layers of the encoder, Last.fm with tags and friends", LASTFM),
     _layers("ml-100k", "Layers of the encoder, MovieLens-100K", LISTS),
 )

@@ -25,7 +25,9 @@ def main(path: Path, overrides: list[str]) -> None:
     split, shots = load_split(config), config.config.evaluate.shots
     known = [reveal(split.validation, k) for k in shots or ()] or [split.validation]
     started, model = time.monotonic(), config.model()
-    chosen_on = choosing_users(split, config.config.evaluate) if model.chooses_on_validation else None
+    chosen_on = (
+        choosing_users(split, config.config.evaluate) if getattr(model, "chooses_on_validation", False) else None
+    )
     model.fit(split.train, chosen_on, config.config.seed)
     seconds = time.monotonic() - started
     found = []

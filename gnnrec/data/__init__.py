@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gnnrec.data import table
 from gnnrec.data.cache import cached
-from gnnrec.data.config import NamedData, TableData
+from gnnrec.data.config import FeatureColumn, NamedData, TableData
 from gnnrec.data.dataset import Dataset
 from gnnrec.data.datasets import source_named
 from gnnrec.data.features import with_features, with_value_words
@@ -40,11 +40,24 @@ def load(config: NamedData | TableData, base: Path = Path()) -> Dataset:
         source, files = source_named(config.source), fetch(config.source)
         dataset = cached(source.name, list(files.values()), lambda: source.read(files))
         dataset = _only(dataset, config.use, source.not_default)
-    dataset = with_features(dataset, config.features, base)
-    if isinstance(config, TableData):
-        dataset = with_features(dataset, config.user_features, base, node_type=USER)
+    of_items, of_users = _by_owner(config, dataset)
+    dataset = with_features(with_features(dataset, of_items, base), of_users, base, node_type=USER)
     dataset = with_value_words(dataset, config.values)
     return dataset if config.positive is None else dataset.positives(config.positive.min_value, config.positive.kinds)
+
+
+def _by_owner(
+    config: NamedData | TableData, dataset: Dataset
+) -> tuple[dict[str, FeatureColumn], dict[str, FeatureColumn]]:
+    """The features of items, and those of users; of named data, a column of users' words makes one of users."""
+    if isinstance(config, TableData):
+        return config.features, config.user_features
+    of_users = {
+        name: one
+        for name, one in config.features.items()
+        if ((one.text and one.text.column) or name) in dataset.user_cells
+    }
+    return {name: one for name, one in config.features.items() if name not in of_users}, of_users
 
 
 def _only(dataset: Dataset, use: tuple[str, ...] | None, not_default: tuple[str, ...]) -> Dataset:

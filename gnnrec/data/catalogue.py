@@ -60,6 +60,7 @@ class Source:
         official: address of a zip file; None where none has the content whose checksums are known.
         archive: (name, version) of the package on the package index whose archive holds the files.
         not_default: relations and attributes that are read only when `use` names them.
+        wheel: whether that package is a wheel; else it has its sources alone, and pip runs their set-up to name them.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Source:
     official: str | None = None
     archive: tuple[str, str] | None = None
     not_default: tuple[str, ...] = ()
+    wheel: bool = True
 
     @property
     def keys(self) -> list[str]:

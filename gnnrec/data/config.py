@@ -181,7 +181,8 @@ class NamedData(_DataConfig):
     use: tuple[str, ...] | None = None
     """Names of the relations and attributes to keep; left out, the source's defaults."""
     features: dict[str, FeatureColumn] = Field(default_factory=dict)
-    """Name -> what describes the items by numbers; `title: {text: {}}` takes their titles."""
+    """Name -> what describes the items by numbers; `title: {text: {}}` takes their titles. A name that is a column of
+    users describes these: `text: {text: {}}` of Banking77, whose users are messages."""
     values: dict[str, ValueWords] = Field(default_factory=dict)
     """Attribute of users -> how its values' words become vectors; `{occupation: {}}` takes the default encoder."""
 

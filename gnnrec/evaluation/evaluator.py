@@ -177,13 +177,14 @@ def evaluate(
         train: what the model was fitted on, for metrics that need popularity or attributes of items.
 
     Returns:
-        Values per user, and their means. Where the model does not score unseen users and a user has no known item,
-        every mean is None and no user is scored.
+        Values per user, and their means; of a metric of probabilities None where the model has none. Where the model
+        does not score unseen users and a user has no known item, every mean is None and no user is scored.
 
     Raises:
-        ConfigError: metrics of predicted ratings of a model that only ranks, or of data without values; metrics of the
-            order of rated items of values that are no ratings; metrics of attributes that the data do not have; or no
-            user has anything to find.
+        ConfigError: only metrics of probabilities of a model that has none; metrics of predicted ratings of a model
+            that only ranks, or of data without values; metrics of the order of rated items of values that are no
+            ratings; metrics of classes of users with several items; metrics of attributes that the data do not have; or no user
+            has anything to find.
         TrainingError: the model's scores have the wrong shape, or are not all finite.
     """
     first = config.measured[0]
@@ -192,13 +193,27 @@ def evaluate(
             f"evaluate.metrics: {first.name} needs predicted values, but {type(model).__name__} only ranks; "
             "use a rating model (for example Biases), or ranking metrics such as ndcg"
         )
-    if first.kind != "lists" and held_out.ground_truth.weight is None:
+    if first.kind in ("rated", "ratings") and held_out.ground_truth.weight is None:
         raise ConfigError(f"evaluate.metrics: {first.name} needs ratings, but the interactions have no value")
-    ranked = first.kind == "lists" and not held_out.next_item  # an item that follows is a miss where it is not ranked
+    needs = {need for metric in config.measured for need in metric.needs}
+    no_probabilities = not getattr(model, "log_scores", False)
+    if no_probabilities and all("probability" in metric.needs for metric in config.measured):
+        raise ConfigError(
+            f"evaluate.metrics: {first.name} needs probabilities, and {type(model).__name__} gives scores; take auc, "
+            "or a model whose scores are logarithms of probabilities (GraphSAGE, LogisticRegression)"
+        )
+    ranked = (
+        first.kind in ("lists", "classes") and not held_out.next_item
+    )  # an item that follows is a miss where it is not ranked
     truth = _findable(held_out, candidates) if ranked else held_out.ground_truth
     wanted = truth.take(exponential_gain(truth) > 0) if first.kind == "rated" else truth
     relevant = torch.bincount(wanted.row, minlength=len(held_out.users))  # [U]
     rows = relevant.nonzero().flatten()
+    if first.kind == "classes" and (relevant > 1).any():
+        raise ConfigError(
+            f"evaluate.metrics: {first.name} is of users with one item each, and a held-out user has "
+            f"{int(relevant.max())}; take metrics of lists, for example ndcg"
+        )
     if len(rows) == 0:
         raise ConfigError(
             f"evaluate: none of {len(relevant)} held-out users has a relevant item among {int(candidates.sum())} "
@@ -211,7 +226,7 @@ def evaluate(
 
     how = Preparation(
         kind=first.kind,
-        needs=frozenset(need for metric in config.measured for need in metric.needs),
+        needs=frozenset(needs),
         length=max(config.at),
         batch_size=config.batch_size,
         seed=seed,
@@ -231,6 +246,7 @@ def evaluate(
     for shot, users, queries in zip(config.prefixes, known, asked_for, strict=True):
         if model.supports_cold_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
             given = replace(prepare(model, users, queries, how), **side)
+            given = replace(given, probability=None) if no_probabilities else given
             value, per_user = _measure(config, given)
             values |= {shot + name: number for name, number in value.items()}
             columns |= {shot + name: column for name, column in per_user.items()}
@@ -250,6 +266,8 @@ def _measure(config: EvaluateConfig, given: MetricInput) -> tuple[dict[str, floa
     values: dict[str, float] = {}
     columns: dict[str, Tensor] = {}
     for metric in sorted(config.measured, key=lambda metric: not metric.takes_length):
+        if "probability" in metric.needs and given.probability is None:
+            continue
         for name, length in config.lengths(metric).items():
             values[name], per_user = metric.measure(given if length is None else given.cut(length))
             if per_user is not None and metric.mean_over == "users":

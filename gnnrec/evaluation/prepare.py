@@ -160,9 +160,21 @@ def _ratings(scores: Tensor, rows: Tensor, queries: Queries, how: Preparation) -
     return {"error": error, "rating": truth.weight, "rating_user": rows[truth.row]}
 
 
+def _classes(scores: Tensor, rows: Tensor, queries: Queries, how: Preparation) -> dict[str, Tensor]:
+    """The candidates are classes, of which each user has one."""
+    columns = queries.candidates.nonzero().flatten()
+    truth = queries.ground_truth.take(rows).items
+    label = torch.empty(len(rows), dtype=torch.int64)
+    label[truth.row] = (queries.candidates.cumsum(0) - 1)[truth.node]
+    score = scores[:, columns]
+    found = {"score": score, "probability": score.double().softmax(1), "label": label}
+    return {name: value for name, value in found.items() if name in how.needs}
+
+
 PREPARED: Mapping[Kind, Callable[[Tensor, Tensor, Queries, Preparation], dict[str, Tensor]]] = {
     "lists": _lists,
     "rated": _rated,
     "ratings": _ratings,
+    "classes": _classes,
 }
 """What is measured -> the fields that one batch of users gives."""

@@ -20,6 +20,7 @@ NOT_OF_THE_RUN = ("expected", "tracking", "tuning", "serve", "replay", "base")
 """Keys of a config that do not change what a run computes."""
 LATER: Mapping[tuple[str, ...], Any] = {
     ("trainer", "devices"): 1,
+    ("split", "labelled"): None,
     ("trainer", "device"): "auto",
     ("trainer", "precision"): 32,
     ("model", "finetune", "graph_users"): 16_384,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from gnnrec.data.columns import positions
@@ -23,6 +23,57 @@ from gnnrec.views import USER
 
 NO_SEPARATOR = "\x1f"
 """Where nothing separates two cells: a sign that no id holds."""
+
+
+class Labelled(BaseModel):
+    """A budget of users whose interactions are known to training: labels cost money, profiles do not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    users: int | None = Field(None, ge=2)
+    """So many users, drawn; validation users are among them, as large a share as of all."""
+    per_item: int | None = Field(None, ge=1)
+    """Or so many users of each item."""
+    others: Literal["left out", "kept"] = "left out"
+    """What becomes of the other ones: in no part, or training users without interactions, for pretraining on what is
+    known of them."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Labelled":
+        if (self.users is None) == (self.per_item is None):
+            raise ValueError("labelled: give users or per_item, how many")
+        return self
+
+    def apply(self, dataset: Dataset, user_part: Tensor, edge_part: Tensor, seed: int) -> None:
+        """Takes the interactions of the others away; a smaller budget is a part of a larger one.
+
+        Args:
+            dataset: the data.
+            user_part: [U] int64, written to in place.
+            edge_part: [E] int64, written to in place.
+            seed: of the draw.
+        """
+        order = torch.randperm(dataset.num_users, generator=seeds.generator(seed, "labelled"))
+        open_to = (user_part == TRAIN) | (user_part == VALIDATION)
+        order = order[open_to[order]]
+        if self.users is not None:
+            chosen = order[: self.users]
+        else:
+            place = torch.empty(dataset.num_users, dtype=torch.int64)
+            place[order] = torch.arange(len(order))
+            own = open_to[dataset.interactions.user].nonzero().flatten()
+            user, item = dataset.interactions.user[own], dataset.interactions.item[own]
+            first = torch.from_numpy(np.lexsort((place[user].numpy(), item.numpy())))
+            start = torch.searchsorted(item[first].contiguous(), item[first].contiguous())
+            assert self.per_item is not None
+            chosen = user[first[torch.arange(len(first)) - start < self.per_item]]
+        unlabelled = open_to.clone()
+        unlabelled[chosen] = False
+        edge_part[unlabelled[dataset.interactions.user]] = UNUSED
+        user_part[unlabelled] = TRAIN if self.others == "kept" else UNUSED
+        for part, name in ((TRAIN, "train on"), (VALIDATION, "choose on")):
+            if not (user_part[chosen] == part).any():
+                raise ConfigError(f"split.labelled: {len(chosen)} users leave none to {name}; take more")
 
 
 class UnseenUsers(SplitKind):
@@ -47,6 +98,8 @@ class UnseenUsers(SplitKind):
     later; `temporal` does not."""
     target: Literal["rest", "next"] = "rest"
     """What is asked for: all that is not support, or the one item that follows it in the order of time."""
+    labelled: Labelled | None = None
+    """Of how many training and validation users the interactions are known."""
     unseen_values: UnseenValues | None = None
     """Values of an attribute that held-out users alone have."""
     seed: int | None = Field(None, ge=0, lt=2**32)
@@ -78,6 +131,8 @@ class UnseenUsers(SplitKind):
             enough = torch.bincount(dataset.interactions.user, minlength=dataset.num_users) > self.support
             _leave_out(user_part, self.train_share, own_seed, enough)
             edge_part[user_part[dataset.interactions.user] == UNUSED] = UNUSED
+        if self.labelled is not None:
+            self.labelled.apply(dataset, user_part, edge_part, own_seed)
         item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
         return Split(
             dataset,
@@ -122,6 +177,8 @@ class FromFile(SplitKind):
     the items of their training file."""
     support: int = Field(0, ge=0)
     """Interactions of each held-out user that are its support."""
+    labelled: Labelled | None = None
+    """Of how many training and validation users the interactions are known."""
     seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the permutation of users; left out, the run's seed."""
 
@@ -155,6 +212,8 @@ class FromFile(SplitKind):
         user_part = _user_part(dataset, test, validation)
         edge_part = user_part[dataset.interactions.user]
         reveal_order = _mark_support(dataset, edge_part, self.support, own_seed)
+        if self.labelled is not None:
+            self.labelled.apply(dataset, user_part, edge_part, own_seed)
         item_part = torch.zeros(dataset.num_items, dtype=torch.int64)
         return Split(dataset, user_part, edge_part, item_part, self.rank_validation_items, reveal_order)
 

@@ -2,9 +2,11 @@
 
 from gnnrec.data.catalogue import Source
 from gnnrec.data.datasets import (
+    banking77,
     ciao_dvd,
     complete_journey,
     filmtrust,
+    german_credit,
     heater_lastfm,
     hetrec_lastfm,
     ml_1m,
@@ -26,6 +28,8 @@ SOURCES: dict[str, Source] = {
         complete_journey,
         ciao_dvd,
         filmtrust,
+        german_credit,
+        banking77,
     )
 }
 

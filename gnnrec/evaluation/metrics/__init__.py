@@ -1,12 +1,12 @@
 """Metrics: pure functions, each declared once at the end of its module, and looked up by name here.
 
-`accuracy`, `rating`, `beyond_accuracy` and `fairness` each end with a tuple `METRICS`; what is in one of them can be
-asked for in a config. See docs/add_a_metric.md.
+`accuracy`, `rating`, `classes`, `beyond_accuracy` and `fairness` each end with a tuple `METRICS`; what is in one of
+them can be asked for in a config. See docs/add_a_metric.md.
 """
 
 from collections.abc import Mapping
 
-from gnnrec.evaluation.metrics import accuracy, beyond_accuracy, fairness, rating
+from gnnrec.evaluation.metrics import accuracy, beyond_accuracy, classes, fairness, rating
 from gnnrec.evaluation.metrics.accuracy import ndcg
 from gnnrec.evaluation.metrics.metric import Metric
 from gnnrec.evaluation.metrics.metric_input import MetricInput
@@ -14,7 +14,9 @@ from gnnrec.evaluation.metrics.metric_input import MetricInput
 __all__ = ["METRICS", "Metric", "MetricInput", "find", "higher_is_better", "ndcg"]
 
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for module in (accuracy, beyond_accuracy, rating, fairness) for metric in module.METRICS
+    metric.name: metric
+    for module in (accuracy, beyond_accuracy, rating, classes, fairness)
+    for metric in module.METRICS
 }
 """Name, as configs have it -> metric."""
 

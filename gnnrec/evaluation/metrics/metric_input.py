@@ -7,11 +7,12 @@ from typing import Any, Literal
 from scipy.sparse import csr_array
 from torch import Tensor
 
-Kind = Literal["lists", "rated", "ratings"]
+Kind = Literal["lists", "rated", "ratings", "classes"]
 KINDS: Mapping[Kind, str] = {
     "lists": "ranked lists of positive items",
     "rated": "the rated items of each user",
     "ratings": "every held-out rating",
+    "classes": "the one item of each user",
 }
 """What a metric may be measured over, as messages say it. The kinds differ in their users, so they are not mixed."""
 
@@ -39,6 +40,9 @@ class MetricInput:
         error: [R] float64, prediction minus rating.
         rating: [R] float32.
         rating_user: [R] int64, which of the U users each rating is of; always there for this kind.
+        score: [U, C] float32, of each of C candidates.
+        probability: [U, C] float64, of models whose scores are logarithms of probabilities; rows add up to 1.
+        label: [U] int64, the column of the one item that is relevant to the user.
         popularity: [I] float32, how many training users chose each item.
         num_training_users: [] int64.
         item_features: [I, A] float64, the weight of each item's edge to each attribute value; a row without entries
@@ -57,6 +61,9 @@ class MetricInput:
     error: Tensor | None = _array("ratings", "ratings")
     rating: Tensor | None = _array("ratings", "ratings")
     rating_user: Tensor | None = _array("ratings", "ratings")
+    score: Tensor | None = _array("classes", "users", "classes")
+    probability: Tensor | None = _array("classes", "users", "classes")
+    label: Tensor | None = _array("classes", "users")
     popularity: Tensor | None = _array(None, "items")
     num_training_users: Tensor | None = _array(None)
     item_features: csr_array | None = _array(None, "items", "features")

@@ -1,0 +1,244 @@
+"""Metrics of items as classes, of which each user has one, and their registration.
+
+Applicants with one of two outcomes, or messages with one of many intents, are users with one item each: what is ranked
+are the classes. A metric is given every class's score, so catalogues are small.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnnrec.evaluation.metrics.metric import Metric
+
+BINS = 10
+"""Of probabilities, of a calibration error."""
+
+
+def class_accuracy(score: Tensor, label: Tensor) -> Tensor:
+    """Whether the class with the highest score is the user's; where n share the highest, it has a chance of 1/n.
+
+    Source: Casanueva, Temcinas, Gerz, Henderson, Vulic, "Efficient Intent Detection with Dual Sentence Encoders",
+        NLP4ConvAI 2020, for intents.
+
+    Args:
+        score: [U, C] of each class.
+        label: [U] int64, the user's class.
+
+    Returns:
+        [U] float32 in [0, 1].
+
+    Example:
+        >>> class_accuracy(torch.tensor([[0.1, 0.9], [0.5, 0.5]]), torch.tensor([1, 0]))
+        tensor([1.0000, 0.5000])
+    """
+    best = score == score.max(dim=1, keepdim=True).values
+    return best.gather(1, label[:, None])[:, 0].float() / best.sum(1)
+
+
+def macro_f1(score: Tensor, label: Tensor) -> float:
+    """The mean over classes of the harmonic mean of precision and recall; of equal scores the first class is taken.
+
+    Source: Yang, Liu, "A re-examination of text categorization methods", SIGIR 1999. A class that no user has and that
+        no user is given is left out.
+
+    Args:
+        score: [U, C] of each class.
+        label: [U] int64, the user's class.
+
+    Returns:
+        In [0, 1].
+
+    Example:
+        >>> score = torch.tensor([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0]])
+        >>> round(macro_f1(score, torch.tensor([0, 1, 1])), 4)  # 2/3 of the first, 2/3 of the second
+        0.6667
+    """
+    classes, given = score.shape[1], score.argmax(dim=1)
+    right = torch.bincount(label[given == label], minlength=classes)
+    both = torch.bincount(label, minlength=classes) + torch.bincount(given, minlength=classes)
+    return float((2 * right[both > 0] / both[both > 0]).mean())
+
+
+def auc(score: Tensor, label: Tensor) -> Tensor:
+    """The share of users of other classes who are less likely than this one to be of its class; ties count half.
+
+    Their mean is the area under the ROC curve: of two classes the one there is, of more the mean over classes of one
+    against the rest, weighted by their users. The values of users are the placements that DeLong's test is made of.
+
+    Source: Hanley, McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
+        Radiology 143, 1982; DeLong, DeLong, Clarke-Pearson, Biometrics 44, 1988, section 3.
+
+    Args:
+        score: [U, C] logarithms of what is proportional to a user's probabilities.
+        label: [U] int64, the user's class.
+
+    Returns:
+        [U] float64 in [0, 1]; 0.5 where no user is of another class.
+
+    Example:
+        >>> score = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> auc(score, torch.tensor([0, 0, 1])).tolist()  # one of two is below the third, and it is above one of two
+        [1.0, 0.0, 0.5]
+    """
+    chance = score.double().log_softmax(1)
+    placed = torch.full((len(label),), 0.5, dtype=torch.float64)
+    for one in label.unique():
+        own = label == one
+        others = chance[~own, one].sort().values
+        if len(others):
+            value = chance[own, one].contiguous()
+            below, above = (torch.searchsorted(others, value, right=right) for right in (False, True))
+            placed[own] = (below + above).double() / (2 * len(others))
+    return placed
+
+
+def ks(score: Tensor, label: Tensor) -> float:
+    """The largest distance between the distributions of a class's probability among its users and among the others.
+
+    Source: the statistic of Kolmogorov and Smirnov, as scorecards report it (Thomas, Edelman, Crook, "Credit Scoring
+        and Its Applications", 2002, section 7.4). Of more than two classes, the mean weighted by their users.
+
+    Args:
+        score: [U, C] logarithms of what is proportional to a user's probabilities.
+        label: [U] int64, the user's class.
+
+    Returns:
+        In [0, 1]; 0 where all users are of one class.
+
+    Example:
+        >>> score = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 3.0]])
+        >>> ks(score, torch.tensor([0, 0, 1, 1]))
+        0.5
+    """
+    chance, total = score.double().log_softmax(1), 0.0
+    for one in label.unique():
+        own = label == one
+        if own.all():
+            return 0.0
+        both = chance[:, one].unique()
+        shares = [
+            torch.searchsorted(part.sort().values, both, right=True) / len(part)
+            for part in (chance[own, one], chance[~own, one])
+        ]
+        total += float((shares[0] - shares[1]).abs().max()) * float(own.double().mean())
+    return total
+
+
+def brier(probability: Tensor, label: Tensor) -> Tensor:
+    """Half of the squared differences between probabilities and what happened, over the classes.
+
+    Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950,
+        equation 2. Differs: halved, so that of two classes it is the squared error of one probability.
+
+    Args:
+        probability: [U, C], rows that add up to 1.
+        label: [U] int64, the user's class.
+
+    Returns:
+        [U] float64 in [0, 1].
+
+    Example:
+        >>> brier(torch.tensor([[0.75, 0.25]]), torch.tensor([1])).tolist()
+        [0.5625]
+    """
+    happened = functional.one_hot(label, probability.shape[1])
+    return (probability.double() - happened).square().sum(1) / 2
+
+
+def log_loss(probability: Tensor, label: Tensor) -> Tensor:
+    """Minus the logarithm of the probability of the user's class; one below 1e-12 counts as that.
+
+    Source: Good, "Rational Decisions", Journal of the Royal Statistical Society B 14, 1952, section 8.
+
+    Args:
+        probability: [U, C], rows that add up to 1.
+        label: [U] int64, the user's class.
+
+    Returns:
+        [U] float64, at least 0.
+    """
+    return -probability.double().gather(1, label[:, None])[:, 0].clamp(min=1e-12).log()
+
+
+def calibration_error(probability: Tensor, label: Tensor) -> float:
+    """How far the probability of the likeliest class lies from how often it is right: ten bins, weighted by users.
+
+    Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, equation 5.
+
+    Args:
+        probability: [U, C], rows that add up to 1.
+        label: [U] int64, the user's class.
+
+    Returns:
+        In [0, 1].
+
+    Example:
+        >>> round(calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1])), 4)
+        0.25
+    """
+    sure, given = probability.double().max(dim=1)
+    place = (sure * BINS).ceil().long().clamp(1, BINS) - 1
+    missed = torch.zeros(BINS, dtype=torch.float64).index_add(0, place, (given == label).double() - sure)
+    return float(missed.abs().sum() / len(label))
+
+
+METRICS = (
+    Metric(
+        name="auc",
+        needs=("score", "label"),
+        function=auc,
+        higher_is_better=True,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="class_accuracy",
+        needs=("score", "label"),
+        function=class_accuracy,
+        higher_is_better=True,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="macro_f1",
+        needs=("score", "label"),
+        function=macro_f1,
+        higher_is_better=True,
+        mean_over=None,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="ks",
+        needs=("score", "label"),
+        function=ks,
+        higher_is_better=True,
+        mean_over=None,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="brier",
+        needs=("probability", "label"),
+        function=brier,
+        higher_is_better=False,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="log_loss",
+        needs=("probability", "label"),
+        function=log_loss,
+        higher_is_better=False,
+        takes_length=False,
+    ),
+    Metric(
+        name="calibration_error",
+        needs=("probability", "label"),
+        function=calibration_error,
+        higher_is_better=False,
+        mean_over=None,
+        takes_length=False,
+        bounds=(0, 1),
+    ),
+)
