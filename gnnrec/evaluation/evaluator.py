@@ -183,8 +183,8 @@ def evaluate(
     Raises:
         ConfigError: only metrics of probabilities of a model that has none; metrics of predicted ratings of a model
             that only ranks, or of data without values; metrics of the order of rated items of values that are no
-            ratings; metrics of classes of users with several items; metrics of attributes that the data do not have; or no user
-            has anything to find.
+            ratings; metrics of classes of users with several items; metrics of attributes that the data do not have; or
+            no user has anything to find.
         TrainingError: the model's scores have the wrong shape, or are not all finite.
     """
     first = config.measured[0]

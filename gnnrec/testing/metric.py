@@ -16,9 +16,9 @@ from gnnrec.runtime import seeds
 from gnnrec.testing.layer import Check
 
 _DRAWS = 5
-_USERS, _ITEMS, _PLACES, _ATTRIBUTES, _GROUPS = 11, 24, 6, 7, 3
+_USERS, _ITEMS, _PLACES, _ATTRIBUTES, _GROUPS, _CLASSES = 11, 24, 6, 7, 3, 4
 _TOLERANCE = 1e-6
-_ACCURACY = {"hits", "num_relevant", "first_rank", "gains", "ideal_gains", "error"}
+_ACCURACY = {"hits", "num_relevant", "first_rank", "gains", "ideal_gains", "error", "score", "probability", "label"}
 """A metric that needs nothing else is one of accuracy: what the best and the worst input is, is known."""
 
 
@@ -56,7 +56,13 @@ def _inputs(metric: Metric, seed: int) -> Iterator[MetricInput]:
     """Random inputs that hold what the metric needs, and nothing else."""
     for draw in range(_DRAWS):
         random = seeds.numpy_generator(seed, f"check_metric/{draw}")
-        every = {**_lists(random), **_rated(random), **_ratings(random), **_side_information(random)}
+        every = {
+            **_lists(random),
+            **_rated(random),
+            **_ratings(random),
+            **_side_information(random),
+            **_classes(random),
+        }
         kept = {name: every[name] for name in {*metric.needs, *(["rating_user"] if metric.kind == "ratings" else [])}}
         yield MetricInput(num_users=_USERS, **kept)
 
@@ -93,6 +99,12 @@ def _ratings(random: np.random.Generator) -> dict[str, Any]:
         "rating": torch.from_numpy(random.integers(1, 6, len(user))).float(),
         "rating_user": torch.from_numpy(user),
     }
+
+
+def _classes(random: np.random.Generator) -> dict[str, Any]:
+    label = random.permutation(np.arange(_USERS) % _CLASSES)
+    score = torch.from_numpy(random.normal(size=(_USERS, _CLASSES)))
+    return {"score": score, "probability": score.softmax(1), "label": torch.from_numpy(label)}
 
 
 def _side_information(random: np.random.Generator) -> dict[str, Any]:
@@ -172,7 +184,7 @@ def _lengths(metric: Metric, given: MetricInput) -> str:
 
 
 def _independence(metric: Metric, given: MetricInput) -> str:
-    if metric.mean_over is None:
+    if metric.mean_over is None or metric.relative:
         return ""
     _, together = metric.measure(given)
     alone = [metric.measure(_take(given, row))[1] for row in torch.arange(given.num_users).split(1)]
@@ -205,7 +217,7 @@ def _direction(metric: Metric, given: MetricInput) -> str:
         return f"{declared}, but the best input gives {best:.4g} and the worst one {worst:.4g}"
     low, here, high = (sign * _needed(value).double() for value in (of_worst, found, of_best))  # [U]
     outside = (here > high + _TOLERANCE) | (here < low - _TOLERANCE)
-    if outside.any():
+    if outside.any() and not metric.relative:
         user = int(outside.nonzero()[0])
         values = [f"{sign * float(value[user]):.4g}" for value in (here, low, high)]
         return f"{declared}, but user {user} has {values[0]}, {values[1]} at worst and {values[2]} at best"
@@ -225,7 +237,16 @@ def _best(given: MetricInput) -> MetricInput:
         changed["gains"] = given.gains.sort(1, descending=True).values
     if given.error is not None:
         changed["error"] = torch.zeros_like(given.error)
-    return replace(given, **changed)
+    return replace(given, **changed, **_of_classes(given, right=True))
+
+
+def _of_classes(given: MetricInput, *, right: bool) -> dict[str, Any]:
+    """Scores and probabilities of one class alone: each user's, or the one after it."""
+    if given.label is None:
+        return {}
+    certain = torch.nn.functional.one_hot((given.label + (not right)) % _CLASSES, _CLASSES).double()
+    both = {"score": (given.score, 100 * certain), "probability": (given.probability, certain)}
+    return {name: value for name, (before, value) in both.items() if before is not None}
 
 
 def _worst(given: MetricInput) -> MetricInput:
@@ -239,7 +260,7 @@ def _worst(given: MetricInput) -> MetricInput:
         changed["gains"] = torch.zeros_like(given.gains)
     if given.error is not None:
         changed["error"] = torch.full_like(given.error, 1 + float(given.error.abs().max()))
-    return replace(given, **changed)
+    return replace(given, **changed, **_of_classes(given, right=False))
 
 
 def _unchanged(metric: Metric, given: MetricInput) -> str:

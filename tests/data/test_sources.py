@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import io
 import subprocess
+import tarfile
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -166,6 +167,28 @@ def test_package_index_comes_after_the_official_address(source, tmp_path, monkey
     file = File("a", "a.csv", sha256(CONTENT), "a.csv", "inside/a.csv")
     source(files=(file,), official="http://127.0.0.1:9/nobody-listens.zip", archive=("toy-package", "1.0"))
     assert fetch("toy", progress=False)["a"].read_bytes() == CONTENT
+
+
+def test_a_package_of_sources_has_the_files_too(source, tmp_path, monkeypatch):
+    def download(command, **_):
+        assert command[-4:-1] == ["--no-binary=:all:", "toy-package==1.0", "-d"]
+        with tarfile.open(f"{command[-1]}/toy_package-1.0.tar.gz", "w:gz") as packed:
+            for name, content in (("setup.py", b""), ("inside/a.csv", CONTENT)):
+                about = tarfile.TarInfo(f"toy_package-1.0/{name}")
+                about.size = len(content)
+                packed.addfile(about, io.BytesIO(content))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(sources.subprocess, "run", download)
+    source(
+        files=(File("a", "a.csv", sha256(CONTENT), None, "inside/a.csv"),), archive=("toy-package", "1.0"), wheel=False
+    )
+    assert fetch("toy", progress=False)["a"].read_bytes() == CONTENT
+    source(
+        files=(File("a", "b.csv", sha256(CONTENT), None, "nowhere/a.csv"),), archive=("toy-package", "1.0"), wheel=False
+    )
+    with pytest.raises(DataError, match=r"toy-package==1\.0"):
+        fetch("toy", progress=False)
 
 
 def test_message_says_what_was_tried_in_order_and_what_to_do(source, monkeypatch):

@@ -117,7 +117,7 @@ def ks(score: Tensor, label: Tensor) -> float:
             return 0.0
         both = chance[:, one].unique()
         shares = [
-            torch.searchsorted(part.sort().values, both, right=True) / len(part)
+            torch.searchsorted(part.sort().values, both, right=True).double() / len(part)
             for part in (chance[own, one], chance[~own, one])
         ]
         total += float((shares[0] - shares[1]).abs().max()) * float(own.double().mean())
@@ -190,6 +190,7 @@ METRICS = (
         higher_is_better=True,
         takes_length=False,
         bounds=(0, 1),
+        relative=True,
     ),
     Metric(
         name="class_accuracy",

@@ -31,6 +31,7 @@ class Metric:
         root: whether the root of a mean over ratings is taken.
         column: of a mean over ratings, where results keep each user's sum; left out, the name.
         bounds: lowest and highest value of the function, where it has both.
+        relative: whether a user's value hangs on the other users, as where each is compared with all others (`auc`).
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -52,6 +53,7 @@ class Metric:
     root: bool = False
     column: str = ""
     bounds: tuple[float, float] | None = None
+    relative: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

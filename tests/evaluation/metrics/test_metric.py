@@ -11,6 +11,7 @@ from gnnrec.evaluation.metrics import (
     MetricInput,
     accuracy,
     beyond_accuracy,
+    classes,
     fairness,
     find,
     higher_is_better,
@@ -24,7 +25,7 @@ def declared(**changes):
 
 
 def test_each_metric_is_listed_once():
-    listed = [metric for module in (accuracy, beyond_accuracy, rating, fairness) for metric in module.METRICS]
+    listed = [metric for module in (accuracy, beyond_accuracy, rating, classes, fairness) for metric in module.METRICS]
     assert len({metric.name for metric in listed}) == len(listed) == len(METRICS)
     assert all(METRICS[metric.name] is metric for metric in listed)
 
@@ -39,6 +40,8 @@ def test_each_metric_is_listed_once():
         ("rmse", False),
         ("k0/mae", False),
         ("ndcg_gap@10", False),
+        ("auc", True),
+        ("calibration_error", False),
         ("coverage@10", None),
         ("k1/novelty@10", None),
         ("unheard_of@10", None),
@@ -60,7 +63,7 @@ def test_found_by_the_name_that_results_have():
         ({"needs": ("hit",)}, "m: needs unknown 'hit'. Did you mean 'hits'? Allowed: hits, num_relevant"),
         ({"needs": ("num_users",)}, "m: needs unknown 'num_users'"),
         ({"needs": ()}, "got nothing"),
-        ({"needs": ("groups",)}, "fields of one of lists, rated, ratings, got groups"),
+        ({"needs": ("groups",)}, "fields of one of lists, rated, ratings, classes, got groups"),
         ({"needs": ("hits", "error")}, "got hits, error"),
         ({"needs": ("error",)}, "a mean over ratings needs error or rating"),
         ({"mean_over": "ratings"}, "a mean over ratings needs error or rating"),

@@ -44,6 +44,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, bool]]] = [
     ("NeighbourPopularity", {"friends": 1.0, "attributes": 0.0}, COUNTS),
     ("NeighbourPopularity", {"neighbours": 10}, COUNTS),
     ("AttributeKNN", {"k": 20}, COUNTS),
+    ("LogisticRegression", {"regularization": 0.1}, COUNTS),
+    ("GradientBoosting", {"trees": 3, "subsample": 0.5}, {"learns": True, "draws": True}),
     ("AttributeLinear", {}, COUNTS),
     ("AttributeLinear", {"friends": True, "normalise": "length"}, COUNTS),
     ("AttributeLinear", {"rank": 6}, {"learns": True, "draws": True}),
