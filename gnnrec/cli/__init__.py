@@ -13,6 +13,7 @@ from gnnrec.cli import (
     data,
     demo_shop,
     embed,
+    export,
     export_events,
     export_graph,
     layers,
@@ -55,6 +56,7 @@ app.command()(update.update)
 app.command()(serve.serve)
 app.command("demo-shop")(demo_shop.demo_shop)
 app.command("export-events")(export_events.export_events)
+app.command("export")(export.export)
 app.command("export-graph")(export_graph.export_graph)
 app.command()(schema.schema)
 app.add_typer(data_app, name="data")

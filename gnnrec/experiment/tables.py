@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gnnrec.errors import ConfigError
-from gnnrec.evaluation.metrics import higher_is_better
+from gnnrec.evaluation.metrics import find, higher_is_better
 from gnnrec.evaluation.statistics import Difference, holm
 from gnnrec.experiment.config import Expected
 from gnnrec.experiment.paired import (
@@ -221,6 +221,18 @@ def _best(summaries: Sequence[Mapping[str, dict[str, Any] | None]], metric: str)
     return [row for row, mean in means.items() if mean == best]
 
 
+def dash_told(missing: Sequence[str]) -> str:
+    """What a dash in a table says, with a blank before it; nothing where there is none.
+
+    Args:
+        missing: the metrics that some model has no value of.
+    """
+    of_probability = [name for name in missing if (one := find(name)) is not None and "probability" in one.needs]
+    reasons = ["cannot score an unseen user"] if len(of_probability) < len(missing) else []
+    reasons += ["has no probabilities"] if of_probability else []
+    return f" {DASH}: the model {' or '.join(reasons)}." if missing else ""
+
+
 def _caption(results: Sequence[Result]) -> str:
     """How many users the numbers are over, and a warning where rows of other data stand in one table."""
     scored = [result for result in results if result.users] or results
@@ -233,8 +245,7 @@ def _caption(results: Sequence[Result]) -> str:
         f"Users per run: {span([r.users for r in scored])}; left out without a target: "
         f"{span([r.users_without_target for r in scored])}."
     )
-    if any(result.metrics.get(metric, 0) is None for result in results for metric in result.metrics):
-        text += f" {DASH}: the model cannot score an unseen user."
+    text += dash_told([name for result in results for name, value in result.metrics.items() if value is None])
     asked: dict[int, set[str | None]] = {}
     for result in results:
         asked.setdefault(result.seed, set()).add(result.checksums.get("evaluation", result.checksums.get("split")))

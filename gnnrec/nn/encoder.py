@@ -169,6 +169,31 @@ class Encoder(nn.Module):
         other = keys.get(part, {}).get(own)
         return None if other is None else f"{part}.{depth}.{other}.{weight}"
 
+    def sums_of(self, depth: int, relations: Sequence[EdgeType]) -> list[tuple[bool, Tensor, Tensor | None, Tensor]]:
+        """The layers of some relations in a step as linear maps; they are such, see `convolves_by_sums`.
+
+        Returns:
+            Of each whether messages are averaged, [D', D] of them, [D', D] of the targets' own vectors (None for none),
+            and [D'] what is added.
+        """
+        found = []
+        for edge_type in relations:
+            parts = _linear(self.steps[depth][_edge_key(edge_type)])  # type: ignore[index]
+            assert parts is not None
+            linear = [one for one in (parts.neighbours, parts.own) if one is not None]
+            biases: list[Tensor] = [one.bias for one in linear if one.bias is not None]
+            bias = torch.stack(biases).sum(0) if biases else torch.zeros(len(parts.neighbours.weight))
+            own = None if parts.own is None else parts.own.weight
+            found.append((parts.mean, parts.neighbours.weight, own, bias))
+        return found
+
+    def norm_of(self, depth: int, node_type: str) -> nn.Module | None:
+        """What normalises a node type's vectors after a step; None where nothing does."""
+        if depth >= len(self.norms) or _key(node_type) not in self.norms[depth]:  # type: ignore[operator]
+            return None
+        norm: nn.Module = self.norms[depth][_key(node_type)]  # type: ignore[index]
+        return norm
+
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
@@ -386,6 +411,11 @@ def _linear(layer: nn.Module, *, normalised: bool = False) -> _Linear | None:
         return _Linear(mean, layer.lin_l, layer.lin_r if layer.root_weight else None)
     assert isinstance(layer, GraphConv)
     return _Linear(mean, layer.lin_rel, layer.lin_root)
+
+
+def convolves_by_sums(layer: nn.Module) -> bool:
+    """Whether a layer is two linear maps, of the sum or the mean of messages and of the targets' own vectors."""
+    return _linear(layer) is not None
 
 
 def _key(node_type: str) -> str:

@@ -76,6 +76,10 @@ class UserInputs(nn.Module):
         assert isinstance(found, _Scaled)
         return found
 
+    def map_of(self, name: str) -> tuple[Tensor, float]:
+        """[channels, F] of a feature, and the unit that its vectors are divided by."""
+        return self._map(name).weight, float(self._map(name).unit)
+
     def forward(self, features: Sequence[Features], number: int) -> Tensor:
         """[number, channels], of so many users; features of other names say nothing."""
         parts = [self._map(one.name)(one.vector) for one in features if one.name in self.widths]

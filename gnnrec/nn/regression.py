@@ -101,8 +101,8 @@ class RegressionPath:
     def users(self, users: UserBatch) -> Tensor:
         """[B, L] float32, on the CPU, the vectors of users from what is known of them."""
         size, nothing = len(users), Edges(*torch.empty(2, 0, dtype=torch.int64))
-        side = _weighted(self.features(users))
-        rest, number = side.sum(self.values), side.degree()
+        rows = self.features(users)
+        rest, number = _weighted(rows).sum(self.values), torch.from_numpy(abs(rows).sum(axis=1))
         if self.friends:
             known = [users.relations.get(t, nothing) for t in self.friends]
             edges = torch.cat([torch.stack([e.node, e.row]) for e in known], dim=1)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.results import Result, Run, write_result
-from gnnrec.experiment.tables import compare, expected_rows, metrics_table
+from gnnrec.experiment.tables import compare, dash_told, expected_rows, metrics_table
 from gnnrec.experiment.text_table import Table
 
 
@@ -297,3 +297,16 @@ def test_expected_numbers():
     assert rows[1].text.startswith("MISSED: mf ndcg@10 - (1 run)")
     off = SimpleNamespace(mean=0.4, within=0.0099)
     assert [row.met for row in expected_rows(runs, {"a": {"ndcg@10": off}})] == [False]
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ([], ""),
+        (["ndcg@10"], " -: the model cannot score an unseen user."),
+        (["brier"], " -: the model has no probabilities."),
+        (["brier", "k0/ndcg@10"], " -: the model cannot score an unseen user or has no probabilities."),
+    ],
+)
+def test_what_a_dash_says(missing, told):
+    assert dash_told(missing) == told
