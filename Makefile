@@ -55,7 +55,7 @@ quick: $(READY)
 	$(BIN)/gnnrec replay docs/examples/hundredth_click.yaml model.finetune.epochs=2 split.test=0.05 replay.windows=2 --out runs/quick-replay
 
 bench: $(READY)
-	for name in propagation training time_to_quality unseen_users serving events growth processes http busy ray; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
+	for name in propagation training time_to_quality unseen_users serving events growth processes http busy portable ray; do $(BIN)/python -m experiments.bench_$$name || exit 1; done
 
 .venv/docs: $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,12 +26,14 @@ from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, Features, UserB
 Weights = Literal["float32", "float16", "int8"]
 USERS, VECTOR, SCORE, BEST = "users", "vector", "score", "best"
 ENDING = ".onnx"
+BLOCK = 32
+"""Numbers of a row with one scale: the parts of a vector, of layers and of the regression, differ in size."""
 FORMAT = 1
 """Version of the file beside the model."""
 
 
 class Table(nn.Module):
-    """Rows of numbers, kept as 32-bit or 16-bit floats, or as bytes with a scale for each row.
+    """Rows of numbers, kept as 32-bit or 16-bit floats, or as bytes with a 16-bit scale for each `BLOCK` of a row.
 
     Args:
         rows: [N, D] float32.
@@ -41,28 +42,37 @@ class Table(nn.Module):
 
     rows: Tensor
     scale: Tensor
+    block: Tensor
 
     def __init__(self, rows: Tensor, weights: Weights) -> None:
         super().__init__()
-        self.weights = weights
-        if weights == "int8":
-            scale = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-            self.register_buffer("rows", (rows / scale).round().to(torch.int8))
-            self.register_buffer("scale", scale)
-        else:
+        self.weights, self.width, rows = weights, rows.shape[1], rows.detach().float()
+        if weights != "int8":
             self.register_buffer("rows", rows.to(torch.float16 if weights == "float16" else torch.float32))
+            return
+        blocks = nn.functional.pad(rows, (0, -self.width % BLOCK)).unflatten(1, (-1, BLOCK))  # [N, D / BLOCK, BLOCK]
+        scale = (blocks.abs().amax(dim=2) / 127).clamp(min=1e-7).to(torch.float16)  # of 16 bits, the least is 6e-8
+        whole = (blocks / scale.float()[:, :, None]).round().clamp(-127, 127)
+        self.register_buffer("rows", whole.flatten(1)[:, : self.width].to(torch.int8))
+        self.register_buffer("scale", scale)
+        self.register_buffer("block", torch.arange(self.width) // BLOCK)
 
     def __getitem__(self, node: Tensor) -> Tensor:
         """[E, D] float32, the rows of [E] nodes."""
         found = self.rows[node].float()
-        return found * self.scale[node] if self.weights == "int8" else found
+        return found if self.weights != "int8" else found * self._each(self.scale[node])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def all(self) -> Tensor:
         """[N, D] float32."""
-        return self.rows.float() * self.scale if self.weights == "int8" else self.rows.float()
+        found = self.rows.float()
+        return found if self.weights != "int8" else found * self._each(self.scale)
+
+    def _each(self, scale: Tensor) -> Tensor:
+        """[E, D], the scale of each number."""
+        return scale.float()[:, self.block]
 
 
 class _Sums:
@@ -102,16 +112,20 @@ Given = dict[EdgeType, tuple[Tensor, Tensor, Tensor | None]]
 
 
 class _Linear(nn.Module):
-    """A linear map of vectors that are divided by a unit."""
+    """A linear map of vectors that are divided by a unit.
 
-    weight: Tensor
+    Args:
+        weight: [D', D].
+        weights: how it is kept.
+        unit: of the vectors.
+    """
 
-    def __init__(self, weight: Tensor, unit: float = 1.0) -> None:
+    def __init__(self, weight: Tensor, weights: Weights, unit: float = 1.0) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.detach().t() / unit)
+        self.weight = Table(weight / unit, weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight
+        return x @ self.weight.all().t()
 
 
 class _Step(nn.Module):
@@ -124,7 +138,6 @@ class _Step(nn.Module):
         weights: how they are kept.
     """
 
-    own: Tensor
     constant: Tensor
 
     def __init__(self, encoder: Encoder, depth: int, state: Vectors, weights: Weights) -> None:
@@ -134,10 +147,10 @@ class _Step(nn.Module):
         parts = encoder.sums_of(depth, self.relations)
         self.means = [mean for mean, _, _, _ in parts]
         self.tables = nn.ModuleDict({_key(t): Table(x, weights) for t, x in state.items() if x is not None})
-        self.maps = nn.ModuleList(_Linear(weight) for _, weight, _, _ in parts)
+        self.maps = nn.ModuleList(_Linear(weight, weights) for _, weight, _, _ in parts)
         width = encoder.config.channels
         zero = torch.zeros(width, width)
-        self.register_buffer("own", sum((own.detach() for _, _, own, _ in parts if own is not None), zero).t().clone())
+        self.own = _Linear(sum((own for _, _, own, _ in parts if own is not None), zero), weights)
         self.register_buffer("constant", sum((bias.detach() for *_, bias in parts), torch.zeros(width)).clone())
         self.residual, self.last = encoder.config.residual, depth == encoder.config.layers - 1
         self.norm = encoder.norm_of(depth, USER)
@@ -153,7 +166,7 @@ class _Step(nn.Module):
             return x
         received = received + self.constant
         if x is not None:
-            received = received + x @ self.own
+            received = received + self.own(x)
             received = received + x if self.residual else received
         if self.last:
             return received
@@ -182,7 +195,7 @@ class PortableEncoder(nn.Module):
         encoder, self.merge = attached.encoder, attached._merge
         self.edge_types, self.interpolated = encoder.edge_types, {reverse(t) for t in encoder.interpolated}
         self.features = {} if encoder.inputs is None else dict(encoder.inputs.widths)
-        self.inputs_of = nn.ModuleDict({_key(name): _Linear(*encoder.inputs.map_of(name)) for name in self.features})  # type: ignore[union-attr]
+        self.inputs_of = nn.ModuleDict({_key(name): _input(encoder, name, weights) for name in self.features})
         self.steps = nn.ModuleList(
             _Step(encoder, depth, state, weights) for depth, state in enumerate(attached._states)
         )
@@ -317,6 +330,13 @@ class PortableEncoder(nn.Module):
         return torch.zeros(len(users)), given
 
 
+def _input(encoder: Encoder, name: str, weights: Weights) -> _Linear:
+    """The map of a feature of users."""
+    assert encoder.inputs is not None
+    weight, unit = encoder.inputs.map_of(name)
+    return _Linear(weight, weights, unit)
+
+
 def reverse_of(t: EdgeType) -> EdgeType:
     """The relation that a reversed edge type is of."""
     return (t[2], t[1].removeprefix("rev_"), t[0])
@@ -402,16 +422,25 @@ def write(artifact: Artifact, to: Path, weights: Weights = "float32", k: int = 1
             dynamo=True,
             input_names=names,
             output_names=[VECTOR, SCORE, BEST],
+            optimize=False,  # it would write tables of bytes as floats; a runtime does it when it starts
             verbose=False,
         )
         assert program is not None
-        partial = to.with_name(f".{to.stem}.{os.getpid()}{ENDING}")
-        program.save(str(partial))
-    os.replace(partial, to)
+    replace_file(to, _bare(program.model_proto).SerializeToString())
     replace_file(to.with_suffix(".json"), json.dumps(names_of(artifact, arguments, k), ensure_ascii=False).encode())
     with torch.no_grad():
         difference = float((module(*arguments)[1] - artifact.model.score(users)).abs().max())
     return {"bytes": to.stat().st_size, "inputs": names, "weights": weights, "difference": difference}
+
+
+def _bare(written: Any) -> Any:
+    """A model without notes of where in the code each of its nodes comes from, which weigh more than its numbers."""
+    graph = written.graph
+    for part in (written, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("value_info")
+    return written
 
 
 def _dynamic(given: Any) -> Any:
