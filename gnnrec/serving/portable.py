@@ -398,7 +398,7 @@ def write(artifact: Artifact, to: Path, weights: Weights = "float32", k: int = 1
         k: length of the lists.
 
     Returns:
-        What was written: bytes, inputs, and the largest difference of a score from the model's own, on drawn users.
+        What was written: bytes, inputs, and the largest difference of a candidate's score from the model's own, on some users.
 
     Raises:
         ConfigError: the model cannot be written, or a library is not there.
@@ -429,7 +429,8 @@ def write(artifact: Artifact, to: Path, weights: Weights = "float32", k: int = 1
     replace_file(to, _bare(program.model_proto).SerializeToString())
     replace_file(to.with_suffix(".json"), json.dumps(names_of(artifact, arguments, k), ensure_ascii=False).encode())
     with torch.no_grad():
-        difference = float((module(*arguments)[1] - artifact.model.score(users)).abs().max())
+        differing = (module(*arguments)[1] - artifact.model.score(users)).abs()
+        difference = float(differing[:, artifact.vocabulary.candidates].max())
     return {"bytes": to.stat().st_size, "inputs": names, "weights": weights, "difference": difference}
 
 

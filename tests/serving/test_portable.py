@@ -19,6 +19,7 @@ from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.nn.decoder import DecoderConfig
 from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.lists import recommend_to, serve
 from gnnrec.serving.portable import PortableEncoder, Table, names_of, some_users, write
 from gnnrec.serving.vocabulary import Vocabulary
 from gnnrec.splits import UnseenUsers, make_split
@@ -189,3 +190,25 @@ def test_what_cannot_be_written_is_one_line(make: Any, message: str, tmp_path: P
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match=r"must end in \.onnx"):
         write(artifact, tmp_path / "shop.bin")
+
+
+def test_the_page_says_how_to_use_it_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of docs/small_models.md gives the lists of `gnnrec recommend`."""
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+    page = (Path(__file__).parents[2] / "docs" / "small_models.md").read_text()
+    code, _, _ = page.partition("```python\n")[2].partition("\nprint(")
+    assert "torch" not in code
+    split = split_of(shop())
+    artifact = fitted(split)
+    write(artifact, tmp_path / "shop.onnx", k=5)
+    monkeypatch.chdir(tmp_path)
+    there: dict[str, Any] = {}
+    exec(code, there)
+    ids = split.dataset.ids
+    profile = {"has": ["a", "c"], "age in years": 33.5, "club": str(ids["club"][1])}
+    friend = str(ids["user"][int(split.train.users.index[4])])
+    for given, items in ((profile, []), ({**profile, "friend": friend}, [ids["item"][0], ids["item"][3]]), ({}, [])):
+        rows, told = recommend_to(serve(artifact), given, items, number=5)
+        assert told == []
+        assert there["best"](given, items) == [str(row["item"]) for row in rows]
