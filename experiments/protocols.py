@@ -225,9 +225,8 @@ CASANUEVA = "Casanueva et al., NLP4ConvAI 2020, with other sentence encoders"
 def _credit(labels: int | None = None) -> Protocol:
     """Applicants; aimed at: not below the better standard model, and with 100 labels above it."""
     few = "" if labels is None else f", {labels} labels"
-    target = Target(
-        "auc", None, None, also=("graphsage-default", "graphsage-pretrained", "graphsage-pretrained-values")
-    )
+    pretrained = () if labels is None else ("graphsage-pretrained", "graphsage-pretrained-values")
+    target = Target("auc", None, None, also=(*DEFAULT, *pretrained))
     return Protocol(
         "german-credit" if labels is None else f"german-credit-{labels}",
         f"German credit{few}",

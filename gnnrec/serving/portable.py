@@ -398,7 +398,8 @@ def write(artifact: Artifact, to: Path, weights: Weights = "float32", k: int = 1
         k: length of the lists.
 
     Returns:
-        What was written: bytes, inputs, and the largest difference of a candidate's score from the model's own, on some users.
+        What was written: bytes, inputs, and the largest difference of a candidate's score from the model's own, on some
+        users.
 
     Raises:
         ConfigError: the model cannot be written, or a library is not there.

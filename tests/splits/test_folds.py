@@ -20,3 +20,13 @@ def test_few_validation_users_bring_further_cuts_and_enough_do_not() -> None:
 def test_users_with_a_support_are_the_only_cut() -> None:
     split = make_split(synthetic(0, num_users=160), UnseenUsers(test=0.2, validation=0.2, support=1), 0)
     assert len(selection_folds(split.train, split.validation, 500, 0)) == 1
+
+
+def test_users_without_labels_are_in_no_fold():
+    """Of 200 users 60 have an item: folds are of these, as large as the validation part."""
+    data = synthetic(4, num_users=200)
+    split = make_split(data, UnseenUsers(test=0.1, validation=0.2, labelled={"users": 60, "others": "kept"}), 4)
+    folds = selection_folds(split.train, split.validation, 60, 9)
+    assert len(folds) > 2
+    for _, held_out in folds[1:]:
+        assert (torch.bincount(held_out.ground_truth.row, minlength=len(held_out.users)) > 0).all()

@@ -60,36 +60,48 @@ def macro_f1(score: Tensor, label: Tensor) -> float:
 
 
 def auc(score: Tensor, label: Tensor) -> Tensor:
-    """The share of users of other classes who are less likely than this one to be of its class; ties count half.
+    """Values whose mean is the area under the ROC curve, and whose spread over users is that of DeLong's test.
 
-    Their mean is the area under the ROC curve: of two classes the one there is, of more the mean over classes of one
-    against the rest, weighted by their users. The values of users are the placements that DeLong's test is made of.
+    Of two classes it is the chance that a user of one class is likelier to be of it than a user of the other, ties
+    counting half; of more the mean over classes of one against the rest, weighted by their users. What a user adds
+    hangs on all others: as one of its class, above so many of the rest, and as one of the rest of every other class.
+    Each part is taken against its mean and multiplied so that a mean over drawn users varies as the area does; so a
+    value may lie below 0 or above 1.
 
-    Source: Hanley, McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
-        Radiology 143, 1982; DeLong, DeLong, Clarke-Pearson, Biometrics 44, 1988, section 3.
+    Source: DeLong, DeLong, Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
+        characteristic curves", Biometrics 44, 1988, equations 3 and 4; Hanley, McNeil, Radiology 143, 1982.
 
     Args:
         score: [U, C] logarithms of what is proportional to a user's probabilities.
         label: [U] int64, the user's class.
 
     Returns:
-        [U] float64 in [0, 1]; 0.5 where no user is of another class.
+        [U] float64; 0.5 where no user is of another class.
 
     Example:
         >>> score = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-        >>> auc(score, torch.tensor([0, 0, 1])).tolist()  # one of two is below the third, and it is above one of two
-        [1.0, 0.0, 0.5]
+        >>> float(auc(score, torch.tensor([0, 0, 1])).mean())  # of two pairs one is in order
+        0.5
     """
     chance = score.double().log_softmax(1)
-    placed = torch.full((len(label),), 0.5, dtype=torch.float64)
-    for one in label.unique():
+    size = torch.bincount(label, minlength=score.shape[1])
+    if int(size.max()) == len(label):
+        return torch.full((len(label),), 0.5, dtype=torch.float64)
+    value = torch.zeros(len(label), dtype=torch.float64)
+    for one in size.nonzero().flatten().tolist():
         own = label == one
-        others = chance[~own, one].sort().values
-        if len(others):
-            value = chance[own, one].contiguous()
-            below, above = (torch.searchsorted(others, value, right=right) for right in (False, True))
-            placed[own] = (below + above).double() / (2 * len(others))
-    return placed
+        of_class, others = chance[own, one].contiguous(), chance[~own, one].contiguous()
+        below, above = _share_below(of_class, others), 1 - _share_below(others, of_class)
+        value[own] += below
+        value[~own] += len(of_class) / len(others) * (above - above.mean())
+    return value
+
+
+def _share_below(value: Tensor, others: Tensor) -> Tensor:
+    """[V], the share of others that is smaller than each value; equal ones count half."""
+    ordered = others.sort().values
+    low, high = (torch.searchsorted(ordered, value, right=right) for right in (False, True))
+    return (low + high).double() / (2 * len(others))
 
 
 def ks(score: Tensor, label: Tensor) -> float:
@@ -189,7 +201,6 @@ METRICS = (
         function=auc,
         higher_is_better=True,
         takes_length=False,
-        bounds=(0, 1),
         relative=True,
     ),
     Metric(

@@ -34,6 +34,24 @@ def test_two_classes_beside_libraries(seed: int, ties: bool) -> None:
     assert own.log_loss(score.softmax(1), label).mean().item() == pytest.approx(log_loss(truth, chance))
 
 
+@pytest.mark.parametrize("seed", [2, 11])
+def test_the_spread_over_users_is_that_of_delong(seed: int) -> None:
+    """Worked out with two loops, and as large as the spread of the area over drawn users."""
+    score, label = drawn(seed, users=150)
+    chance, truth = score.softmax(1)[:, 1].numpy(), label.numpy()
+    first, second = chance[truth == 1], chance[truth == 0]
+    wins = np.array([[float(a > b) + 0.5 * float(a == b) for b in second] for a in first])
+    variance = wins.mean(1).var(ddof=1) / len(first) + wins.mean(0).var(ddof=1) / len(second)
+    value = own.auc(score, label).numpy()
+    assert value.var() / len(value) == pytest.approx(variance, rel=0.03)
+    random = np.random.default_rng(seed)
+    drawn_areas = []
+    for _ in range(400):
+        rows = random.integers(len(truth), size=len(truth))
+        drawn_areas.append(roc_auc_score(truth[rows], chance[rows]))
+    assert np.std(drawn_areas) == pytest.approx(variance**0.5, rel=0.15)
+
+
 @pytest.mark.parametrize("seed", [3, 8])
 def test_many_classes_beside_libraries(seed: int) -> None:
     score, label = drawn(seed, classes=5)
