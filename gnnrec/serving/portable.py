@@ -242,9 +242,12 @@ class PortableEncoder(nn.Module):
         }
 
     def _relations(self) -> list[EdgeType]:
-        merged = set(self.merge._user_types)
         own = [t if t[0] == USER else reverse_of(t) for t in self.edge_types if t[2] == USER]
-        return [INTERACTS, *(t for t in own if t not in (INTERACTS, (USER, OF_USERS, OF_USERS))), *merged]
+        return [
+            INTERACTS,
+            *(t for t in own if t not in (INTERACTS, (USER, OF_USERS, OF_USERS))),
+            *self.merge._user_types,
+        ]
 
     def _layers(self, users: Tensor, raw: Given, features: Mapping[str, Tensor]) -> Tensor:
         """[B, D] of the encoder, as `Encoder.attach` computes it."""
