@@ -62,9 +62,6 @@ class Table(nn.Module):
         found = self.rows[node].float()
         return found if self.weights != "int8" else found * self._each(self.scale[node])
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def all(self) -> Tensor:
         """[N, D] float32."""
         found = self.rows.float()

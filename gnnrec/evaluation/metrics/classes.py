@@ -4,6 +4,8 @@ Applicants with one of two outcomes, or messages with one of many intents, are u
 are the classes. A metric is given every class's score, so catalogues are small.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -194,63 +196,14 @@ def calibration_error(probability: Tensor, label: Tensor) -> float:
     return float(missed.abs().sum() / len(label))
 
 
+_of_scores = partial(Metric, needs=("score", "label"), higher_is_better=True, takes_length=False)
+_of_probabilities = partial(Metric, needs=("probability", "label"), higher_is_better=False, takes_length=False)
 METRICS = (
-    Metric(
-        name="auc",
-        needs=("score", "label"),
-        function=auc,
-        higher_is_better=True,
-        takes_length=False,
-        relative=True,
-    ),
-    Metric(
-        name="class_accuracy",
-        needs=("score", "label"),
-        function=class_accuracy,
-        higher_is_better=True,
-        takes_length=False,
-        bounds=(0, 1),
-    ),
-    Metric(
-        name="macro_f1",
-        needs=("score", "label"),
-        function=macro_f1,
-        higher_is_better=True,
-        mean_over=None,
-        takes_length=False,
-        bounds=(0, 1),
-    ),
-    Metric(
-        name="ks",
-        needs=("score", "label"),
-        function=ks,
-        higher_is_better=True,
-        mean_over=None,
-        takes_length=False,
-        bounds=(0, 1),
-    ),
-    Metric(
-        name="brier",
-        needs=("probability", "label"),
-        function=brier,
-        higher_is_better=False,
-        takes_length=False,
-        bounds=(0, 1),
-    ),
-    Metric(
-        name="log_loss",
-        needs=("probability", "label"),
-        function=log_loss,
-        higher_is_better=False,
-        takes_length=False,
-    ),
-    Metric(
-        name="calibration_error",
-        needs=("probability", "label"),
-        function=calibration_error,
-        higher_is_better=False,
-        mean_over=None,
-        takes_length=False,
-        bounds=(0, 1),
-    ),
+    _of_scores(name="auc", function=auc, relative=True),
+    _of_scores(name="class_accuracy", function=class_accuracy, bounds=(0, 1)),
+    _of_scores(name="macro_f1", function=macro_f1, mean_over=None, bounds=(0, 1)),
+    _of_scores(name="ks", function=ks, mean_over=None, bounds=(0, 1)),
+    _of_probabilities(name="brier", function=brier, bounds=(0, 1)),
+    _of_probabilities(name="log_loss", function=log_loss),
+    _of_probabilities(name="calibration_error", function=calibration_error, mean_over=None, bounds=(0, 1)),
 )
