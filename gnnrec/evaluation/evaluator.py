@@ -15,7 +15,7 @@ from gnnrec.evaluation.metrics import METRICS, Metric, MetricInput
 from gnnrec.evaluation.metrics.metric import RATINGS, ratings_of_users
 from gnnrec.evaluation.metrics.metric_input import KINDS
 from gnnrec.evaluation.prepare import Preparation, Queries, exponential_gain, prepare
-from gnnrec.evaluation.side_information import side_information
+from gnnrec.evaluation.side_information import Groups, side_information
 from gnnrec.options.messages import nearest
 from gnnrec.recommender import Recommender
 from gnnrec.splits.kshot import reveal
@@ -47,7 +47,9 @@ class EvaluateConfig(BaseModel):
     """k-shot: each user is evaluated once for each number, with so many items of its support shown; ascending, the last
     one being the split's support. Left out, the whole support is shown."""
     group_by: str | None = None
-    """User attribute whose values are the groups that metrics called `<name>_gap` compare."""
+    """User attribute whose values are the groups that metrics called `<name>_gap` and `<name>_worst` compare."""
+    group_items_by: str | None = None
+    """Item attribute whose values are the groups of items that `exposure_gap` compares."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "EvaluateConfig":
@@ -61,9 +63,17 @@ class EvaluateConfig(BaseModel):
         grouped = next((metric.name for metric in self.measured if "groups" in metric.needs), None)
         if grouped is not None and self.group_by is None:
             raise ValueError(f"metrics: {grouped} compares groups of users; name their attribute in group_by")
+        shown = next((metric.name for metric in self.measured if "item_groups" in metric.needs), None)
+        if shown is not None and self.group_items_by is None:
+            raise ValueError(f"metrics: {shown} compares groups of items; name their attribute in group_items_by")
         if self.shots is not None and list(self.shots) != sorted(set(self.shots)):
             raise ValueError(f"shots must ascend, got {list(self.shots)}")
         return self
+
+    @property
+    def groups(self) -> Groups:
+        """What users and items are grouped by."""
+        return Groups(self.group_by, self.group_items_by)
 
     @property
     def measured(self) -> tuple[Metric, ...]:
@@ -231,7 +241,6 @@ def evaluate(
         batch_size=config.batch_size,
         seed=seed,
     )
-    side = side_information(config.measured, train, held_out.users.take(rows), config.group_by)
     columns: dict[str, Tensor] = {}
     values: dict[str, float | None] = dict.fromkeys(config.names)
     shown = [held_out] if config.shots is None else [reveal(held_out, k) for k in config.shots]
@@ -245,6 +254,7 @@ def evaluate(
     scored = False
     for shot, users, queries in zip(config.prefixes, known, asked_for, strict=True):
         if model.supports_cold_users or (torch.bincount(users.items.row, minlength=len(users)) > 0).all():
+            side = side_information(config.measured, train, users, config.groups, queries.ground_truth.items)
             given = replace(prepare(model, users, queries, how), **side)
             given = replace(given, probability=None) if no_probabilities else given
             value, per_user = _measure(config, given)

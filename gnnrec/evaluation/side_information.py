@@ -1,6 +1,7 @@
 """What metrics use besides a model's scores: popularity, attributes of items, groups of users."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,30 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from gnnrec.errors import ConfigError
+from gnnrec.evaluation.metrics.beyond_accuracy import shares_of_values
 from gnnrec.evaluation.metrics.metric import Metric
 from gnnrec.options.messages import nearest
-from gnnrec.views import ITEM, USER, TrainingData, UserBatch
+from gnnrec.views import ITEM, USER, Edges, Relation, TrainingData, UserBatch
+
+OF_TRAINING = ("popularity", "num_training_users", "item_features", "item_groups", "relevant_features")
+"""What is computed from the training data."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What users and items are grouped by, as a config has it.
+
+    Attributes:
+        users: attribute of users; None where nobody is grouped.
+        items: attribute of items.
+    """
+
+    users: str | None = None
+    items: str | None = None
 
 
 def side_information(
-    metrics: Sequence[Metric], train: TrainingData | None, users: UserBatch, group_by: str | None
+    metrics: Sequence[Metric], train: TrainingData | None, users: UserBatch, groups: Groups, relevant: Edges
 ) -> dict[str, Any]:
     """The fields of `MetricInput` that no score is needed for, as far as metrics need them.
 
@@ -25,7 +43,8 @@ def side_information(
         metrics: those that are measured.
         train: what the model was fitted on; None where it is not at hand.
         users: the evaluated users.
-        group_by: user attribute whose values are the groups.
+        groups: what users and items are grouped by.
+        relevant: edges from the evaluated users to their relevant items.
 
     Raises:
         ConfigError: a metric needs `train`, which is None, or an attribute that the data do not have.
@@ -34,28 +53,68 @@ def side_information(
     for metric in metrics:
         for need in set(metric.needs) - found.keys():
             if need == "groups":
-                found[need] = _groups(metric, users, group_by)
-            elif need in ("popularity", "num_training_users", "item_features"):
+                found[need] = _groups(metric, users, groups.users)
+            elif need in OF_TRAINING:
                 if train is None:
                     raise ConfigError(
                         f"evaluate.metrics: {metric.name} needs the training data; pass them: evaluate(..., train=...)"
                     )
-                found[need] = _of_items(metric, train) if need == "item_features" else _of_training(need, train)
+                found[need] = _of_training(need, metric, train, users, groups, relevant)
     return found
 
 
-def _of_training(need: str, train: TrainingData) -> Tensor:
-    return train.popularity if need == "popularity" else torch.tensor(train.num_users)
+def _of_training(
+    need: str, metric: Metric, train: TrainingData, users: UserBatch, groups: Groups, relevant: Edges
+) -> Any:
+    if need == "popularity":
+        return train.popularity
+    if need == "num_training_users":
+        return torch.tensor(train.num_users)
+    if need == "item_groups":
+        return _item_groups(metric, train, groups.items)
+    features = item_features(metric.name, train)
+    if need == "item_features":
+        return features
+    cells = (relevant.row.numpy(), relevant.node.numpy())
+    chosen = csr_array((np.ones(len(relevant)), cells), shape=(len(users), train.num_items))
+    return csr_array(chosen @ shares_of_values(features))
 
 
-def _of_items(metric: Metric, train: TrainingData) -> csr_array:
-    """[I, A], the values of all attributes of the items side by side."""
-    relations = [r for r in train.relations if r.source == ITEM and r.target != ITEM]
+def _item_groups(metric: Metric, train: TrainingData, group_items_by: str | None) -> csr_array:
+    named = [r.name for r in _of_items(train)]
+    if group_items_by not in named:
+        raise ConfigError(
+            f"evaluate.group_items_by: {metric.name} compares groups of items by {group_items_by!r}, which is no "
+            f"attribute of items.{nearest(group_items_by or '', named)} Allowed: "
+            f"{', '.join(named) or 'none, items have no attributes'}"
+        )
+    return shares_of_values(_side_by_side(train, [r for r in _of_items(train) if r.name == group_items_by]))
+
+
+def _of_items(train: TrainingData) -> list[Relation]:
+    return [r for r in train.relations if r.source == ITEM and r.target != ITEM]
+
+
+def item_features(name: str, train: TrainingData) -> csr_array:
+    """[I, A] float64, the values of all attributes of the items side by side.
+
+    Args:
+        name: of the metric that needs them, for the message.
+        train: with the items.
+
+    Raises:
+        ConfigError: the items have no attributes.
+    """
+    relations = _of_items(train)
     if not relations:
         raise ConfigError(
-            f"evaluate.metrics: {metric.name} needs attributes of items, but the data have none; leave it out, or add "
+            f"evaluate.metrics: {name} needs attributes of items, but the data have none; leave it out, or add "
             "attributes (README, 'Your own data')"
         )
+    return _side_by_side(train, relations)
+
+
+def _side_by_side(train: TrainingData, relations: Sequence[Relation]) -> csr_array:
     rows, columns, weights, width = [], [], [], 0
     for relation in relations:
         item, value = relation.edge_index.numpy()

@@ -78,6 +78,8 @@ LATER: Mapping[tuple[str, ...], Any] = {
         for key in ("text", "image", "vector", "number")
     },
     ("evaluate", "group_by"): None,
+    ("evaluate", "group_items_by"): None,
+    ("rerank",): None,
     ("split", "among"): "held_out",
     ("split", "encoding"): "utf-8",
     ("split", "reveal"): "random",

@@ -200,7 +200,10 @@ def _experiment(
 
     `record_access` is called just before the test part is opened, with the reason.
     """
-    side_information(measured.measured, split.full, split.full.users, measured.group_by)  # what is missing stops here
+    everyone = split.full.users
+    side_information(
+        measured.measured, split.full, everyone, measured.groups, everyone.items
+    )  # what is missing stops here
     best_params: dict[str, Any] = {}
     with _timed(seconds, "fit"):
         model = make({})

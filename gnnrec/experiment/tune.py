@@ -129,7 +129,10 @@ def _study_name(config: NamedConfig, space: SearchSpace, seed: int, metric: str)
 def _load(config: NamedConfig, study: Study) -> Split:
     """The split, which must be that of the trials which are there already."""
     split, measured = load_split(config), config.config.evaluate
-    side_information(measured.measured, split.train, split.train.users, measured.group_by)  # what is missing stops here
+    everyone = split.train.users
+    side_information(
+        measured.measured, split.train, everyone, measured.groups, everyone.items
+    )  # what is missing stops here
     for name, checksum in (("data", split.dataset.checksum), ("split", split.checksum)):
         known = study.fact(name, checksum)
         if known != checksum:

@@ -112,7 +112,13 @@ def _side_information(random: np.random.Generator) -> dict[str, Any]:
     features[::5] = 0
     groups = random.integers(_GROUPS, size=_USERS)
     groups[-1] = -1
+    relevant = random.random((_USERS, _ATTRIBUTES)) * (random.random((_USERS, _ATTRIBUTES)) < 0.5)
+    relevant[2] = 0
+    shares = random.random((_ITEMS, _GROUPS))
+    shares[::5] = 0
     return {
+        "relevant_features": csr_array(relevant),
+        "item_groups": csr_array(shares / shares.sum(1, keepdims=True).clip(min=1e-9)),
         "popularity": torch.from_numpy(random.integers(0, 50, _ITEMS)).float(),
         "num_training_users": torch.tensor(50),
         "item_features": csr_array(features.astype(np.float64)),
@@ -128,7 +134,7 @@ def _take(given: MetricInput, rows: Tensor) -> MetricInput:
     for name, axes in AXES.items():
         value = getattr(given, name)
         if value is not None and axes[:1] == ("users",):
-            changed[name] = value[rows]
+            changed[name] = value[rows if isinstance(value, Tensor) else rows.numpy()]
         elif value is not None and axes == ("ratings",):
             assert given.rating_user is not None
             kept = place[given.rating_user] >= 0

@@ -18,7 +18,7 @@ from gnnrec.errors import ConfigError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.metrics import METRICS
 from gnnrec.evaluation.ranking import first_rank, top
-from gnnrec.evaluation.side_information import side_information
+from gnnrec.evaluation.side_information import Groups, side_information
 from gnnrec.models.baselines.popularity import Popularity
 from gnnrec.runtime.ties import tie_key
 from gnnrec.splits import UnseenUsers, make_split
@@ -407,17 +407,19 @@ def test_only_a_metric_of_all_lists_has_users_too():
 def test_side_information_that_is_not_there(split, metric, group_by, train, message):
     bare = replace(split.train, relations=()) if train else None
     with pytest.raises(ConfigError, match=message):
-        side_information([METRICS[metric]], bare, split.train.users, group_by)
+        side_information([METRICS[metric]], bare, split.train.users, Groups(group_by), split.train.users.items)
 
 
 def test_a_user_with_several_values_has_no_group():
     tags = {("user", "tag", "tag"): edges([(0, 1), (1, 0), (1, 1)])}
+    users = UserBatch(torch.arange(2), edges([]), tags)
     with pytest.raises(ConfigError, match="some users have several values of 'tag', so ndcg_gap cannot tell their"):
-        side_information([METRICS["ndcg_gap"]], None, UserBatch(torch.arange(2), edges([]), tags), "tag")
+        side_information([METRICS["ndcg_gap"]], None, users, Groups("tag"), users.items)
 
 
 def test_a_user_without_the_attribute_is_in_no_group(split):
-    groups = side_information([METRICS["ndcg_gap"]], None, split.train.users, "colour")["groups"]
+    users = split.train.users
+    groups = side_information([METRICS["ndcg_gap"]], None, users, Groups("colour"), users.items)["groups"]
     assert ((groups == -1) == (split.train.users.index % 10 == 9)).all()
 
 
@@ -428,9 +430,27 @@ def test_weights_of_item_attributes_and_several_relations_stand_side_by_side(spl
         relations=(*split.train.relations, weighted),
         ids={**split.train.ids, "tag": pd.Index(["new", "old"])},
     )
-    features = side_information([METRICS["intra_list_diversity"]], train, train.users, None)["item_features"]
-    assert features.shape == (40, 4 + 2)
-    assert features.toarray()[:2].tolist() == [[1, 0, 0, 0, 2, 0.5], [0, 1, 0, 0, 0, 0]]
+    metrics = [METRICS["intra_list_diversity"], METRICS["miscalibration"]]
+    two = UserBatch(torch.arange(2), edges([]), {})
+    found = side_information(metrics, train, two, Groups(), edges([(0, 0), (0, 1), (1, 0)]))
+    assert found["item_features"].shape == (40, 4 + 2)
+    assert found["item_features"].toarray()[:2].tolist() == [[1, 0, 0, 0, 2, 0.5], [0, 1, 0, 0, 0, 0]]
+    # Item 0 spreads 1 as 2 : 4 : 1, item 1 has one value.
+    wanted = [[2 / 7, 1, 0, 0, 4 / 7, 1 / 7], [2 / 7, 0, 0, 0, 4 / 7, 1 / 7]]
+    assert found["relevant_features"].toarray() == pytest.approx(np.array(wanted))
+
+
+def test_groups_of_items_are_the_values_of_one_attribute(split):
+    metric, users = METRICS["exposure_gap"], split.train.users
+    weighted = Relation("item", "tag", "tag", torch.tensor([[0, 0], [0, 1]]), torch.tensor([3.0, 1.0]))
+    ids = {**split.train.ids, "tag": pd.Index(["new", "old"])}
+    train = replace(split.train, relations=(*split.train.relations, weighted), ids=ids)
+    groups = side_information([metric], train, users, Groups(items="tag"), users.items)["item_groups"]
+    assert groups.toarray()[:2].tolist() == [[0.75, 0.25], [0, 0]]
+    with pytest.raises(ConfigError, match=r"exposure_gap compares groups of items by 'tga', .* Did you mean 'tag'"):
+        side_information([metric], train, users, Groups(items="tga"), users.items)
+    with pytest.raises(ValueError, match="exposure_gap compares groups of items; name their attribute in"):
+        EvaluateConfig(metrics=["exposure_gap"])
 
 
 def test_the_checksum_says_whether_models_were_asked_the_same():

@@ -1,11 +1,13 @@
-"""Metrics of how differently a model serves groups of users, and their registration.
+"""Metrics of how differently groups of users are served and groups of items are shown, and their registration.
 
-`evaluate.group_by` names the user attribute whose values are the groups.
+`evaluate.group_by` names the user attribute whose values are the groups, `evaluate.group_items_by` that of items.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from gnnrec.evaluation.metrics import accuracy
@@ -33,13 +35,70 @@ def largest_difference(values: Tensor, groups: Tensor) -> float:
         >>> largest_difference(torch.tensor([0.5, 0.25, 1.0, 0.0]), torch.tensor([0, 0, 1, -1]))  # 1 - 0.375
         0.625
     """
+    means = means_of_groups(values, groups)
+    return float(means.max() - means.min()) if len(means) else 0.0
+
+
+def lowest_mean(values: Tensor, groups: Tensor) -> float:
+    """The mean of the group that has the lowest one; every group counts, however small.
+
+    Source: Sagawa, Koh, Hashimoto, Liang, "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020, who
+        report the accuracy of the worst group.
+
+    Args:
+        values: [U] each user's value of a metric.
+        groups: [U] int64, the user's group; -1 for a user that is in none and is left out.
+
+    Returns:
+        The lowest mean; 0 where nobody is in a group.
+
+    Example:
+        >>> lowest_mean(torch.tensor([0.5, 0.25, 1.0, 0.0]), torch.tensor([0, 0, 1, -1]))
+        0.375
+    """
+    means = means_of_groups(values, groups)
+    return float(means.min()) if len(means) else 0.0
+
+
+def means_of_groups(values: Tensor, groups: Tensor) -> Tensor:
+    """[G'] float64, the mean of each group that has a user, in the order of the groups."""
     there = groups >= 0
-    if not there.any():
-        return 0.0
     groups, values = groups[there], values[there].double()
     number = torch.bincount(groups)  # [G]
-    means = torch.zeros(len(number), dtype=torch.float64).index_add(0, groups, values)[number > 0] / number[number > 0]
-    return float(means.max() - means.min())
+    sums = torch.zeros(len(number), dtype=torch.float64).index_add(0, groups, values)
+    return sums[number > 0] / number[number > 0]
+
+
+def exposure_gap(items: Tensor, item_groups: csr_array, popularity: Tensor) -> float:
+    """Share of the exposure that would have to move for each group of items to be shown as often as it was chosen.
+
+    Half the sum over groups of |share of exposure - share of training interactions|. An item at place r of a list has
+    an exposure of 1 / log2(r + 1), spread over its groups; items without a group are left out.
+
+    Source: Singh, Joachims, "Fairness of Exposure in Rankings", KDD 2018, section 3.2, with the interactions of
+        training as merit. Differs: all groups in one number, and a difference of shares instead of a quotient.
+
+    Args:
+        items: [U, K] int64, items of each list, best first; -1 at a place that stayed empty.
+        item_groups: [I, G] shares of each item's groups; rows add up to 1, or to 0.
+        popularity: [I], how many training users chose each item.
+
+    Returns:
+        A share in [0, 1]; 0 where no item with a group is shown, or was chosen.
+
+    Example:
+        >>> two_groups = csr_array([[1.0, 0.0], [0.0, 1.0]])
+        >>> exposure_gap(torch.tensor([[0], [0]]), two_groups, torch.tensor([3.0, 1.0]))  # shown 1, chosen 3/4
+        0.25
+    """
+    weight = 1 / (torch.arange(items.shape[1], dtype=torch.float64) + 2).log2()  # [K]
+    there = items >= 0
+    exposure = torch.zeros(len(popularity), dtype=torch.float64)
+    exposure.index_add_(0, items[there], weight.expand(items.shape)[there])
+    shown, chosen = (item_groups.T @ each.double().numpy() for each in (exposure, popularity))  # [G]
+    if not (shown.sum() > 0 and chosen.sum() > 0):
+        return 0.0
+    return float(abs(shown / shown.sum() - chosen / chosen.sum()).sum() / 2)
 
 
 def gap(metric: Metric) -> Metric:
@@ -48,20 +107,49 @@ def gap(metric: Metric) -> Metric:
     Args:
         metric: with `mean_over` "users".
     """
-
-    def between_groups(groups: Tensor, *given: Any) -> float:
-        return largest_difference(metric.function(*given), groups)
-
     bounds = None if metric.bounds is None else (0.0, metric.bounds[1] - metric.bounds[0])
+    return _of_groups(metric, "gap", largest_difference, higher_is_better=False, bounds=bounds)
+
+
+def worst(metric: Metric) -> Metric:
+    """The mean of the worst group in a metric of which more is better; called `<name>_worst`.
+
+    Args:
+        metric: with `mean_over` "users".
+    """
+    return _of_groups(metric, "worst", lowest_mean, higher_is_better=True, bounds=metric.bounds)
+
+
+def _of_groups(
+    metric: Metric,
+    suffix: str,
+    compare: Callable[[Tensor, Tensor], float],
+    *,
+    higher_is_better: bool,
+    bounds: tuple[float, float] | None,
+) -> Metric:
+    def of_all(groups: Tensor, *given: Any) -> float:
+        return compare(metric.function(*given), groups)
+
     return Metric(
-        name=f"{metric.name}_gap",
+        name=f"{metric.name}_{suffix}",
         needs=("groups", *metric.needs),
-        function=between_groups,
-        higher_is_better=False,
+        function=of_all,
+        higher_is_better=higher_is_better,
         mean_over=None,
         takes_length=metric.takes_length,
         bounds=bounds,
     )
 
 
-METRICS = tuple(gap(metric) for metric in accuracy.METRICS if metric.name in ("ndcg", "recall"))
+METRICS = (
+    *(of(metric) for of in (gap, worst) for metric in accuracy.METRICS if metric.name in ("ndcg", "recall")),
+    Metric(
+        name="exposure_gap",
+        needs=("items", "item_groups", "popularity"),
+        function=exposure_gap,
+        higher_is_better=False,
+        mean_over=None,
+        bounds=(0, 1),
+    ),
+)

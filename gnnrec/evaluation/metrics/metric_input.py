@@ -47,6 +47,10 @@ class MetricInput:
         num_training_users: [] int64.
         item_features: [I, A] float64, the weight of each item's edge to each attribute value; a row without entries
             is an item of which nothing is known.
+        relevant_features: [U, A] float64, the sum over the user's relevant items of their rows of `item_features`, each
+            divided by its sum.
+        item_groups: [I, G] float64, the shares of an item's values of the attribute `evaluate.group_items_by`; a row
+            adds up to 1, or to 0 where the item has none.
         groups: [U] int64, the user's value of the attribute `evaluate.group_by`; -1 where it has none.
     """
 
@@ -67,6 +71,8 @@ class MetricInput:
     popularity: Tensor | None = _array(None, "items")
     num_training_users: Tensor | None = _array(None)
     item_features: csr_array | None = _array(None, "items", "features")
+    relevant_features: csr_array | None = _array(None, "users", "features")
+    item_groups: csr_array | None = _array(None, "items", "groups")
     groups: Tensor | None = _array(None, "users")
 
     def cut(self, length: int) -> "MetricInput":

@@ -1,10 +1,12 @@
 """Differences between groups of users, by hand."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from gnnrec.evaluation.metrics import METRICS, MetricInput
-from gnnrec.evaluation.metrics.fairness import gap, largest_difference
+from gnnrec.evaluation.metrics.fairness import exposure_gap, gap, largest_difference, lowest_mean
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,44 @@ def test_a_gap_is_made_of_any_metric_with_a_value_per_user():
         groups=torch.tensor([0, 1]),
     )
     assert novelty_gap.measure(given) == (2.0, None)
+
+
+def test_the_worst_group():
+    values = torch.tensor([1.0, 0.5, 0.5, 0.0])
+    assert lowest_mean(values, torch.tensor([0, 0, 2, 2])) == 0.25
+    assert lowest_mean(values, torch.tensor([0, 1, 1, -1])) == 0.5  # the last user is in no group
+    assert lowest_mean(values, torch.full((4,), -1)) == 0
+    recall = METRICS["recall_worst"]
+    assert (recall.higher_is_better, recall.mean_over) == (True, None)
+
+
+def slow_exposure_gap(items, groups, chosen):
+    shown, wanted = {}, {}
+    for row in items.tolist():
+        for place, item in enumerate(row, 1):
+            for group, share in enumerate(groups[item] if item >= 0 else []):
+                shown[group] = shown.get(group, 0) + share / np.log2(place + 1)
+    for item, count in enumerate(chosen):
+        for group, share in enumerate(groups[item]):
+            wanted[group] = wanted.get(group, 0) + share * count
+    return sum(abs(shown[g] / sum(shown.values()) - wanted[g] / sum(wanted.values())) for g in wanted) / 2
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_exposure_equals_the_loop(seed):
+    random = np.random.default_rng(seed)
+    items = np.stack([random.permutation(12)[:5] for _ in range(9)])
+    items[2, 3:] = -1
+    groups = random.random((12, 3)) * (random.random((12, 3)) < 0.7)
+    groups = groups / groups.sum(1, keepdims=True).clip(min=1e-9)
+    chosen = random.integers(0, 9, 12)
+    found = exposure_gap(torch.from_numpy(items), csr_array(groups), torch.from_numpy(chosen))
+    assert found == pytest.approx(slow_exposure_gap(items, groups, chosen))
+
+
+def test_exposure_by_hand():
+    groups = csr_array(np.array([[1.0, 0], [0, 1], [0, 0]]))
+    chosen = torch.tensor([1.0, 3.0, 5.0])  # item 2 is in no group: shares of 1/4 and 3/4
+    places = torch.tensor([[0, 2, 1]])  # exposures of 1 and 1 / log2(4) = 1/2: shares of 2/3 and 1/3
+    assert exposure_gap(places, groups, chosen) == pytest.approx(2 / 3 - 1 / 4)
+    assert exposure_gap(torch.tensor([[2, -1]]), groups, chosen) == 0
