@@ -1,6 +1,6 @@
 """What metrics use besides a model's scores: popularity, attributes of items, groups of users."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ def _item_groups(metric: Metric, train: TrainingData, group_items_by: str | None
             f"attribute of items.{nearest(group_items_by or '', named)} Allowed: "
             f"{', '.join(named) or 'none, items have no attributes'}"
         )
-    return shares_of_values(_side_by_side(train, [r for r in _of_items(train) if r.name == group_items_by]))
+    return shares_of_values(attribute_weights(train, [group_items_by or ""]))
 
 
 def _of_items(train: TrainingData) -> list[Relation]:
@@ -105,18 +105,23 @@ def item_features(name: str, train: TrainingData) -> csr_array:
     Raises:
         ConfigError: the items have no attributes.
     """
-    relations = _of_items(train)
-    if not relations:
+    if not _of_items(train):
         raise ConfigError(
             f"evaluate.metrics: {name} needs attributes of items, but the data have none; leave it out, or add "
             "attributes (README, 'Your own data')"
         )
-    return _side_by_side(train, relations)
+    return attribute_weights(train)
 
 
-def _side_by_side(train: TrainingData, relations: Sequence[Relation]) -> csr_array:
-    rows, columns, weights, width = [], [], [], 0
-    for relation in relations:
+def attribute_weights(train: TrainingData, names: Collection[str] | None = None) -> csr_array:
+    """[I, A] float64, the weights of the items' edges to the values of their attributes, side by side.
+
+    Args:
+        train: with the items.
+        names: of the attributes; None for all.
+    """
+    rows, columns, weights, width = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)], 0
+    for relation in [r for r in _of_items(train) if names is None or r.name in names]:
         item, value = relation.edge_index.numpy()
         rows.append(item)
         columns.append(value + width)

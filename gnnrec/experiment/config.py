@@ -12,15 +12,19 @@ from typing import Any, Literal
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gnnrec.data.config import DataConfig
 from gnnrec.data.textfile import LARGEST
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig
+from gnnrec.evaluation.metrics.metric_input import KINDS
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
 from gnnrec.options.messages import join, keys_of, one_line, short
 from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.reranking import RerankConfig
+from gnnrec.reranking.kind import Reranking
+from gnnrec.reranking.reranked import Reranked
 from gnnrec.runtime.devices import DeviceName, Precision
 from gnnrec.splits import SplitConfig
 from gnnrec.splits.kind import SplitKind
@@ -28,6 +32,7 @@ from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
 Policy = Literal["frozen", "inductive", "steps", "retrain"]
+RERANK: TypeAdapter[Any] = TypeAdapter(RerankConfig | None)
 DEEPEST = 50
 """Mappings and lists that a value of a config may lie within."""
 RESOLVER = re.compile(r"\$\{[^}]*:|\$\{\s*\$")
@@ -127,6 +132,8 @@ class RunConfig(BaseModel):
     learn from them, so a model must fall back to popularity."""
     model: dict[str, Any]
     """`class`, and the options of its constructor."""
+    rerank: RerankConfig | None = None
+    """How the best items of each list are put into another order: for diversity, calibration or exposure."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """What is measured."""
     trainer: TrainerConfig = TrainerConfig()
@@ -173,16 +180,21 @@ class NamedConfig:
             replaced: what replaces the config's options: arguments of the constructor, as `best_params` has them, or
                 options by dotted keys, for example `{"finetune.epochs": 37}`.
         """
-        dotted = {k: v for k, v in (replaced or {}).items() if "." in k}
+        replaced = dict(replaced or {})
+        how: Reranking | None = RERANK.validate_python(replaced.pop("rerank", self.config.rerank))
+        dotted = {k: v for k, v in replaced.items() if "." in k}
         plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
-        plain |= {k: v for k, v in (replaced or {}).items() if "." not in k}
+        plain |= {k: v for k, v in replaced.items() if "." not in k}
         plain = _with_paths(plain, self.folder)
-        return build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+        model = build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+        return model if how is None else Reranked(model, how)
 
     @property
     def options(self) -> dict[str, Any]:
         """The options of the model, complete, as its constructor gets them: what it chose is told from these."""
-        return _with_paths({k: v for k, v in self.config.model.items() if k != "class"}, self.folder)
+        own = _with_paths({k: v for k, v in self.config.model.items() if k != "class"}, self.folder)
+        how = self.config.rerank
+        return own if how is None else {**own, "rerank": how.model_dump(mode="json")}
 
     @property
     def split(self) -> SplitKind:
@@ -342,6 +354,13 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
             f"{where}: {config.model['class']} predicts ratings, but data.positive leaves those below "
             f"{config.data.positive.min_value:g} out of training and test; set data.positive to null to keep all",
             stacklevel=2,
+        )
+    kind = config.evaluate.measured[0].kind
+    if config.rerank is not None and kind != "lists":
+        raise refused(
+            "rerank",
+            f"puts lists into another order, and {config.evaluate.metrics[0]} is measured over {KINDS[kind]}; leave it "
+            "out, or take metrics of lists, for example ndcg",
         )
     if config.evaluate.measured[0].kind == "ratings" and not model.predicts_ratings:
         raise refused(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gnnrec.errors import InputError
 from gnnrec.reranking import mmr
+from gnnrec.reranking.pool import cosines, stretched
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of
 from gnnrec.serving.encode import Known
 from gnnrec.serving.explain import explain
@@ -54,7 +55,7 @@ class Wish:
         offset: items that are skipped, from the best on.
         exclude_seen: whether known and rejected items are left out.
         allowed: [I + N] bool, items of training and new ones that may be in the list; None for all.
-        diversity: from 0 to 1, see `gnnrec.reranking.mmr`.
+        diversity: from 0 to 1, see `gnnrec.reranking.mmr.mmr`.
     """
 
     number: int = 10
@@ -187,7 +188,9 @@ class LiveModel:
         for (value, item), popular in zip(found, plain, strict=True):
             one = _listed(item[0], value[0])
             if wish.diversity:
-                order = mmr(one.score, self._vectors(one.item), wish.diversity, wish.offset + wish.number)
+                listed = torch.ones(1, len(one.item), dtype=torch.bool)
+                relevance, alike = stretched(one.score[None], listed), cosines(self._vectors(one.item)[None])
+                order = mmr(relevance, listed, alike, wish.diversity, wish.offset + wish.number)[0]
                 one = Ranked(one.item[order], one.score[order])
             ranked.append(Ranked(one.item[wish.offset :], one.score[wish.offset :], POPULAR if popular else MODEL))
         return ranked
