@@ -123,6 +123,11 @@ NGUYEN = "Nguyen, Wang, Kalousis, Machine Learning 104 (2016), Table 5a"
 LOCO = "Sedhain et al., AAAI 2017, Table 5"
 FOLDS = tuple(range(5))
 LISTS = ("ndcg@10", "recall@20", "precision@10", "coverage@10")
+BESIDES = (
+    *("ndcg@10", "coverage@10", "gini@10", "average_popularity@10", "long_tail_share@10", "miscalibration@10"),
+    *("intra_list_diversity@10", "exposure_gap@10"),
+)
+"""What a list holds besides hits."""
 LOCO_COLUMNS = ("precision@1", "precision@5", "precision@10", "precision@20", "recall@20", "map@100")
 LASTFM = ("precision@20", "precision@1", "precision@5", "precision@10", "recall@20", "map@100", "ndcg@10")
 SHOTS = tuple(f"k{k}/ndcg@10" for k in (0, 1, 2, 5, 10))
@@ -468,6 +473,7 @@ PROTOCOLS = (
     Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
     Protocol("ml-1m-items-all", "MovieLens-1M, unseen films among all", LISTS, options_from="ml-1m-items"),
     Protocol("ml-1m-both", "MovieLens-1M, unseen users and unseen films", SHOTS, compared="k1/ndcg@10"),
+    Protocol("ml-1m-lists", "MovieLens-1M, lists in another order", BESIDES, reference="graphsage"),
     Protocol(
         "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"
     ),

@@ -17,6 +17,7 @@ class Calibrated(Reranking):
     """Attribute values in the user's own proportions: calibrated recommendations (Steck, RecSys 2018)."""
 
     method: Literal["calibrated"] = "calibrated"
+    """Calibration to what the user is expected to choose."""
 
     uses_values: ClassVar[bool] = True
     uses_taste: ClassVar[bool] = True

@@ -18,6 +18,7 @@ class DPP(ByVectors):
     """Items that span a large volume: greedy MAP of a determinantal point process (Chen, Zhang, Zhou, NeurIPS 2018)."""
 
     method: Literal["dpp"] = "dpp"
+    """A determinantal point process."""
 
     def order(self, pool: Pool, items: Items, strength: float) -> Tensor:
         """See `Reranking.order`; the strength is the weight of the volume, 1 less it that of the relevance.

@@ -17,6 +17,7 @@ class Fair(Reranking):
     """Enough protected items at every length of the list: FA*IR (Zehlike et al., CIKM 2017)."""
 
     method: Literal["fair"] = "fair"
+    """FA*IR."""
     protected: Literal["long_tail"] | dict[str, Any] = "long_tail"
     """Which items are protected: those outside the most chosen ones that hold 80 % of the interactions, or the items
     with a value of an attribute, for example `{genre: Documentary}`."""

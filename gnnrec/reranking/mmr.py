@@ -44,6 +44,7 @@ class MMR(ByVectors):
     """Items unlike those before them: maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998)."""
 
     method: Literal["mmr"] = "mmr"
+    """Maximal marginal relevance."""
 
     def order(self, pool: Pool, items: Items, strength: float) -> Tensor:
         """See `Reranking.order`; the strength is the weight of the largest cosine with an item before."""

@@ -14,6 +14,7 @@ class PlackettLuce(Reranking):
     """A drawn order, so that items of nearly the same relevance share the exposure (Diaz et al., CIKM 2020)."""
 
     method: Literal["plackett_luce"] = "plackett_luce"
+    """A drawn order."""
     seed: int = 0
     """Of the draws."""
 

@@ -12,6 +12,7 @@ class LessPopular(Reranking):
     """Items that fewer users chose: a discount of the logarithm of popularity."""
 
     method: Literal["less_popular"] = "less_popular"
+    """A discount of popularity."""
 
     def order(self, pool: Pool, items: Items, strength: float) -> Tensor:
         """See `Reranking.order`; the strength is the weight of being chosen seldom, 1 less it that of the relevance.
