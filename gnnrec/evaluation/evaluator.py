@@ -13,7 +13,7 @@ from torch import Tensor
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.metrics import METRICS, Metric, MetricInput
 from gnnrec.evaluation.metrics.metric import RATINGS, ratings_of_users
-from gnnrec.evaluation.metrics.metric_input import KINDS
+from gnnrec.evaluation.metrics.metric_input import KINDS, Kind
 from gnnrec.evaluation.prepare import Preparation, Queries, exponential_gain, prepare
 from gnnrec.evaluation.side_information import Groups, side_information
 from gnnrec.options.messages import nearest
@@ -54,8 +54,10 @@ class EvaluateConfig(BaseModel):
     @model_validator(mode="after")
     def _one_kind(self) -> "EvaluateConfig":
         first, *others = self.measured
-        other = next((metric for metric in others if metric.kind != first.kind), None)
-        if other is not None:
+        if first.kind is None:
+            raise ValueError(f"metrics: {first.name} stands behind what counts; put another metric first")
+        other = next((metric for metric in others if metric.kind not in (first.kind, None)), None)
+        if other is not None and other.kind is not None:
             raise ValueError(
                 f"metrics: {first.name} is measured over {KINDS[first.kind]} and {other.name} over "
                 f"{KINDS[other.kind]}; ask for them in two configs"
@@ -74,6 +76,13 @@ class EvaluateConfig(BaseModel):
     def groups(self) -> Groups:
         """What users and items are grouped by."""
         return Groups(self.group_by, self.group_items_by)
+
+    @property
+    def kind(self) -> Kind:
+        """What the first metric, and so all, are measured over."""
+        kind = METRICS[self.metrics[0]].kind
+        assert kind is not None
+        return kind
 
     @property
     def measured(self) -> tuple[Metric, ...]:
@@ -197,13 +206,13 @@ def evaluate(
             no user has anything to find.
         TrainingError: the model's scores have the wrong shape, or are not all finite.
     """
-    first = config.measured[0]
-    if first.kind == "ratings" and not model.predicts_ratings:
+    first, kind = config.measured[0], config.kind
+    if kind == "ratings" and not model.predicts_ratings:
         raise ConfigError(
             f"evaluate.metrics: {first.name} needs predicted values, but {type(model).__name__} only ranks; "
             "use a rating model (for example Biases), or ranking metrics such as ndcg"
         )
-    if first.kind in ("rated", "ratings") and held_out.ground_truth.weight is None:
+    if kind in ("rated", "ratings") and held_out.ground_truth.weight is None:
         raise ConfigError(f"evaluate.metrics: {first.name} needs ratings, but the interactions have no value")
     needs = {need for metric in config.measured for need in metric.needs}
     no_probabilities = not getattr(model, "log_scores", False)
@@ -213,13 +222,13 @@ def evaluate(
             "or a model whose scores are logarithms of probabilities (GraphSAGE, LogisticRegression)"
         )
     ranked = (
-        first.kind in ("lists", "classes") and not held_out.next_item
+        kind in ("lists", "classes") and not held_out.next_item
     )  # an item that follows is a miss where it is not ranked
     truth = _findable(held_out, candidates) if ranked else held_out.ground_truth
-    wanted = truth.take(exponential_gain(truth) > 0) if first.kind == "rated" else truth
+    wanted = truth.take(exponential_gain(truth) > 0) if kind == "rated" else truth
     relevant = torch.bincount(wanted.row, minlength=len(held_out.users))  # [U]
     rows = relevant.nonzero().flatten()
-    if first.kind == "classes" and (relevant > 1).any():
+    if kind == "classes" and (relevant > 1).any():
         raise ConfigError(
             f"evaluate.metrics: {first.name} is of users with one item each, and a held-out user has "
             f"{int(relevant.max())}; take metrics of lists, for example ndcg"
@@ -235,7 +244,7 @@ def evaluate(
         return Queries(UserBatch(index, truth, {}).take(rows), UserBatch(index, masked, {}).take(rows), candidates)
 
     how = Preparation(
-        kind=first.kind,
+        kind=kind,
         needs=frozenset(needs),
         length=max(config.at),
         batch_size=config.batch_size,
@@ -282,7 +291,7 @@ def _measure(config: EvaluateConfig, given: MetricInput) -> tuple[dict[str, floa
             values[name], per_user = metric.measure(given if length is None else given.cut(length))
             if per_user is not None and metric.mean_over == "users":
                 columns[name] = per_user
-    if config.measured[0].kind == "ratings":
+    if config.kind == "ratings":
         columns = _sums(given)
     return values, columns
 

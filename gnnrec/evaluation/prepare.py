@@ -69,7 +69,8 @@ def prepare(model: Recommender, users: UserBatch, queries: Queries, how: Prepara
 
     def prepared(rows: Tensor) -> dict[str, Tensor]:
         scores = _scores(model, users.take(rows), len(queries.candidates))  # [B, I]
-        return PREPARED[how.kind](scores, rows, queries, how)
+        vectors = {"vectors": _vectors(model, users.take(rows))} if "vectors" in how.needs else {}
+        return {**PREPARED[how.kind](scores, rows, queries, how), **vectors}
 
     parts = distributed.dealt(batches, prepared)
     found: dict[str, Any] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -93,6 +94,18 @@ def _scores(model: Recommender, users: UserBatch, num_items: int) -> Tensor:
             f"{int(broken.nonzero()[0, 1])}; lower its learning rate, or look for a division by zero"
         )
     return scores
+
+
+def _vectors(model: Recommender, users: UserBatch) -> Tensor:
+    """[B, D]."""
+    if not hasattr(model, "embed"):
+        raise ConfigError(
+            f"evaluate.metrics: probe_auc reads users' vectors, and {type(model).__name__} has none; leave it out, or "
+            "take a model that embeds users, for example GraphSAGE"
+        )
+    with torch.no_grad():
+        vectors: Tensor = model.embed(users)
+    return vectors
 
 
 def _lists(scores: Tensor, rows: Tensor, queries: Queries, how: Preparation) -> dict[str, Tensor]:

@@ -355,14 +355,14 @@ def check_config(plain: Any, where: str, name: str, folder: Path) -> NamedConfig
             f"{config.data.positive.min_value:g} out of training and test; set data.positive to null to keep all",
             stacklevel=2,
         )
-    kind = config.evaluate.measured[0].kind
+    kind = config.evaluate.kind
     if config.rerank is not None and kind != "lists":
         raise refused(
             "rerank",
             f"puts lists into another order, and {config.evaluate.metrics[0]} is measured over {KINDS[kind]}; leave it "
             "out, or take metrics of lists, for example ndcg",
         )
-    if config.evaluate.measured[0].kind == "ratings" and not model.predicts_ratings:
+    if kind == "ratings" and not model.predicts_ratings:
         raise refused(
             "evaluate.metrics",
             f"{config.evaluate.metrics[0]} needs predicted values, but {type(model).__name__} only ranks; use a rating "

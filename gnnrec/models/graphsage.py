@@ -145,6 +145,8 @@ class GraphSAGE:
             raise ValueError(
                 f"decoder: must be Dot with {kind}; {decoder.name} is trained by ranking with softmax alone"
             )
+        if reads and isinstance(finetune, RankingConfig) and finetune.balance is not None:
+            raise ValueError("finetune.balance: must be left out with a decoder that reads histories; take Dot")
         if (encoder.linear or encoder.regression) and (
             not isinstance(finetune, RankingConfig) or finetune.loss != "softmax" or reads
         ):
@@ -175,7 +177,7 @@ class GraphSAGE:
         self.predicts_ratings = finetune.objective == "rating"
         self.log_scores = not self.predicts_ratings
         self.trains_in_processes = isinstance(finetune, RankingConfig) and not (
-            reads or finetune.needs_times or encoder.linear
+            reads or finetune.needs_times or encoder.linear or finetune.balance is not None
         )
         self.tracker = Tracker()
         self.placement = CPU

@@ -30,7 +30,7 @@ from gnnrec.runtime import distributed, seeds
 from gnnrec.runtime.devices import CPU
 from gnnrec.training.loop import Measured
 from gnnrec.training.pretrained import Carried, Pretrained, take_memory
-from gnnrec.training.ranking import ItemRanker, RankingConfig, ranking_losses
+from gnnrec.training.ranking import ItemRanker, RankingConfig, balanced, ranking_losses
 from gnnrec.training.sequence import PathsOfFolds, sequence_losses
 from gnnrec.training.transfer import take_weights
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, TestSet, TrainingData, UserBatch
@@ -87,6 +87,9 @@ class RankingTask:
     ) -> None:
         self.config, self.events = config, events
         train = train.with_events(events)
+        self.user_weight: Tensor | None = None
+        if config.balance is not None:
+            self.user_weight = balanced(train.users, config.balance, config.balance_power).to(device)
         merge = AttributeMerge(train)
         self.train = merge.training(train)
         merged = build_graph(self.train)
@@ -180,8 +183,9 @@ class RankingTask:
                 self.paths_of_folds,
                 batches,
             )
+        histories, weight = self.histories, self.user_weight
         return ranking_losses(
-            self.head, shard, self.train, self.config, num_neighbors, generator, self.histories, batches
+            self.head, shard, self.train, self.config, num_neighbors, generator, histories, batches, weight
         )
 
     def take(self, old: "RankingTask") -> None:

@@ -122,6 +122,7 @@ def _side_information(random: np.random.Generator) -> dict[str, Any]:
         "popularity": torch.from_numpy(random.integers(0, 50, _ITEMS)).float(),
         "num_training_users": torch.tensor(50),
         "item_features": csr_array(features.astype(np.float64)),
+        "vectors": torch.from_numpy(random.normal(size=(_USERS, _ATTRIBUTES))).float(),
         "groups": torch.from_numpy(groups),
     }
 

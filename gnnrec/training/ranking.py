@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from gnnrec.errors import ConfigError
 from gnnrec.graph.adjacency import runs
 from gnnrec.graph.block import Block
 from gnnrec.graph.histories import Histories
@@ -17,10 +18,11 @@ from gnnrec.nn import losses
 from gnnrec.nn.decoders.dot import Dot
 from gnnrec.nn.linear import LinearPath
 from gnnrec.nn.propagation import vectors
+from gnnrec.options.messages import nearest
 from gnnrec.runtime import distributed
 from gnnrec.training.loop import LoopConfig
 from gnnrec.training.negatives import NegativeSampler
-from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, reverse
+from gnnrec.views import INTERACTS, ITEM, USER, TrainingData, UserBatch, reverse
 
 
 class RankingConfig(LoopConfig):
@@ -74,6 +76,12 @@ class RankingConfig(LoopConfig):
     half_life: float | None = Field(None, gt=0)
     """The age at which what is asked for counts half, as a share of training's time; None counts all the same. Also the
     item biases start from such counts."""
+    balance: str | None = None
+    """User attribute whose values are groups that count alike, however many users have them; None counts all users'
+    interactions the same. Users with several values, or none, count as much as before."""
+    balance_power: float = Field(1.0, ge=0)
+    """A group counts its share of the users to the power of 1 less this: at 1 all groups count alike, at 0 nothing is
+    changed, above 1 small groups count more than large ones."""
     queries: int = Field(1024, ge=1)
     """Most queries of a step with no item shown, and most with some, of a decoder that reads histories; where there are
     more, so many are drawn, each with a chance that falls with the number of its items."""
@@ -82,12 +90,46 @@ class RankingConfig(LoopConfig):
     def _whole_softmax(self) -> "RankingConfig":
         if self.loss != "softmax" and (self.target == "next" or self.half_life is not None or self.new_items):
             raise ValueError(f"loss must be softmax with target: next or with half_life or new_items, got {self.loss}")
+        if self.loss != "softmax" and self.balance is not None:
+            raise ValueError(f"loss must be softmax with balance, got {self.loss}")
         return self
 
     @property
     def needs_times(self) -> bool:
         """Whether an option is set that the times of interactions are needed for."""
         return self.target == "next" or self.half_life is not None
+
+
+def balanced(users: UserBatch, attribute: str, power: float) -> Tensor:
+    """[U] float32, what each user counts so that groups count alike: (mean size of a group / size of its own) ** power.
+
+    Users with several values or none count 1; the weights of the others have a mean of 1.
+
+    Source: inverse frequency weights, as of Huang, Li, Loy, Tang, "Learning Deep Representation for Imbalanced
+        Classification", CVPR 2016, section 1. Differs: groups of users instead of classes.
+
+    Args:
+        users: U training users.
+        attribute: whose values are the groups.
+        power: 0 changes nothing.
+
+    Raises:
+        ConfigError: there is no such attribute of users.
+    """
+    named = {name: edges for (_, name, target), edges in users.relations.items() if target not in (USER, ITEM)}
+    if attribute not in named:
+        raise ConfigError(
+            f"model.finetune.balance: {attribute!r} is no attribute of users.{nearest(attribute, named)} Allowed: "
+            f"{', '.join(named) or 'none, users have no attributes'}"
+        )
+    edges, weight = named[attribute], torch.ones(len(users))
+    one = torch.bincount(edges.row, minlength=len(users))[edges.row] == 1
+    row, group = edges.row[one], edges.node[one]
+    if len(row):
+        size = torch.bincount(group).float()
+        own = (size[size > 0].mean() / size[group]) ** power
+        weight[row] = own / own.mean()
+    return weight
 
 
 class ItemRanker(nn.Module):
@@ -162,6 +204,7 @@ def ranking_losses(
     generator: torch.Generator,
     histories: Histories | None = None,
     batches: Iterable[Tensor] | None = None,
+    user_weight: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """One epoch: the loss of each batch of users, or of several processes this one's summand of it.
 
@@ -180,6 +223,7 @@ def ranking_losses(
         generator: source of the draws.
         histories: of the training users, where times are needed.
         batches: [B] int64 each, the users of each step; None for all users in a random order. With one process alone.
+        user_weight: [U] float32, what each user's interactions count; None where all count the same.
     """
     device = ranker.bias.device
     by_time = None if histories is None else _ByTime(histories, shard.block, part)
@@ -187,6 +231,7 @@ def ranking_losses(
     if batches is None and shard.alone and num_neighbors is None and part.num_users > config.graph_users:
         some = torch.randperm(part.num_users, generator=generator)[: config.graph_users].sort().values.to(device)
         shard, count_of = Shard.whole(shard.block.of_users(some)), count_of[some]
+        user_weight = None if user_weight is None else user_weight[some]
         by_time = None if by_time is None else by_time.of_users(some)
     by_user = shard.block.adjacency[reverse(INTERACTS)]  # sorted by user, so that a batch's edges are runs
     active = count_of.nonzero().flatten()
@@ -210,6 +255,9 @@ def ranking_losses(
         if by_time is not None and by_time.has_events:
             moment = by_time.moment_of(batch[row], place, shard.num_users)
         weight = None if by_time is None else by_time.weight_of(batch[row], place)
+        if user_weight is not None:
+            of_user = user_weight[batch[row]]
+            weight = of_user if weight is None else weight * of_user
         queries = len(row)
         if not queries:
             continue

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -101,6 +102,54 @@ def exposure_gap(items: Tensor, item_groups: csr_array, popularity: Tensor) -> f
     return float(abs(shown / shown.sum() - chosen / chosen.sum()).sum() / 2)
 
 
+FOLDS, FEWEST = 5, 10
+"""Parts of the users that a probe is tested on in turn, and users of a group, at least."""
+
+
+def probe_auc(vectors: Tensor, groups: Tensor) -> float:
+    """How well a user's group can be told from its vector: area under the curve of the better of two classifiers.
+
+    Logistic regression and gradient boosting learn the groups of four fifths of the users from their vectors, and tell
+    those of the last fifth, each fifth in turn. Of several groups, the mean of each against the rest. Chance is .5, and
+    a value hardly above it means that neither finds anything, not that nothing is there.
+
+    Source: Alain, Bengio, "Understanding intermediate layers using linear classifier probes", 2016; for what is left of
+        an attribute, Bose, Hamilton, "Compositional Fairness Constraints for Graph Embeddings", ICML 2019, section
+        5.4. Differs: also a probe that is not linear.
+
+    Args:
+        vectors: [U, D] the users' vectors.
+        groups: [U] int64, the user's group; -1 for a user that is in none and is left out, as groups of fewer than ten.
+
+    Returns:
+        A number in [0, 1]; .5 where fewer than two groups are left.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # slow to import, and seldom needed
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    there = (groups >= 0) & (torch.bincount(groups.clamp(min=0), minlength=1)[groups.clamp(min=0)] >= FEWEST)
+    x, y = vectors[there].double().numpy(), groups[there].numpy()
+    if len(np.unique(y)) < 2:
+        return 0.5
+    order = np.lexsort((y, *x.T))  # the same whatever order users come in
+    x, y = x[order], y[order]
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    probes = (
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        HistGradientBoostingClassifier(max_iter=100, random_state=0),
+    )
+    found = []
+    for probe in probes:
+        told = cross_val_predict(probe, x, y, cv=folds, method="predict_proba")
+        area = roc_auc_score(y, told[:, 1]) if told.shape[1] == 2 else roc_auc_score(y, told, multi_class="ovr")
+        found.append(float(area))
+    return max(found)
+
+
 def gap(metric: Metric) -> Metric:
     """The largest difference between groups in a metric that has a value per user; called `<name>_gap`.
 
@@ -150,6 +199,15 @@ METRICS = (
         function=exposure_gap,
         higher_is_better=False,
         mean_over=None,
+        bounds=(0, 1),
+    ),
+    Metric(
+        name="probe_auc",
+        needs=("vectors", "groups"),
+        function=probe_auc,
+        higher_is_better=None,
+        mean_over=None,
+        takes_length=False,
         bounds=(0, 1),
     ),
 )

@@ -21,7 +21,8 @@ class Metric:
     Attributes:
         name: as configs and results have it, without the length of the list.
         needs: fields of `MetricInput` that the function is given, in the order of its parameters. They also decide
-            whether ranked lists, the order of rated items or predicted ratings are measured.
+            whether ranked lists, the order of rated items or predicted ratings are measured; a metric without any of
+            these is one number of all users, in an evaluation of any kind.
         function: by `mean_over`, gives [U] one value per user ("users"), [R] one value per rating ("ratings"), or one
             number of all lists together (None).
         higher_is_better: None where neither is: a table marks no best row.
@@ -64,7 +65,7 @@ class Metric:
                     f"{self.name}: needs unknown {need!r}.{nearest(need, KIND_OF)} Allowed: {', '.join(KIND_OF)}"
                 )
         kinds = {kind for need in self.needs if (kind := KIND_OF[need]) is not None}
-        if len(kinds) != 1:
+        if len(kinds) > 1 or not self.needs or (not kinds and (self.takes_length or self.mean_over is not None)):
             raise ValueError(
                 f"{self.name}: needs must hold fields of one of {', '.join(KINDS)}, "
                 f"got {', '.join(self.needs) or 'nothing'}"
@@ -77,9 +78,9 @@ class Metric:
             raise ValueError(f"{self.name}: root and column are of means over ratings only")
 
     @property
-    def kind(self) -> Kind:
-        """What it is measured over."""
-        return next(kind for need in self.needs if (kind := KIND_OF[need]) is not None)
+    def kind(self) -> Kind | None:
+        """What it is measured over; None for a number of the users themselves, which any evaluation has."""
+        return next((kind for need in self.needs if (kind := KIND_OF[need]) is not None), None)
 
     @property
     def sums(self) -> str:

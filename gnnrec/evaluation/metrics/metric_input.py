@@ -51,6 +51,7 @@ class MetricInput:
             divided by its sum.
         item_groups: [I, G] float64, the shares of an item's values of the attribute `evaluate.group_items_by`; a row
             adds up to 1, or to 0 where the item has none.
+        vectors: [U, D] float32, the users' vectors, of models that have them.
         groups: [U] int64, the user's value of the attribute `evaluate.group_by`; -1 where it has none.
     """
 
@@ -73,6 +74,7 @@ class MetricInput:
     item_features: csr_array | None = _array(None, "items", "features")
     relevant_features: csr_array | None = _array(None, "users", "features")
     item_groups: csr_array | None = _array(None, "items", "groups")
+    vectors: Tensor | None = _array(None, "users", "width")
     groups: Tensor | None = _array(None, "users")
 
     def cut(self, length: int) -> "MetricInput":

@@ -76,6 +76,8 @@ class SASRec:
             raise ValueError(f"channels and last must be at least 1, got {channels} and {last}")
         if finetune.loss != "softmax":
             raise ValueError(f"finetune.loss: must be softmax, got {finetune.loss}")
+        if finetune.balance is not None:
+            raise ValueError("finetune.balance: must be left out; only GraphSAGE weighs groups of users")
         with torch.random.fork_rng(devices=[]):
             Transformer(channels, 1, layers=layers, heads=heads, dropout=dropout)  # raises where they do not fit
         self.channels = channels

@@ -6,7 +6,7 @@ import torch
 from scipy.sparse import csr_array
 
 from gnnrec.evaluation.metrics import METRICS, MetricInput
-from gnnrec.evaluation.metrics.fairness import exposure_gap, gap, largest_difference, lowest_mean
+from gnnrec.evaluation.metrics.fairness import exposure_gap, gap, largest_difference, lowest_mean, probe_auc
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,30 @@ def test_exposure_by_hand():
     places = torch.tensor([[0, 2, 1]])  # exposures of 1 and 1 / log2(4) = 1/2: shares of 2/3 and 1/3
     assert exposure_gap(places, groups, chosen) == pytest.approx(2 / 3 - 1 / 4)
     assert exposure_gap(torch.tensor([[2, -1]]), groups, chosen) == 0
+
+
+def test_a_probe_finds_what_is_there_in_a_line_or_not_and_nothing_where_nothing_is():
+    random = np.random.default_rng(4)
+    groups, noise = torch.from_numpy(random.integers(0, 2, 400)), torch.from_numpy(random.normal(size=(400, 3))).float()
+    line = noise + torch.stack([groups * 3.0, groups * 0.0, groups * 0.0], 1)
+    assert probe_auc(line, groups) > 0.95
+    # Of opposite signs in one group and of the same in the other: no line tells them.
+    sign = torch.from_numpy(random.choice([-1.0, 1.0], 400)).float()
+    crossed = torch.stack([sign, sign * (2 * groups - 1)], 1) + 0.1 * noise[:, :2]
+    assert probe_auc(crossed, groups) > 0.95
+    # 400 users and two probes: the better of them lies within .1 of chance.
+    assert abs(probe_auc(noise, groups) - 0.5) < 0.1
+
+
+def test_a_probe_of_several_groups_and_of_too_few():
+    groups = torch.arange(3).repeat(30)
+    vectors = torch.nn.functional.one_hot(groups, 3).float()
+    assert probe_auc(vectors, groups) == 1
+    few = torch.where(groups > 0, -1, groups)
+    few[1:9] = 1  # eight users are no group
+    assert probe_auc(vectors, few) == 0.5
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(2))
+    noise = torch.randn(90, 3, generator=torch.Generator().manual_seed(3))
+    assert probe_auc(noise, groups) == probe_auc(noise[order], groups[order])
+    metric = METRICS["probe_auc"]
+    assert (metric.kind, metric.takes_length) == (None, False)
