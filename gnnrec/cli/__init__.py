@@ -21,6 +21,7 @@ from gnnrec.cli import (
     recommend,
     replay,
     report,
+    rerank,
     run,
     schema,
     serve,
@@ -49,6 +50,7 @@ app.command()(pretrain.pretrain)
 app.command()(tune.tune)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(rerank.rerank)
 app.command()(replay.replay)
 app.command()(recommend.recommend)
 app.command()(embed.embed)

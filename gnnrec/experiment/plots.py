@@ -98,6 +98,31 @@ def learning_curves(lines: Mapping[str, Sequence[tuple[float, float]]], y_label:
 
 
 @matplotlib.rc_context(STYLE)
+def tradeoffs(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], start: Mapping[str, tuple[float, float]], x: str
+) -> Figure:
+    """What one value costs of another: a panel for each value that is bought, a line for each way to buy it.
+
+    Args:
+        panels: name of the value -> name of the way -> points from the start on, (x, y) each.
+        start: name of the value -> the point at which all lines begin.
+        x: name of what is paid with.
+    """
+    figure = Figure(figsize=(2.4 * len(panels), 2.8), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (y, lines) in zip(every, panels.items(), strict=True):
+        for number, (name, points) in enumerate(lines.items()):
+            marker = MARKERS[number % len(MARKERS)]
+            at = list(zip(*[start[y], *points], strict=True))
+            axes.plot(*at, color=_colour(number), marker=marker, markersize=3, linewidth=1, label=name)
+        axes.plot(*start[y], color="black", marker="*", markersize=8, linestyle="none")
+        axes.set(xlabel=x, title=y)
+        axes.tick_params(labelsize=6)
+    figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
 def paths(graph: "nx.Graph[str]", user: str, items: Sequence[str]) -> Figure:
     """The ways from one user to what it is recommended: the user on the left, the items on the right.
 

@@ -103,12 +103,16 @@ class Reranked:
         """
         chooses = getattr(self.model, "chooses_on_validation", False)
         self.model.fit(train, validation if chooses else None, seed)
-        self.candidates = train.candidates
-        self.items = self._items(train)
+        self.attached(train)
         self.best_params = dict(self.model.best_params)
         if validation is not None and self.how.strength == "choose":
             self.strength = self._chosen(validation, train, seed)
             self.best_params["rerank"] = self.how.model_copy(update={"strength": self.strength}).model_dump(mode="json")
+
+    def attached(self, train: TrainingData) -> "Reranked":
+        """The same, knowing the items of what its model was fitted on; errors as of `fit`."""
+        self.candidates, self.items = train.candidates, self._items(train)
+        return self
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32; see `Recommender.score`."""
