@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnnrec.evaluation.statistics import holm, paired_bootstrap
+from gnnrec.evaluation.statistics import gap_between_groups, holm, paired_bootstrap
 
 
 def compare(difference, **options):
@@ -245,3 +245,15 @@ def test_units_do_not_matter(pairs, scale, shift):
         (scale * plain.mean, scale * plain.low, scale * plain.high), rel=1e-6, abs=1e-9
     )
     assert 0 < plain.p_value <= 1
+
+
+def test_the_gap_between_groups_covers_the_truth():
+    # Two groups of 60 whose means are .2 apart: about 95 of 100 intervals hold .2.
+    random, inside = np.random.default_rng(8), 0
+    for seed in range(100):
+        groups = [random.normal(mean, 0.2, 60) for mean in (0.3, 0.5)]
+        gap, low, high = gap_between_groups(groups, resamples=500, seed=seed)
+        assert low <= gap <= high
+        inside += low <= 0.2 <= high
+    assert 87 <= inside <= 100
+    assert gap_between_groups([np.ones(3), np.ones(4)]) == (0, 0, 0)

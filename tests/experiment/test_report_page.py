@@ -92,7 +92,14 @@ def test_the_same_runs_give_the_same_bytes(shop, page):
 
 
 def test_all_sections_are_there(page):
-    for heading in ("Models", "Quality by known items", "Learning curves", "Who gains", "Example users"):
+    for heading in (
+        "Models",
+        "Quality by known items",
+        "Learning curves",
+        "Groups of users",
+        "Who gains",
+        "Example users",
+    ):
         assert f"<h3>{heading}</h3>" in page
     assert "By number of interactions" in page or "By interests" in page
     assert page.count("User u-") == 10

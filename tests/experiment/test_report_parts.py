@@ -12,7 +12,7 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.report import charts
 from gnnrec.experiment.report.examples import drawn_users
-from gnnrec.experiment.report.groups import ACTIVITY, NO_VALUE, OTHERS, gains, groupings, joined
+from gnnrec.experiment.report.groups import ACTIVITY, NO_VALUE, OTHERS, gains, groupings, joined, served
 from gnnrec.experiment.report.history import panels
 from gnnrec.experiment.report.markup import Html, element, table, text
 from gnnrec.experiment.report.protocols import Protocol, protocols
@@ -209,6 +209,26 @@ def test_gains_worked_by_hand():
     assert (x.mean, x.low, x.high) == pytest.approx((0.3, 0.2, 0.4))  # draws of two: .2, .3 or .4
     assert (y.mean, y.low, y.high) == pytest.approx((-0.5, -0.5, -0.5))
     assert every.mean == pytest.approx(-0.15)
+
+
+def test_how_groups_are_served_worked_by_hand():
+    # Seed 0 has u0 to u5, seed 1 the first three again. Group a: u0 and u1; group b: u2 and u3.
+    runs = [
+        synthetic_run("one", 0, [0.5, 0.0, 1.0, 1.0, 0.0, 0.0]),
+        synthetic_run("one", 1, [0.5, 0.5, 0.5]),
+    ]
+    groups = [("a", frozenset({"u0", "u1"})), ("b", frozenset({"u2", "u3"})), ("nobody", frozenset({"z"}))]
+    found = served(runs, groups, "ndcg@10", higher_is_better=True)
+    assert {name: users for name, (users, _) in found.means.items()} == {"a": 2, "b": 2}
+    # A mean is over runs: a (.25 + .5) / 2; b (1 + .5) / 2.
+    assert found.means["a"][1].mean == pytest.approx(0.375)
+    assert found.means["b"][1].mean == pytest.approx(0.75)
+    assert found.worst == "a"
+    # The gap is of the users' means: a (.5 + .25) / 2, b (.75 + 1) / 2.
+    assert found.gap[0] == pytest.approx(0.5)
+    assert found.gap[1] <= found.gap[0] <= found.gap[2]
+    assert served(runs, groups, "ndcg@10", higher_is_better=False).worst == "b"
+    assert served(runs, groups[1:], "ndcg@10", higher_is_better=True) is None
 
 
 def test_examples_are_the_same_in_any_order():

@@ -1,4 +1,4 @@
-"""Who gains: the difference to the reference for users with one value of an attribute, or of one activity."""
+"""Groups of users with one value of an attribute, or of one activity: how well each is served, and who gains."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gnnrec.data.dataset import Dataset
-from gnnrec.evaluation.statistics import Difference
-from gnnrec.experiment.paired import difference
+from gnnrec.evaluation.statistics import Difference, gap_between_groups
+from gnnrec.experiment.paired import difference, mean_with_interval
 from gnnrec.experiment.report.protocols import Protocol
 from gnnrec.experiment.results import Run
 from gnnrec.splits.bins import bin_labels, bin_number, fit_bounds
@@ -41,6 +42,44 @@ class Gain:
     group: str
     users: int
     differences: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class Served:
+    """How well one model serves groups of users.
+
+    Attributes:
+        means: group -> its users, and the mean of the metric on these alone.
+        worst: the group with the lowest mean, or the highest where lower is better.
+        gap: how far the best and the worst group lie apart, with the ends of its interval.
+    """
+
+    means: Mapping[str, tuple[int, Difference]]
+    worst: str
+    gap: tuple[float, float, float]
+
+
+def served(runs: list[Run], groups: Groups, metric: str, *, higher_is_better: bool) -> Served | None:
+    """How well a model serves each group; None where fewer than two groups have users.
+
+    Args:
+        runs: of the model, one for each seed.
+        groups: names and users.
+        metric: with a value per user.
+        higher_is_better: of the metric.
+    """
+    means: dict[str, tuple[int, Difference]] = {}
+    values = []
+    for name, users in groups:
+        there = [own for run in runs if len((own := _only(run, users)).per_user)]
+        if there:
+            per_user = pd.concat([run.per_user.set_index("user")[metric] for run in there]).groupby(level=0).mean()
+            values.append(per_user.to_numpy(dtype=np.float64))
+            means[name] = len(per_user), mean_with_interval(there, metric)
+    if len(values) < 2:
+        return None
+    order = sorted(means, key=lambda name: means[name][1].mean, reverse=not higher_is_better)
+    return Served(means, order[0], gap_between_groups(values))
 
 
 def groupings(dataset: Dataset, users: Users) -> dict[str, Groups]:

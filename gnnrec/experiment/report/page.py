@@ -89,6 +89,8 @@ def _part(part: sections.Part, name: str, splits: Splits) -> Html:
         sections.known_items(part),
         element("h3", "Learning curves"),
         sections.learning(part),
+        element("h3", "Groups of users"),
+        sections.groups_served(part, splits),
         element("h3", "Who gains"),
         sections.who_gains(part, splits),
         element("h3", "Example users"),

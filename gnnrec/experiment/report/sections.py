@@ -12,7 +12,7 @@ from gnnrec.experiment.plots import Interval
 from gnnrec.experiment.report import charts
 from gnnrec.experiment.report.data import Splits
 from gnnrec.experiment.report.examples import LENGTH, SEED, Example, UserList, examples
-from gnnrec.experiment.report.groups import ACTIVITY, SMALLEST, Gain, Groups, evaluated, gains, groupings
+from gnnrec.experiment.report.groups import ACTIVITY, SMALLEST, Gain, Groups, evaluated, gains, groupings, served
 from gnnrec.experiment.report.history import HISTORY, panels
 from gnnrec.experiment.report.markup import Html, definitions, details, element, table, text, together
 from gnnrec.experiment.report.protocols import Protocol, per_user_metrics
@@ -107,6 +107,41 @@ def learning(part: Part) -> Html:
         "A line for each seed, and for each restart where a stage has several. All but the loss is of validation data."
     )
     return together([*content, _soft(said), element("div", together(shown), class_="charts")])
+
+
+def groups_served(part: Part, splits: Splits) -> Html:
+    """How well each model serves each group of users, the worst group and the gap."""
+    protocol, metric = part.protocol, part.protocol.metric
+    if metric is None or protocol.reference is None:
+        return _soft(NO_METRIC)
+    try:
+        dataset = splits.of(protocol.rows[protocol.reference][0]).dataset
+    except InputError as error:
+        return _note(f"The data cannot be read: {error}")
+    better = higher_is_better(metric) is not False
+    users = evaluated(protocol.rows[protocol.reference])
+    content = [
+        _soft(
+            f"{metric} of the users of each group, with 95 % intervals (bootstrap over users), the worst group of each "
+            "model, and how far its best and worst group lie apart. The largest of several noisy differences is above "
+            "0 also where all groups are served alike."
+        )
+    ]
+    for by, groups in groupings(dataset, users).items():
+        rows = []
+        for name, runs in protocol.rows.items():
+            found = served(runs, groups, metric, higher_is_better=better) if metric in runs[0].per_user else None
+            if found is not None:
+                means = [found.means.get(group) for group, _ in groups]
+                cells = ["-" if one is None else _value_text(_ends(one[1])) for one in means]
+                rows.append((name, *cells, found.worst, _value_text(found.gap)))
+        counts = [len(users & members) for _, members in groups]
+        header = ("model", *(f"{g} ({n})" for (g, _), n in zip(groups, counts, strict=True)), "worst", "gap")
+        if rows:
+            content.append(table(f"{metric} by {by}; the number of users in brackets", header, rows))
+    if len(content) == 1:
+        return _soft(f"The users have no attribute that makes two groups of {SMALLEST} users or more.")
+    return together(content)
 
 
 def who_gains(part: Part, splits: Splits) -> Html:
@@ -237,6 +272,11 @@ def _interval_text(found: Interval | None, sign: str = "") -> str:
         return "-"
     mean, low, high = (f"{number:{sign}.4f}" for number in found)
     return f"{mean} ({low} to {high})" if sign else f"{low} to {high}"
+
+
+def _value_text(found: Interval) -> str:
+    mean, low, high = found
+    return f"{mean:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _table(found: Table) -> Html:
