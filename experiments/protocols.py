@@ -128,6 +128,10 @@ BESIDES = (
     *("intra_list_diversity@10", "exposure_gap@10"),
 )
 """What a list holds besides hits."""
+OF_GROUPS = tuple(
+    f"k{k}/{metric}" for k in (0, 5) for metric in ("ndcg@10", "ndcg_worst@10", "ndcg_gap@10", "probe_auc")
+)
+"""How well groups of users are served, and what vectors tell of them, before and after the first choices."""
 LOCO_COLUMNS = ("precision@1", "precision@5", "precision@10", "precision@20", "recall@20", "map@100")
 LASTFM = ("precision@20", "precision@1", "precision@5", "precision@10", "recall@20", "map@100", "ndcg@10")
 SHOTS = tuple(f"k{k}/ndcg@10" for k in (0, 1, 2, 5, 10))
@@ -473,6 +477,7 @@ PROTOCOLS = (
     Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
     Protocol("ml-1m-items-all", "MovieLens-1M, unseen films among all", LISTS, options_from="ml-1m-items"),
     Protocol("ml-1m-both", "MovieLens-1M, unseen users and unseen films", SHOTS, compared="k1/ndcg@10"),
+    Protocol("ml-1m-groups", "MovieLens-1M, women and men", OF_GROUPS, reference="graphsage"),
     Protocol("ml-1m-lists", "MovieLens-1M, lists in another order", BESIDES, reference="graphsage"),
     Protocol(
         "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"

@@ -20,6 +20,7 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.evaluation.metrics.metric_input import KINDS
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
+from gnnrec.models.erased import EraseConfig, Erased
 from gnnrec.options.messages import join, keys_of, one_line, short
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.reranking import RerankConfig
@@ -132,6 +133,8 @@ class RunConfig(BaseModel):
     learn from them, so a model must fall back to popularity."""
     model: dict[str, Any]
     """`class`, and the options of its constructor."""
+    erase: EraseConfig | None = None
+    """An attribute of users that the model is not to know, and not to find out from others."""
     rerank: RerankConfig | None = None
     """How the best items of each list are put into another order: for diversity, calibration or exposure."""
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -187,6 +190,7 @@ class NamedConfig:
         plain |= {k: v for k, v in replaced.items() if "." not in k}
         plain = _with_paths(plain, self.folder)
         model = build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
+        model = model if self.config.erase is None else Erased(model, self.config.erase)
         return model if how is None else Reranked(model, how)
 
     @property

@@ -84,6 +84,7 @@ LATER: Mapping[tuple[str, ...], Any] = {
     ("evaluate", "group_by"): None,
     ("evaluate", "group_items_by"): None,
     ("rerank",): None,
+    ("erase",): None,
     ("split", "among"): "held_out",
     ("split", "encoding"): "utf-8",
     ("split", "reveal"): "random",
