@@ -36,6 +36,8 @@ app = typer.Typer(
     help="Inductive cold-start recommendation on heterogeneous graphs.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # the one with boxes takes longer to import than all else
+    context_settings={"max_content_width": 120},
     pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(

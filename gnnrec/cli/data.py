@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from gnnrec.cli.console import AsJson, err, out
 
@@ -19,6 +18,8 @@ def list_(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows))
         return
     columns = ("name", "title", "size", "terms", "from", "here")
+    from rich.table import Table  # slow to import
+
     table = Table(*columns)
     for row in rows:
         shown = {**row, "from": row["from"] or "-", "here": "yes" if row["here"] else "no"}

@@ -102,7 +102,7 @@ def _shown(shop: Any, title: str, as_json: bool) -> Iterator[Callable[[], None]]
     def picture(draws: int) -> Any:
         inside = f", {shop.inside} are in the shop" if shop.inside else ""
         caption = f"{shop.come} users have come{inside}; {len(shop.scores):,} of {shop.lists:,} lists\n\n{LEGEND}"
-        return table(shop.scores.rows(draws), min(out.width, PIPE), title, caption)
+        return table(shop.scores.rows(draws), min(out.console.width, PIPE), title, caption)
 
     def as_line() -> None:
         nonlocal printed
@@ -116,7 +116,7 @@ def _shown(shop: Any, title: str, as_json: bool) -> Iterator[Callable[[], None]]
         finally:
             out.print(picture(shop.scores.draws))
         return
-    with Live(console=out, auto_refresh=False) as live:
+    with Live(console=out.console, auto_refresh=False) as live:
 
         def drawn() -> None:
             nonlocal next_drawing

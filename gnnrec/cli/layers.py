@@ -4,8 +4,6 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from gnnrec.cli.console import AsJson, out
 
@@ -18,6 +16,8 @@ def layers(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([row._asdict() for row in rows]))
         return
+    from rich.table import Table
+
     table = Table("layer", "what it is")
     for row in rows:
         table.add_row(row.name, row.summary)
@@ -43,6 +43,9 @@ def check_layer(
     if as_json:
         typer.echo(json.dumps([c._asdict() if hasattr(c, "_asdict") else vars(c) for c in checks]))
     else:
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table("check", "result", "what was found")
         for one in checks:
             table.add_row(one.name, "passed" if one.passed else Text("FAILED", "bold red"), one.message)

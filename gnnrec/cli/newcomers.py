@@ -115,7 +115,7 @@ def progress(total: int, what: str, show: bool = True) -> Iterator[Callable[[int
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not (show and err.is_terminal)) as bar:
+    with Progress(*columns, console=err.console, transient=True, disable=not (show and err.is_terminal)) as bar:
         task = bar.add_task(what, total=total)
         yield lambda users: bar.advance(task, users)
 

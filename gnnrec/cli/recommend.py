@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from gnnrec.cli.cluster import OnRay
 from gnnrec.cli.console import AsJson, err, line, out
@@ -69,6 +68,8 @@ def recommend(
     if as_json:
         typer.echo(json.dumps({"items": rows, "warnings": notes}, allow_nan=False))
         return
+    from rich.table import Table
+
     table = Table("rank", "item", "title", "score", *(["why"] if why else []))
     for row in rows:
         reasons = ", ".join(f"{one['relation']} {one['value']} +{one['weight']:.3f}" for one in row.get("why", []))
@@ -104,7 +105,7 @@ def _served(artifact: Any, only: str | None, exclude: str | None) -> Any:
     served = serve(artifact, masks.get("--only"), masks.get("--exclude"))
     if served.index is not None:
         found = f"it finds {served.index.recall:.0%} of the best {RECALL_AT} for {RECALL_OF} drawn users"
-        err.print(f"an index of {len(served.index.items)} items was searched; {found}", highlight=False, soft_wrap=True)
+        err.print(f"an index of {len(served.index.items)} items was searched; {found}", soft_wrap=True)
     return served
 
 

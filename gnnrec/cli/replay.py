@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
 from gnnrec.cli.console import AsJson, err, out
@@ -30,7 +29,7 @@ def replay(
     shown = err.is_terminal and not as_json
 
     def told(window: str) -> None:
-        err.print(window, highlight=False)
+        err.print(window)
 
     def one(config: Any) -> tuple[str, Replayed]:
         folder = to / config.name / str(config.config.seed)
@@ -47,10 +46,12 @@ def replay(
         raise typer.Exit(2)
 
 
-def _table(name: str, found: Any) -> Table:
+def _table(name: str, found: Any) -> Any:
     """A row for each policy: the first metric by how much was known of the user, and what it cost."""
     metric = found.metrics[0]
     groups = list(dict.fromkeys(group for part in found.summary.values() for group in part))
+    from rich.table import Table
+
     table = Table(f"{name}: {metric}", *groups, "update, s per 1,000 events", "scores, s per 1,000")
     for policy, part in found.summary.items():
         cells = [f"{part[group][metric][0]:.4f}" if metric in part.get(group, {}) else "-" for group in groups]

@@ -89,7 +89,7 @@ def _report(run: Any) -> None:
     told = told if len(told) > 1 else names[:3]
     values = {name: result.metrics[name] for name in told}
     shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in values.items())
-    err.print(f"{result.name} seed {result.seed}: {shown}  ({sum(result.seconds.values()):.1f} s)", highlight=False)
+    err.print(f"{result.name} seed {result.seed}: {shown}  ({sum(result.seconds.values()):.1f} s)")
 
 
 def _seeds(text: str) -> list[int]:

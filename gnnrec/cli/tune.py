@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
 from gnnrec.cli.cluster import OnRay, on_cluster
@@ -89,7 +88,9 @@ def _on_cluster(address: str, searches: list[tuple[Any, ...]]) -> tuple[list[Any
     return list(last.values()), all_done
 
 
-def _table(rows: list[Any]) -> Table:
+def _table(rows: list[Any]) -> Any:
+    from rich.table import Table
+
     table = Table("config", "metric", "own options", "best", "trial", "trials", "seconds", "file")
     for row in rows:
         own, best = ("-" if r is None or r.value is None else f"{r.value:.4f}" for r in (row.own, row.best))
