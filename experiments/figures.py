@@ -6,7 +6,8 @@ from typing import Any
 
 import networkx as nx
 
-from experiments.protocols import Protocol
+from experiments.protocols import RESULTS, Protocol
+from experiments.render import read_kept
 from gnnrec.experiment import plots
 
 Kept = Mapping[str, Mapping[str, Any]]
@@ -32,7 +33,8 @@ def shots(kept: Kept) -> dict[str, Any]:
                         number = float(metric.partition("/")[0].removeprefix("k"))
                         lines.setdefault(model, {})[number] = _interval(column["intervals"][model])
             measured = next(iter(columns)).partition("/")[2]
-            found[name] = plots.curves(lines, "first choices shown", measured)
+            if len(lines) > 1:
+                found[name] = plots.curves(lines, "first choices shown", measured)
     return found
 
 
@@ -105,7 +107,17 @@ def paths(kept: Kept) -> dict[str, Any]:
     return found
 
 
-FIGURES: tuple[Callable[[Kept], dict[str, Any]], ...] = (shots, groups, learning, pretraining, paths)
+def tradeoffs(kept: Kept) -> dict[str, Any]:
+    """What lists lose and gain in other orders."""
+    found = {}
+    for name in kept:
+        if (path := RESULTS / "tradeoffs" / f"{name}.json").is_file():
+            content = read_kept(path)
+            found[f"{name}-tradeoffs"] = plots.tradeoffs(content["panels"], content["start"], content["paid"])
+    return found
+
+
+FIGURES: tuple[Callable[[Kept], dict[str, Any]], ...] = (shots, groups, learning, pretraining, paths, tradeoffs)
 
 
 def draw(kept: list[tuple[Protocol, dict[str, Any]]], folder: Path) -> list[Path]:
