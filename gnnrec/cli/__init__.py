@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from gnnrec.cli import (
+    attack,
     compare,
     data,
     demo_shop,
@@ -50,6 +51,7 @@ app.command()(tune.tune)
 app.command()(compare.compare)
 app.command()(report.report)
 app.command()(replay.replay)
+app.command()(attack.attack)
 app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(update.update)
