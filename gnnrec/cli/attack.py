@@ -41,33 +41,31 @@ def attack(
 
     found, all_done = each(seeded, one, lambda config: f"{config.name} seed {config.config.seed}")
     if as_json:
-        typer.echo(json.dumps([{**one.facts, "attacks": _plain(one)} for one in found]))
+        typer.echo(json.dumps([one.plain for one in found]))
     elif found:
         out.print(_table(found))
     if not (all_read and all_done):
         raise typer.Exit(2)
 
 
-def _plain(found: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {name: asdict(quality) for name, quality in found.quality.items()}
-
-
 def _table(found: list[Any]) -> Table:
     """A row for each attack on each config and seed; .5 is guessing, and a TPR as high as its FPR."""
-    rates = [str(rate) for rate in next(iter(found[0].quality.values())).tpr]
-    table = Table(
-        "model", "seed", "statistic", "attack", "AUC", "95 %", *(f"TPR at FPR {r}" for r in rates), "balanced"
-    )
-    for one in found:
-        for name, quality in one.quality.items():
-            rows = [quality.tpr[rate] for rate in rates]
-            table.add_row(
-                *(one.facts["name"], str(one.facts["seed"]), one.facts["statistic"], name),
-                f"{quality.auc:.4f}",
-                f"{quality.auc_low:.4f} to {quality.auc_high:.4f}",
-                *("-" if value is None else f"{value:.4f}" for value in rows),
-                f"{quality.balanced_accuracy:.4f}",
-            )
+    rows = [
+        (one.facts, statistic, attack, quality)
+        for one in found
+        for statistic, attacks in one.quality.items()
+        for attack, quality in attacks.items()
+    ]
+    rates = list(rows[0][-1].tpr)
+    columns = [f"TPR at FPR {rate}" for rate in rates]
+    table = Table("model", "seed", "statistic", "attack", "AUC", "95 %", *columns, "balanced accuracy")
+    for facts, statistic, attack, quality in rows:
+        tpr = [quality.tpr[rate] for rate in rates]
+        table.add_row(
+            *(facts["name"], str(facts["seed"]), statistic, attack),
+            f"{quality.auc:.4f}",
+            f"{quality.auc_low:.4f} to {quality.auc_high:.4f}",
+            *("-" if value is None else f"{value:.4f}" for value in tpr),
+            f"{quality.balanced_accuracy:.4f}",
+        )
     return table

@@ -39,17 +39,24 @@ class Attacked:
     """What an attack found.
 
     Attributes:
-        quality: attack -> how well it told members from others: `threshold`, one threshold of the statistic for all
-            users; `lira_offline` and `lira_online`.
+        quality: statistic -> attack -> how well it told members from others. Statistics are `log_probability`, of
+            models whose scores are logarithms, and `rank`, of all. Attacks are `threshold`, one threshold of the
+            statistic for all users, `lira_offline` and `lira_online`.
         per_user: a row for each user: its number of items, how many users have the rarest of these, the numbers of
-            shadow models with and without the user, the mean statistic of both, and the mean score of `lira_online` by
-            both; missing where there is no such model.
+            shadow models with and without the user, the mean of the first statistic over both, and the mean score of
+            `lira_online` by it over both; missing where there is no such model.
         facts: what else attack.json holds.
     """
 
-    quality: Mapping[str, AttackQuality]
+    quality: Mapping[str, Mapping[str, AttackQuality]]
     per_user: pd.DataFrame
     facts: Mapping[str, Any]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The content of attack.json."""
+        attacks = {name: {k: asdict(v) for k, v in one.items()} for name, one in self.quality.items()}
+        return {**self.facts, "attacks": attacks}
 
 
 def attack(
@@ -101,16 +108,16 @@ def attack(
                     seconds = time.perf_counter() - began
                     report(f"{config.name} seed {seed}: shadow model {number + 1} of {shadows}, {seconds:.1f} s")
                 parts.append(pd.read_parquet(path))
-        statistic = np.stack([part["statistic"].to_numpy() for part in parts])[:, people]
         member = np.stack([part["member"].to_numpy() for part in parts])[:, people]
-        scores = {
-            "threshold": statistic,
-            "lira_offline": lira(statistic, member, online=False),
-            "lira_online": lira(statistic, member),
+        statistics = {
+            name: np.stack([part[name].to_numpy() for part in parts])[:, people]
+            for name in parts[0].columns
+            if name != "member"
         }
+        first = next(iter(statistics.values()))
         found = Attacked(
-            {name: attack_quality(score, member, seed=seed) for name, score in scores.items()},
-            _per_user(split, people, statistic, member, scores["lira_online"]),
+            {name: _measured(statistic, member, seed) for name, statistic in statistics.items()},
+            _per_user(split, people, first, member, lira(first, member)),
             {
                 "config": config.config.model_dump(mode="json"),
                 "name": config.name,
@@ -118,7 +125,6 @@ def attack(
                 "shadows": shadows,
                 "users": len(people),
                 "users_without_items": split.train.num_users - len(people),
-                "statistic": "log_probability" if _has_probabilities(config.model()) else "rank",
                 "chosen": chosen,
                 "checksums": {"data": split.dataset.checksum, "split": split.checksum},
                 "seconds": round(time.perf_counter() - started, 1),
@@ -126,10 +132,18 @@ def attack(
             },
         )
         _write(folder / PER_USER, found.per_user)
-        told = {**found.facts, "attacks": {name: asdict(one) for name, one in found.quality.items()}}
         with writing_to(folder):
-            replace_file(folder / ATTACK, (json.dumps(told, indent=1) + "\n").encode())
+            replace_file(folder / ATTACK, (json.dumps(found.plain, indent=1) + "\n").encode())
     return found
+
+
+def _measured(statistic: np.ndarray, member: np.ndarray, seed: int) -> dict[str, AttackQuality]:
+    scores = {
+        "threshold": statistic,
+        "lira_offline": lira(statistic, member, online=False),
+        "lira_online": lira(statistic, member),
+    }
+    return {name: attack_quality(score, member, seed=seed) for name, score in scores.items()}
 
 
 def _chosen(config: NamedConfig, split: Split, folder: Path, placement: Placement) -> dict[str, Any]:
@@ -151,7 +165,7 @@ def _chosen(config: NamedConfig, split: Split, folder: Path, placement: Placemen
 def _shadow(
     config: NamedConfig, train: TrainingData, chosen: Mapping[str, Any], number: int, placement: Placement
 ) -> pd.DataFrame:
-    """Fits one shadow model; of each user of the population, whether it was in, and the statistic."""
+    """Fits one shadow model; of each user of the population, whether it was in, and each statistic."""
     seed = config.config.seed
     member = torch.rand(train.num_users, generator=seeds.generator(seed, f"attack {number}")) < 0.5
     part, _ = train.hold_out((~member).nonzero().flatten())
@@ -160,15 +174,16 @@ def _shadow(
         model.placement = placement
     model.fit(part, None, seeds.integer(seed, f"shadow model {number}") % 2**32)
     users = known_by_attributes(train, part, member)
-    batches = torch.arange(len(users)).split(config.config.evaluate.batch_size)
-    log_scores = _has_probabilities(model)
-    values = [
-        history_statistic(
-            model.score(users.take(rows)), train.candidates, train.users.take(rows).items, log_scores=log_scores
-        )
-        for rows in batches
-    ]
-    return pd.DataFrame({"member": member.numpy(), "statistic": torch.cat(values).numpy()})
+    values: dict[str, list[Tensor]] = {"log_probability": [], "rank": []}
+    if not getattr(model, "log_scores", False):
+        del values["log_probability"]
+    for rows in torch.arange(len(users)).split(config.config.evaluate.batch_size):
+        scores, history = model.score(users.take(rows)), train.users.take(rows).items
+        for name, found in values.items():
+            log_scores = name == "log_probability"
+            found.append(history_statistic(scores, train.candidates, history, log_scores=log_scores))
+    columns = {name: torch.cat(found).numpy() for name, found in values.items()}
+    return pd.DataFrame({"member": member.numpy(), **columns})
 
 
 def known_by_attributes(train: TrainingData, part: TrainingData, kept: Tensor) -> UserBatch:
@@ -190,10 +205,6 @@ def known_by_attributes(train: TrainingData, part: TrainingData, kept: Tensor) -
         relations[edge_type] = edges.take(part.usable[edge_type[2]][edges.node])
     nothing = users.items.take(torch.empty(0, dtype=torch.int64))
     return replace(users, items=nothing, relations=relations)
-
-
-def _has_probabilities(model: Any) -> bool:
-    return bool(getattr(model, "log_scores", False))
 
 
 def _per_user(

@@ -24,7 +24,7 @@ def test_attack_prints_a_table_and_goes_on_where_it_was(gnnrec: Any, tmp_path: P
     assert again.err == ""
     first, second = json.loads(again.out)
     assert (first["seed"], second["seed"]) == (2, 3)
-    assert 0 <= first["attacks"]["threshold"]["auc"] <= 1
+    assert 0 <= first["attacks"]["rank"]["threshold"]["auc"] <= 1
     assert first["shadows"] == 5
 
 
