@@ -1,5 +1,6 @@
 """What a client computes of its own users: what it hides from itself, its loss, its gradient, its local training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -127,7 +128,7 @@ def shared_parameters(ranker: ItemRanker) -> list[torch.nn.Parameter]:
     return [p for p in ranker.parameters() if p.requires_grad]
 
 
-def flat(parts: list[Tensor]) -> Tensor:
+def flat(parts: Sequence[Tensor]) -> Tensor:
     """[P], one part after the other."""
     return torch.cat([part.flatten() for part in parts])
 

@@ -76,9 +76,9 @@ def secure_popularity(users: UserBatch, num_items: int, config: FederatedConfig,
 
 
 def draw_round(clients: int, config: FederatedConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The clients of a round, [C] int64, each at most once, and which of them arrive, [C] bool."""
+    """The clients of a round, [C] int64, ascending, each at most once, and which of them arrive, [C] bool."""
     count = max(1, round(config.participation * clients))
-    chosen = torch.randperm(clients, generator=generator)[:count]
+    chosen = torch.randperm(clients, generator=generator)[:count].sort().values
     return chosen, torch.rand(count, generator=generator) >= config.dropout
 
 

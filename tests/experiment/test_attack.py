@@ -89,9 +89,7 @@ def test_a_model_that_memorizes_is_caught_and_a_public_list_is_not(tmp_path: Pat
     assert (caught.per_user["statistic_with"] > caught.per_user["statistic_without"]).all()
     clean = attack(config_of(tmp_path, f"{__name__}.PublicList"), tmp_path / "clean", 8)
     assert clean.quality["rank"]["lira_online"].auc == clean.quality["rank"]["lira_offline"].auc == 0.5
-    assert clean.quality["rank"]["threshold"].auc == pytest.approx(
-        0.5, abs=0.1
-    )  # 432 answers: two standard errors are .06
+    assert clean.quality["rank"]["threshold"].auc == pytest.approx(0.5, abs=0.1)  # two standard errors: .06
 
 
 def test_options_are_chosen_once_and_kept_to_the_letter(tmp_path: Path) -> None:
