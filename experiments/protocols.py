@@ -516,6 +516,13 @@ PROTOCOLS = (
         plain="graphsage-no-pretraining",
         reference="graphsage-no-pretraining",
     ),
+    Protocol(
+        "ml-100k-federated",
+        "Users who stay with their clients, MovieLens-100K",
+        LISTS,
+        plain="central",
+        reference="central",
+    ),
     *(_transfer("ml-100k", "MovieLens-100K", share) for share in (1, 5, 20, 100)),
     *(_transfer("ml-1m", "MovieLens-1M", share) for share in (1, 5, 20, 100)),
     *(_transfer("filmtrust", "FilmTrust", share) for share in (1, 5, 20, 100)),
