@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,7 +97,15 @@ def attack(
         people = np.flatnonzero(np.bincount(split.train.users.items.row.numpy(), minlength=split.train.num_users))
         if len(people) < 2:
             raise ConfigError(f"{config.name}: {len(people)} training users have a history; there is nobody to attack")
-        _same(folder, config_checksum(config.config.model_dump(mode="json")) + split.checksum + split.dataset.checksum)
+        there = versions(placement)
+        known = (str(there.get(name)) for name in ("gnnrec", "torch", "device"))
+        about = config_checksum(config.config.model_dump(mode="json")), split.checksum, split.dataset.checksum, *known
+        _same(folder, " ".join(about))
+        if not config.model().supports_cold_users:
+            warnings.warn(
+                f"{config.name}: gives all users without items the same scores; measured is what these give away",
+                stacklevel=2,
+            )
         with threads_for(split.dataset.num_items):
             chosen = _chosen(config, split, folder, placement)
             parts = []
@@ -128,7 +137,7 @@ def attack(
                 "chosen": chosen,
                 "checksums": {"data": split.dataset.checksum, "split": split.checksum},
                 "seconds": round(time.perf_counter() - started, 1),
-                "versions": versions(placement),
+                "versions": there,
             },
         )
         _write(folder / PER_USER, found.per_user)
@@ -239,7 +248,9 @@ def _per_user(
 def _same(folder: Path, identity: str) -> None:
     mark = folder / IDENTITY
     if mark.is_file() and mark.read_text() != identity:
-        raise ConfigError(f"{folder}: holds an attack on another config, or on other data; choose another --out")
+        raise ConfigError(
+            f"{folder}: holds an attack on another config or on other data, or of another version; choose another --out"
+        )
     with writing_to(folder):
         replace_file(mark, identity.encode())
 

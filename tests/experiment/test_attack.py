@@ -189,5 +189,11 @@ def test_what_cannot_be_attacked_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--shadows: must be at least 4, got 3"):
         attack(config, tmp_path / "out", 3)
     attack(config, tmp_path / "out", 4)
-    with pytest.raises(ConfigError, match="another config, or on other data"):
+    with pytest.raises(ConfigError, match="another config or on other data"):
         attack(config.with_seed(6), tmp_path / "out", 4)
+
+
+def test_a_model_that_needs_a_history_warns(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="gives all users without items the same scores"):
+        found = attack(config_of(tmp_path, "EASE"), tmp_path / "out", 4)
+    assert set(found.quality) == {"rank"}

@@ -1,5 +1,8 @@
 """Masked sums are plain sums, also where clients fail, and what is sent tells nothing of a vector."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -54,3 +57,11 @@ def test_each_client_shares_masks_with_a_few_others() -> None:
 def test_what_masks_cannot_carry_is_refused(wrong: float) -> None:
     with pytest.raises(TrainingError, match="not finite or not below"):
         masked_sum(torch.tensor([[0.0], [wrong], [0.0]]), torch.ones(3, dtype=torch.bool), torch.Generator())
+
+
+def test_the_example_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """The code of docs/federated.md runs, and prints what it says."""
+    page = (Path(__file__).parents[2] / "docs" / "federated.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "[0.75, 2.0]"
