@@ -33,6 +33,8 @@ from gnnrec.views import USER, TrainingData, UserBatch
 ATTACK, PER_USER, CHOSEN, IDENTITY = "attack.json", "per_user.parquet", "chosen.json", "attack.id"
 FEWEST = 4
 """Shadow models, at least: each is attacked with the help of the others, which must have a user and not have it."""
+FEWEST_USERS = 20
+"""Users with a history, at least."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ def attack(
         split = load_split(config)
         audit(split, split.train)
         people = np.flatnonzero(np.bincount(split.train.users.items.row.numpy(), minlength=split.train.num_users))
-        if len(people) < 2:
-            raise ConfigError(f"{config.name}: {len(people)} training users have a history; there is nobody to attack")
+        if len(people) < FEWEST_USERS:
+            raise ConfigError(
+                f"{config.name}: {len(people)} training users have a history; an attack needs at least {FEWEST_USERS}"
+            )
         there = versions(placement)
         known = (str(there.get(name)) for name in ("gnnrec", "torch", "device"))
         about = config_checksum(config.config.model_dump(mode="json")), split.checksum, split.dataset.checksum, *known

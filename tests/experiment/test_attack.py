@@ -188,6 +188,9 @@ def test_what_cannot_be_attacked_says_so(tmp_path: Path) -> None:
     config = config_of(tmp_path, "Popularity")
     with pytest.raises(ConfigError, match="--shadows: must be at least 4, got 3"):
         attack(config, tmp_path / "out", 3)
+    few = read_config(tmp_path / "toy.yaml", ["split.train_share=0.2"])
+    with pytest.raises(ConfigError, match="11 training users have a history"):
+        attack(few, tmp_path / "few", 4)
     attack(config, tmp_path / "out", 4)
     with pytest.raises(ConfigError, match="another config or on other data"):
         attack(config.with_seed(6), tmp_path / "out", 4)
