@@ -527,6 +527,16 @@ PROTOCOLS = (
         plain="graphsage-no-pretraining",
         reference="graphsage-no-pretraining",
     ),
+    *(
+        Protocol(
+            f"{data}-federated",
+            f"Users who stay with their clients, {title}",
+            LISTS,
+            plain="central",
+            reference="central",
+        )
+        for data, title in (("ml-100k", "MovieLens-100K"), ("ml-1m", "MovieLens-1M"))
+    ),
     *(_transfer("ml-100k", "MovieLens-100K", share) for share in (1, 5, 20, 100)),
     *(_transfer("ml-1m", "MovieLens-1M", share) for share in (1, 5, 20, 100)),
     *(_transfer("filmtrust", "FilmTrust", share) for share in (1, 5, 20, 100)),

@@ -27,9 +27,11 @@ FIXED = (
     *("item-mean", "biases", "biases-zero"),
     *("friends-one-hop", "tag-cosine", "tag-neighbourhood", "mixed-neighbourhood"),
     *("graphsage-default", "graphsage-layers", "graphsage-regression", "regression", "denoising"),
+    *("central", "ten-percent"),
 )
-"""Configs whose options are not searched: reference scores as they were computed, the graph model as it comes, and what
-chooses its only option itself. Blends and rows that extend another row have nothing of their own to search."""
+"""Configs whose options are not searched: reference scores as they were computed, the graph model as it comes, what
+chooses its only option itself, and rounds of clients, which were all tried with the same settings
+(`experiments.exploratory.federated`). Blends and rows that extend another row have nothing of their own to search."""
 BY_HAND = "# Options chosen on validation users."
 """The line at the head of a config whose options were not searched."""
 

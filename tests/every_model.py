@@ -25,6 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "weights": {0: {"graphsage": 0.7, "regression": 0.3}},
         "choose_on": 0,
     },
+    "FederatedGraphSAGE": {"encoder": {"channels": 8}, "federated": {"epochs": 2, "participation": 0.5}},
     "LightFM": {"epochs": 3},
     "SASRec": {"channels": 8, "finetune": {"epochs": 2}},
     "IRSpack": {"factors": 8, "regularization": 0.3},

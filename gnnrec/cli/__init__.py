@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from gnnrec.cli import (
+    attack,
     compare,
     data,
     demo_shop,
@@ -54,6 +55,7 @@ app.command()(compare.compare)
 app.command()(report.report)
 app.command()(rerank.rerank)
 app.command()(replay.replay)
+app.command()(attack.attack)
 app.command()(recommend.recommend)
 app.command()(embed.embed)
 app.command()(update.update)

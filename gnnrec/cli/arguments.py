@@ -46,3 +46,20 @@ def each(things: Iterable[Any], make: Callable[[Any], Made], name: Callable[[Any
             line(f"error: {said}" if name(thing) in said else f"error: {name(thing)}: {said}")
             failed = True
     return made, not failed
+
+
+def parse_seeds(text: str | None) -> list[int]:
+    """The seeds that `--seeds` names; none where it is left out.
+
+    Raises:
+        InputError: it is no list of different whole numbers, or one is out of range.
+    """
+    if text is None:
+        return []
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds: {text!r} is no list of whole numbers; write for example --seeds 0,1,2") from None
+    if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds: {text!r}; each seed must be from 0 to {2**32 - 1} and stand there once")
+    return seeds

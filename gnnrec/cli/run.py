@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gnnrec.cli.arguments import config_paths, each, refuse_namesakes
+from gnnrec.cli.arguments import config_paths, each, parse_seeds, refuse_namesakes
 from gnnrec.cli.cluster import OnRay, on_cluster
 from gnnrec.cli.console import AsJson, err, line, out
-from gnnrec.errors import InputError
 
 
 def run(
@@ -37,11 +36,8 @@ def run(
     paths, overrides = config_paths(arguments, "gnnrec run configs/ml-100k/graphsage.yaml")
     configs, all_read = each(paths, lambda path: read_config(path, overrides), str)
     refuse_namesakes(configs)
-    seeded = [
-        config.with_seed(seed)
-        for config in configs
-        for seed in (_seeds(seeds) if seeds is not None else [config.config.seed])
-    ]
+    chosen = parse_seeds(seeds)
+    seeded = [config.with_seed(seed) for config in configs for seed in (chosen or [config.config.seed])]
 
     def run_and_report(one: Any) -> Any:
         result = run_one(one, to / one.name / str(one.config.seed), progress=err.is_terminal and not as_json)
@@ -90,13 +86,3 @@ def _report(run: Any) -> None:
     values = {name: result.metrics[name] for name in told}
     shown = "  ".join(f"{k} {'-' if v is None else f'{v:.4f}'}" for k, v in values.items())
     err.print(f"{result.name} seed {result.seed}: {shown}  ({sum(result.seconds.values()):.1f} s)")
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--seeds: {text!r} is no list of whole numbers; write for example --seeds 0,1,2") from None
-    if min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds: {text!r}; each seed must be from 0 to {2**32 - 1} and stand there once")
-    return seeds

@@ -4,9 +4,15 @@ from typing import Any
 
 from gnnrec.models import baselines
 from gnnrec.models.blend import Blend
+from gnnrec.models.federated_graphsage import FederatedGraphSAGE
 from gnnrec.models.graphsage import GraphSAGE
 
-_MODELS = {**{name: getattr(baselines, name) for name in baselines.__all__}, "Blend": Blend, "GraphSAGE": GraphSAGE}
+_MODELS = {
+    **{name: getattr(baselines, name) for name in baselines.__all__},
+    "Blend": Blend,
+    "FederatedGraphSAGE": FederatedGraphSAGE,
+    "GraphSAGE": GraphSAGE,
+}
 __all__ = [*_MODELS]
 
 

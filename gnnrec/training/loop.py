@@ -1,6 +1,7 @@
 """The one training loop, with early stopping, checkpoints and exact resume."""
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ def train(
     seed: int,
     tracker: Tracker,
     placement: Placement = CPU,
+    optimizer_of: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
 ) -> int:
     """Trains a module in place.
 
@@ -70,6 +72,7 @@ def train(
         seed: the run's seed.
         tracker: where to report.
         placement: device of the module, and precision of the losses.
+        optimizer_of: makes the optimizer of the parameters; None for AdamW.
 
     Returns:
         The number of epochs that the module's final state has seen.
@@ -78,7 +81,9 @@ def train(
         TrainingError: a loss is not a number.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    if optimizer_of is None:
+        optimizer_of = functools.partial(torch.optim.AdamW, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = optimizer_of(parameters)
     generator = seeds.generator(seed, stage)
     torch.manual_seed(seeds.integer(seed, f"{stage}/dropout"))
     average = _Average(parameters, config.ema_decay)

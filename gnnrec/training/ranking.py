@@ -243,9 +243,9 @@ def ranking_losses(
     for batch in (users.to(device) for users in batches):
         count = count_of[batch]
         row, place = runs(torch.zeros_like(count), count)  # [P] each, the batch's edges: user, place among its edges
-        shown = _shown(count, config.history_dropout, generator, config.shown)
+        shown = shown_counts(count, config.history_dropout, generator, config.shown)
         if by_time is None or (config.target == "rest" and not by_time.has_events):
-            order = _order(row, generator)
+            order = random_places(row, generator)
         else:
             order = by_time.place[by_time.pointer[batch[row]] + place]
         hidden = order >= shown[row]
@@ -336,7 +336,7 @@ class _ByTime:
         return None if self._weight is None else self._weight[self.pointer[user] + place]
 
 
-def _shown(
+def shown_counts(
     count: Tensor, history_dropout: float, generator: torch.Generator, many: Literal["few", "any"] = "few"
 ) -> Tensor:
     """How many of its interactions each user shows: none, or from 1 up.
@@ -357,7 +357,7 @@ def _shown(
     return torch.where(cold.to(count.device), 0, drawn).clamp(max=count - 1)
 
 
-def _order(row: Tensor, generator: torch.Generator) -> Tensor:
+def random_places(row: Tensor, generator: torch.Generator) -> Tensor:
     """[P] int64, the place of each edge in a random order of its user's edges; `row` ascends."""
     key = (torch.rand(len(row), generator=generator, dtype=torch.float64) * 2**40).long()
     place = torch.empty_like(row)
