@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from gnnrec.cli.arguments import config_paths, each, parse_seeds, refuse_namesakes
 from gnnrec.cli.console import AsJson, err, out
@@ -33,7 +32,7 @@ def attack(
     seeded = [config.with_seed(seed) for config in configs for seed in (chosen or [config.config.seed])]
 
     def told(line: str) -> None:
-        err.print(line, highlight=False)
+        err.print(line)
 
     def one(config: Any) -> Any:
         folder = to / config.name / str(config.config.seed)
@@ -48,7 +47,7 @@ def attack(
         raise typer.Exit(2)
 
 
-def _table(found: list[Any]) -> Table:
+def _table(found: list[Any]) -> Any:
     """A row for each attack on each config and seed; .5 is guessing, and a TPR as high as its FPR."""
     rows = [
         (one.facts, statistic, attack, quality)
@@ -58,6 +57,8 @@ def _table(found: list[Any]) -> Table:
     ]
     rates = list(rows[0][-1].tpr)
     columns = [f"TPR at FPR {rate}" for rate in rates]
+    from rich.table import Table
+
     table = Table("model", "seed", "statistic", "attack", "AUC", "95 %", *columns, "balanced accuracy")
     for facts, statistic, attack, quality in rows:
         tpr = [quality.tpr[rate] for rate in rates]
