@@ -240,6 +240,7 @@ def _experiment(
             "versions": versions(placement),
             "chosen": chosen,
             "audit": record,
+            "guarantee": getattr(model, "guarantee", {}),
             "skipped_rows": split.dataset.skipped_rows,
             "skipped_values": split.dataset.skipped_values,
         },

@@ -5,8 +5,12 @@ from typing import Any
 from gnnrec.models import baselines
 from gnnrec.models.blend import Blend
 from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.models.private_graphsage import PrivateGraphSAGE
 
-_MODELS = {**{name: getattr(baselines, name) for name in baselines.__all__}, "Blend": Blend, "GraphSAGE": GraphSAGE}
+_MODELS = {
+    **{name: getattr(baselines, name) for name in baselines.__all__},
+    **{model.__name__: model for model in (Blend, GraphSAGE, PrivateGraphSAGE)},
+}
 __all__ = [*_MODELS]
 
 
