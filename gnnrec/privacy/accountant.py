@@ -3,7 +3,7 @@
 import functools
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scipy.optimize import brentq
 
@@ -75,8 +75,8 @@ def calibrated(
     while excess(high) > 0:
         if high > _MOST:
             raise ConfigError(
-                f"epsilon: {epsilon:g} at delta {delta:g} cannot be met by {steps} steps with noise {_MOST:g}; raise it, "
-                "or take fewer steps"
+                f"epsilon: {epsilon:g} at delta {delta:g} cannot be met by {steps} steps with noise {_MOST:g}; "
+                "raise it, or take fewer steps"
             )
         low, high = high, high * 2
     while low == high or excess(low) <= 0:  # from above: with little noise, accounting takes long
@@ -89,7 +89,7 @@ def calibrated(
     return found
 
 
-def _prv():  # type: ignore[no-untyped-def]
+def _prv() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of libraries that it brings, about their own versions

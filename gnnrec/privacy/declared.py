@@ -38,14 +38,14 @@ def private_relations(
                 f"contribution; name the attributes to read without it"
             )
         if relations[name] in train.users.events:
-            raise ConfigError(
-                f"attributes: {name!r} are events, which are not clipped; name the attributes without them"
-            )
+            raise ConfigError(f"attributes: {name!r} are events, which are not clipped; name the others")
         if name in train.fitted_bounds:
             raise ConfigError(
                 f"attributes: the bounds of {name!r} are quantiles of the training users' numbers; give `bounds` from "
                 "public knowledge, or name the attributes without it"
             )
+        if relations[name][2] in {t[2] for t in found}:
+            raise ConfigError(f"attributes: {name!r} leads to the same values as another one; name one of them")
         found.append(relations[name])
     for node_type in dict.fromkeys([ITEM, *(t[2] for t in found)]):
         if node_type not in declared:

@@ -45,8 +45,8 @@ def release_moments(
     """One Gaussian mechanism for popularity, choices by attribute value, and how many users have each value.
 
     With R relations, a user's profile is f = (1, values) / sqrt(1 + R), in which the values of each relation have a
-    Euclidean norm of at most 1, and its choices are x = items / sqrt(history_clip) with a norm of at most 1. Released is
-    the sum over users of f (x, f)' / sqrt(2) with noise: |f| <= 1 and |(x, f)| <= sqrt(2), so that a user's
+    Euclidean norm of at most 1, and its choices are x = items / sqrt(history_clip) with a norm of at most 1. Released
+    is the sum over users of f (x, f)' / sqrt(2) with noise: |f| <= 1 and |(x, f)| <= sqrt(2), so that a user's
     contribution has a norm of at most 1; see `noisy_products`, which clips once more. What follows is arithmetic on the
     result with public numbers.
 

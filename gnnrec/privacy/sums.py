@@ -58,8 +58,8 @@ def noisy_products(left: Matrix, right: Matrix, noise_multiplier: float, random:
     from `N` and `M`, which are to be public.
 
     Source: Dwork, Talwar, Thakurta, Zhang, "Analyze Gauss", STOC 2014, Algorithm 1; Wang, "Revisiting differentially
-        private linear regression", UAI 2018 (AdaSSP), for cross moments as sufficient statistics. Differs: one matrix of
-        cross moments that is not symmetric, with independent noise in each entry.
+        private linear regression", UAI 2018 (AdaSSP), for cross moments as sufficient statistics. Differs: one matrix
+        of cross moments that is not symmetric, with independent noise in each entry.
 
     Args:
         left: [U, N] float64, a row for each user.

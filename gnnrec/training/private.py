@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gnnrec.nn.encoder import Encoder
 from gnnrec.views import INTERACTS, ITEM, USER, Edges, EdgeType, UserBatch, reverse
 
-Part = Literal["values", "layers", "items", "popularity"]
+Part = Literal["values", "histories", "items", "popularity"]
 MOST_SHOWN = 10
 """Most interactions that are shown of a user's history in training."""
 
@@ -30,11 +30,11 @@ class GradientConfig(BaseModel):
     """Largest Euclidean norm of a user's gradient, over all parts together."""
     learning_rate: float = Field(0.003, gt=0)
     """Step size of Adam."""
-    parts: tuple[Part, ...] = Field(("values", "layers"), min_length=1)
-    """What is trained: vectors of attribute values, layers, vectors of items, log-popularity. The more numbers, the more
-    noise in all."""
+    parts: tuple[Part, ...] = Field(("values", "histories"), min_length=1)
+    """What is trained: vectors of attribute values, the layer of messages from known items, vectors of items,
+    log-popularity. The more numbers, the more noise in all."""
     history_dropout: float = Field(0.5, ge=0, le=1)
-    """Share of a step's users whose whole history is hidden and asked for; of others, 1 to 10 interactions are shown."""
+    """Share of a step's users whose whole history is hidden and asked for; of others, 1 to 10 items are shown."""
 
 
 class PrivateScorer(nn.Module):
@@ -66,17 +66,20 @@ class PrivateScorer(nn.Module):
 
     def weight(self, relation: EdgeType) -> nn.Parameter:
         """[D, D], the linear map of one relation."""
-        [(_, weight, _, _)] = self.encoder.sums_of(0, [relation])
+        weight = self.encoder.sums_of(0, [relation])[0][1]
         assert isinstance(weight, nn.Parameter)
         return weight
 
     def of(self, parts: Sequence[Part]) -> list[nn.Parameter]:
         """The weights of some parts."""
         encoder = self.encoder
-        values = [encoder.table(t).weight for t in encoder.node_types if t not in (USER, ITEM)]
-        layers = [self.weight(relation) for relation in encoder.edge_types]
-        weights = {"values": values, "layers": layers, "items": [encoder.table(ITEM).weight]}
-        return [one for part in parts for one in (weights | {"popularity": [self.popularity]})[part]]
+        weights: dict[Part, list[nn.Parameter]] = {
+            "values": [encoder.table(t).weight for t in encoder.node_types if t not in (USER, ITEM)],
+            "histories": [self.weight(reverse(INTERACTS))],
+            "items": [encoder.table(ITEM).weight],
+            "popularity": [self.popularity],
+        }
+        return [one for part in parts for one in weights[part]]
 
 
 def clipped_gradients(
@@ -121,7 +124,7 @@ def clipped_gradients(
             table = scorer.encoder.table(relation[0]).weight
             mean = _mean_weights(edges[relation], len(shown), len(table))
             outer.setdefault(relation[0], []).append((mean, back @ scorer.weight(relation)))
-            if "layers" in parts:
+            if "histories" in parts and relation[0] == ITEM:
                 square += back.square().sum(1) * (mean @ table).square().sum(1)
         for node_type, products in outer.items():
             if ("items" if node_type == ITEM else "values") in parts:
