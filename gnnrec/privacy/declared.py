@@ -26,7 +26,7 @@ def private_relations(
     relations = {t[1]: t for t in train.users.relations}
     own = {one.name for one in train.users.features}
     chosen = [*relations, *own] if attributes is None else attributes
-    found = []
+    found: list[EdgeType] = []
     for name in chosen:
         if name in own:
             raise ConfigError(f"attributes: {name!r} describes users by numbers, which are not clipped; leave it out")

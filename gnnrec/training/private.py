@@ -64,16 +64,14 @@ class PrivateScorer(nn.Module):
         """[B, I] scores, logarithms of unnormalised probabilities."""
         return self.vectors(users) @ self.encoder.table(ITEM).weight.t() + self.popularity
 
-    def weight(self, relation: EdgeType) -> nn.Parameter:
+    def weight(self, relation: EdgeType) -> Tensor:
         """[D, D], the linear map of one relation."""
-        weight = self.encoder.sums_of(0, [relation])[0][1]
-        assert isinstance(weight, nn.Parameter)
-        return weight
+        return self.encoder.sums_of(0, [relation])[0][1]
 
-    def of(self, parts: Sequence[Part]) -> list[nn.Parameter]:
+    def of(self, parts: Sequence[Part]) -> list[Tensor]:
         """The weights of some parts."""
         encoder = self.encoder
-        weights: dict[Part, list[nn.Parameter]] = {
+        weights: dict[Part, list[Tensor]] = {
             "values": [encoder.table(t).weight for t in encoder.node_types if t not in (USER, ITEM)],
             "histories": [self.weight(reverse(INTERACTS))],
             "items": [encoder.table(ITEM).weight],
