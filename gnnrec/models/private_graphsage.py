@@ -66,7 +66,7 @@ class PrivateGraphSAGE:
         delta: float = 1e-6,
         declared: tuple[str, ...] = (ITEM,),
         attributes: tuple[str, ...] | None = None,
-        channels: int = 32,
+        channels: int = 8,
         history_clip: float = 10.0,
         spread: float = 0.3,
         strength: float = 0.5,

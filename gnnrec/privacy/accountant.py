@@ -2,7 +2,6 @@
 
 import functools
 import warnings
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scipy.optimize import brentq
@@ -26,7 +25,8 @@ class Release(NamedTuple):
     """Number of sums."""
 
 
-def spent(releases: Sequence[Release], delta: float) -> float:
+@functools.cache
+def spent(releases: tuple[Release, ...], delta: float) -> float:
     """The epsilon for which all releases together are (epsilon, delta)-differentially private.
 
     Neighbouring are two sets of users of which one has one user more, with everything that belongs to it.
@@ -69,7 +69,7 @@ def calibrated(
     """
 
     def excess(noise: float) -> float:
-        return spent([*before, Release(noise, rate, steps)], delta) - epsilon
+        return spent((*before, Release(noise, rate, steps)), delta) - epsilon
 
     low = high = _FIRST
     while excess(high) > 0:

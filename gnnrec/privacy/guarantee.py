@@ -30,7 +30,7 @@ def guarantee(
         `epsilon` is what the accountant says of the releases, at most the budget.
     """
     return {
-        "epsilon": None if epsilon is None else round(spent([*releases.values()], delta), 4),
+        "epsilon": None if epsilon is None else round(spent((*releases.values(),), delta), 4),
         "delta": delta,
         "unit": UNIT,
         "neighbours": NEIGHBOURS,

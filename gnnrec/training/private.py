@@ -28,7 +28,7 @@ class GradientConfig(BaseModel):
     """Probability with which each user is in a step, independently of all others and of other steps."""
     clip: float = Field(0.1, gt=0)
     """Largest Euclidean norm of a user's gradient, over all parts together."""
-    learning_rate: float = Field(0.003, gt=0)
+    learning_rate: float = Field(0.001, gt=0)
     """Step size of Adam."""
     parts: tuple[Part, ...] = Field(("values", "histories"), min_length=1)
     """What is trained: vectors of attribute values, the layer of messages from known items, vectors of items,

@@ -25,7 +25,7 @@ def users():
 
 
 def test_without_noise_moments_are_counts_of_clipped_histories():
-    """With a clip of 2, the four items of user 1 count sqrt(2 / 4) each; two tags of one user count sqrt(1 / 2) each."""
+    """With a clip of 2, the four items of user 1 count sqrt(2 / 4) each; two tags of a user sqrt(1 / 2) each."""
     found = release_moments(users(), VALUES, 4, 2.0, 0.0, np.random.default_rng(3))
     half, root = math.sqrt(0.5), math.sqrt(0.5)
     assert found.popularity == pytest.approx([1 + half, 1 + half, half, half])
