@@ -98,8 +98,8 @@ def private_card_text(result: Mapping[str, Any]) -> str:
         f"- Public by declaration: the ids of {', '.join(given['declared'])}.",
         "- Noise came from the operating system and cannot be drawn again."
         if given["noise"] == "system"
-        else "- Noise was drawn from the run's seed: the guarantee holds against those who do not know it. For a model that "
-        "is given away, set `noise: system`.",
+        else "- Noise was drawn from the run's seed: the guarantee holds against those who do not know it. For a model "
+        "that is given away, set `noise: system`.",
         "",
         "| released | noise multiplier | sample rate | sums |",
         "|---|---:|---:|---:|",
@@ -110,8 +110,8 @@ def private_card_text(result: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "- The guarantee is of what lies in `model/`. `result.json` and `per_user.parquet` hold exact numbers of test users, "
-        "and counts of training users in `audit`: keep them where the data are kept.",
+        "- The guarantee is of what lies in `model/`. `result.json` and `per_user.parquet` hold exact numbers of test "
+        "users, and counts of training users in `audit`: keep them where the data are kept.",
         "- Options that were chosen on these users, and further models of the same users, cost privacy besides.",
         "- Interactions that are recorded after training (`gnnrec update`, the service) are not part of it.",
         "- Noise is made of floating-point numbers, whose rounding is not accounted for.",

@@ -114,4 +114,5 @@ def _bounds(inside: np.ndarray, outside: np.ndarray, thresholds: np.ndarray, del
     low = np.where(right > 0, beta.ppf(miss, np.maximum(right, 1), len(inside) - right + 1), 0.0)
     high = np.where(wrong < len(outside), beta.ppf(1 - miss, wrong + 1, np.maximum(len(outside) - wrong, 1)), 1.0)
     ratio = np.maximum((low - delta) / high, (1 - high - delta) / (1 - low))
-    return np.log(np.maximum(ratio, 1.0))
+    found: np.ndarray = np.log(np.maximum(ratio, 1.0))
+    return found
