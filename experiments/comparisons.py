@@ -18,7 +18,7 @@ def is_ours(result: Result) -> bool:
     """Whether the model is a graph model, or a blend with one; everything else is a baseline."""
     model = result.config["model"]
     parts = [model, *model.get("components", {}).values()]
-    return any(str(part["class"]).startswith("Graph") for part in parts)
+    return any(str(part["class"]).startswith(("Graph", "PrivateGraph")) for part in parts)
 
 
 def is_blend(result: Result) -> bool:

@@ -482,6 +482,7 @@ PROTOCOLS = (
     Protocol(
         "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"
     ),
+    Protocol("ml-1m-privacy", "MovieLens-1M, differential privacy of users", LISTS, reference="graphsage"),
     _newcomers("filmtrust", "FilmTrust, trust", SHOTS, FOLDS),
     _newcomers("ciao-dvd", "CiaoDVD, trust", LISTS),
     _newcomers("complete-journey", "The Complete Journey, demographics", SHOTS),

@@ -26,7 +26,8 @@ class Recommender(Protocol):
             example `{"epochs": 37}`); empty where there was nothing to choose. A model made with these arguments
             and fitted without validation users is the final one.
 
-    A class may have more: `log_scores = True` where scores are logarithms (a blend takes their exponential);
+    A class may have more: `guarantee`, a mapping that a fit fills in, where what is learned of users is differentially
+    private (see `gnnrec.privacy`); `log_scores = True` where scores are logarithms (a blend takes their exponential);
     `keeps_interactions = True` where histories of training users are among the fitted attributes (see
     `gnnrec.serving.artifact`); `search_space` (see `gnnrec.options.search_space`) holds what `gnnrec tune` may try of
     its options; `chooses_on_validation = True` where the fit with validation users is needed; `fit_folds(folds, seed)`

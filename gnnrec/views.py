@@ -327,6 +327,7 @@ class TrainingData:
         values: what words say of the values of users' attributes, those that no training user has among them.
         interpolated: the relations from users to the knots of a number. Its edges have weights, 1 together for a user,
             and what is known of the number is the mean over them with these weights, always.
+        fitted_bounds: names of the numeric attributes of users whose `bounds` are quantiles over the training users.
     """
 
     users: UserBatch
@@ -338,6 +339,7 @@ class TrainingData:
     features: tuple[Features, ...] = ()
     values: tuple[Features, ...] = ()
     interpolated: tuple[EdgeType, ...] = ()
+    fitted_bounds: tuple[str, ...] = ()
 
     @property
     def num_users(self) -> int:

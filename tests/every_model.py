@@ -28,6 +28,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "FederatedGraphSAGE": {"encoder": {"channels": 8}, "federated": {"epochs": 2, "participation": 0.5}},
     "LightFM": {"epochs": 3},
     "SASRec": {"channels": 8, "finetune": {"epochs": 2}},
+    "PrivateGraphSAGE": {
+        "declared": ["item", "club", "colour"],
+        "attributes": ["club", "colour"],
+        "channels": 8,
+        "gradients": {"steps": 3},
+    },
     "IRSpack": {"factors": 8, "regularization": 0.3},
     "ALS": {"factors": 8, "cold": "attribute_map"},
     "BPR": {"factors": 8, "cold": "attribute_map"},

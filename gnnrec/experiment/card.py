@@ -1,7 +1,10 @@
-"""The model card of a pretrained encoder."""
+"""Model cards: of a pretrained encoder, and of a model with a guarantee of privacy."""
 
 from collections.abc import Mapping
 from typing import Any
+
+CARD_TEXT = "card.md"
+"""Name of the file."""
 
 
 def card_text(card: Mapping[str, Any]) -> str:
@@ -64,6 +67,55 @@ def card_text(card: Mapping[str, Any]) -> str:
         "## Made by",
         "",
         f"- {', '.join(f'{name} {version}' for name, version in card['versions'].items())}; {card['seconds']} s.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def private_card_text(result: Mapping[str, Any]) -> str:
+    """A page in Markdown on a run's model that learned under differential privacy: what is guaranteed, and what is not.
+
+    Source: Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+
+    Args:
+        result: of the run, as `result.json` has it, with a `guarantee`.
+    """
+    given, model, data = result["guarantee"], result["config"]["model"], result["config"].get("data", {})
+    epsilon = given["epsilon"]
+    claim = (
+        "**Nothing is guaranteed**: `epsilon` is null, and no noise was added."
+        if epsilon is None
+        else f"The model is **(epsilon = {epsilon:g}, delta = {given['delta']:g})-differentially private**."
+    )
+    lines = [
+        f"# {model['class']}, {result['name']}, seed {result['seed']}",
+        "",
+        "## Privacy of training users",
+        "",
+        claim,
+        "",
+        f"- Unit: {given['unit']}. Neighbouring: {given['neighbours']}. Accountant: {given['accountant']}.",
+        f"- Public by declaration: the ids of {', '.join(given['declared'])}.",
+        "- Noise came from the operating system and cannot be drawn again."
+        if given["noise"] == "system"
+        else "- Noise was drawn from the run's seed: the guarantee holds against those who do not know it. For a model "
+        "that is given away, set `noise: system`.",
+        "",
+        "| released | noise multiplier | sample rate | sums |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {one['noise_multiplier']:.4g} | {one['sample_rate']:g} | {one['steps']} |"
+            for name, one in given["releases"].items()
+        ),
+        "",
+        "## Limits",
+        "",
+        "- The guarantee is of what lies in `model/`. `result.json` and `per_user.parquet` hold exact numbers of test "
+        "users, and counts of training users in `audit`: keep them where the data are kept.",
+        "- Options that were chosen on these users, and further models of the same users, cost privacy besides.",
+        "- Interactions that are recorded after training (`gnnrec update`, the service) are not part of it.",
+        "- Noise is made of floating-point numbers, whose rounding is not accounted for.",
+        *([f"- Trained on {data['source']}."] if "source" in data else []),
         "",
     ]
     return "\n".join(lines)

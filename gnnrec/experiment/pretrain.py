@@ -18,6 +18,7 @@ from gnnrec.data.datasets import SOURCES
 from gnnrec.data.match import match
 from gnnrec.data.union import nodes_of_data, union
 from gnnrec.errors import ConfigError
+from gnnrec.experiment.card import CARD_TEXT as CARD_TEXT
 from gnnrec.experiment.card import card_text
 from gnnrec.experiment.config import NamedConfig, replace_options
 from gnnrec.experiment.results import config_checksum
@@ -34,7 +35,7 @@ from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.tracking import Tracker, remove_checkpoints
 from gnnrec.views import ITEM, TrainingData
 
-CARD, CARD_TEXT = "card.json", "card.md"
+CARD = "card.json"
 HELD_OUT, MOST_HELD_OUT = 0.1, 2_000
 """Share of the users that epochs are chosen on, and the most of them."""
 ALIKE = 0.9

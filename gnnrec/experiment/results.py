@@ -120,6 +120,9 @@ class Result(BaseModel):
     """Options chosen on the validation users, dotted keys as in the config."""
     audit: dict[str, Any] = {}
     """What was checked before the fit."""
+    guarantee: dict[str, Any] = {}
+    """What the model guarantees of its training users' privacy, see `gnnrec.privacy`; empty for nothing. It holds for
+    the model, not for this file: the metrics of test users and the counts in `audit` are exact."""
     skipped_rows: int = 0
     """Rows of the data files left out because they could not be read and the config allowed it."""
     skipped_values: int = 0

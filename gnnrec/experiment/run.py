@@ -24,6 +24,7 @@ from gnnrec.data.config import TableData
 from gnnrec.errors import ConfigError, InputError, TrainingError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.side_information import side_information
+from gnnrec.experiment.card import CARD_TEXT, private_card_text
 from gnnrec.experiment.config import MODELS, NamedConfig
 from gnnrec.experiment.results import Result, Run, config_checksum, finished_result, read_run, write_result
 from gnnrec.models.saving import STRUCTURE
@@ -125,6 +126,8 @@ def _run(config: NamedConfig, folder: Path | None, checksum: str, progress: bool
         if folder is not None:
             tracker.write_history()
             with writing_to(folder):
+                if result.guarantee:
+                    replace_file(folder / CARD_TEXT, private_card_text(result.model_dump()).encode())
                 write_result(folder, result, experiment.per_user)
                 _tidy(folder)
     return Run(result, experiment.per_user, folder)
@@ -243,6 +246,7 @@ def _experiment(
             "versions": versions(placement),
             "chosen": chosen,
             "audit": record,
+            "guarantee": getattr(model, "guarantee", {}),
             "skipped_rows": split.dataset.skipped_rows,
             "skipped_values": split.dataset.skipped_values,
         },

@@ -6,12 +6,11 @@ from gnnrec.models import baselines
 from gnnrec.models.blend import Blend
 from gnnrec.models.federated_graphsage import FederatedGraphSAGE
 from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.models.private_graphsage import PrivateGraphSAGE
 
 _MODELS = {
     **{name: getattr(baselines, name) for name in baselines.__all__},
-    "Blend": Blend,
-    "FederatedGraphSAGE": FederatedGraphSAGE,
-    "GraphSAGE": GraphSAGE,
+    **{model.__name__: model for model in (Blend, FederatedGraphSAGE, GraphSAGE, PrivateGraphSAGE)},
 }
 __all__ = [*_MODELS]
 

@@ -130,7 +130,8 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
     Args:
         model: a fitted recommender.
         folder: made if it is not there. `artifact.json`, which has the checksums of the other files, is written last.
-        vocabulary: of what the model was fitted on, see `Vocabulary.of`.
+        vocabulary: of what the model was fitted on, see `Vocabulary.of`; of a model with a `guarantee`, only what is
+            public of it is written, see `Vocabulary.public`.
         index_from: candidates from which on the best items come from an index, if the model has vectors.
 
     Returns:
@@ -141,6 +142,8 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
         TypeError: the model has an attribute that cannot be kept, see `save_model`.
     """
     folder = Path(folder)
+    if guarantee := getattr(model, "guarantee", {}):  # it is about all that leaves with the model
+        vocabulary = vocabulary.public(guarantee["declared"])
     tables = dict(_tables(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / ARTIFACT, *folder.glob("nodes-*.parquet"), *folder.glob("edges-*.parquet")):

@@ -1,7 +1,7 @@
 """The vocabulary of a fitted model: ids, names and bins in which it is asked about users and answers with items."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -170,6 +170,33 @@ class Vocabulary:
             of_items=of_items,
             item_bounds={name: bounds for (owner, name), bounds in train.bounds.items() if owner == ITEM},
             features=tuple(UserFeature.of(one, data) for one in train.users.features),
+        )
+
+    def public(self, declared: Collection[str]) -> "Vocabulary":
+        """The vocabulary without anything that was counted, measured or fitted on training users.
+
+        Relations of users to other than declared types are left out, with their bins and ids. Every id counts as seen
+        and every item may be recommended; mean values, times and popularity are left out, and a cell may hold several
+        values of any relation.
+
+        Args:
+            declared: node types whose ids are public.
+        """
+        relations = {t: weighted for t, weighted in self.relations.items() if t[2] in declared and t[2] != ITEM}
+        kept = {ITEM, *(t[2] for t in relations), *(t[2] for t in self.of_items)}
+        return replace(
+            self,
+            ids={t: ids for t, ids in self.ids.items() if t in kept},
+            seen={t: torch.ones_like(seen) for t, seen in self.seen.items() if t in kept},
+            relations=relations,
+            bounds={name: bounds for name, bounds in self.bounds.items() if name in {t[1] for t in relations}},
+            features=(),
+            kinds=Kinds(),
+            candidates=torch.ones_like(self.candidates),
+            mean_value=None,
+            last_time=None,
+            popularity=None,
+            separators={t[1]: self.separators.get(t[1], SEPARATOR) for t in relations},
         )
 
     @property

@@ -213,6 +213,7 @@ def training_data(
         features=tuple(fitted(one, candidates) for one in data.features),
         values=data.values,
         interpolated=tuple(r.type for r in relations if r.type[:2] in _with_knots(data)),
+        fitted_bounds=tuple(a.name for a in data.numeric if a.node_type == USER and a.bounds is None),
     )
 
 
