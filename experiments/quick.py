@@ -24,12 +24,18 @@ ALIKE = (
     *("hetrec-lastfm-1", "hetrec-lastfm-10", "hetrec-lastfm-friends", "hetrec-lastfm-tags", "filmtrust"),
     *("ta-feng-shots", "ml-1m-items-all"),
     *("german-credit", "german-credit-50", "german-credit-200", "banking77", "banking77-1", "banking77-10"),
+    "ml-1m-federated",
 )
 """Protocols that a smoke run leaves out unless it names them: the same rows as in another protocol, on other data."""
 TRANSFERS = ("ml-100k-transfer-20", "filmtrust-transfer-5")
 """Protocols of transfer that a smoke run has; the others go the same way, and their encoders take minutes."""
-TWINS = ("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec", "content-ridge-posters", "graphsage-posters")
-"""Rows that a smoke run leaves out: they differ from another row in a component that has a row too, or in pictures."""
+TWINS = (
+    *("blend-als", "blend-bpr", "blend-irspack", "blend-sasrec", "content-ridge-posters", "graphsage-posters"),
+    *(f"private-{name}-{budget}" for name in ("graphsage", "moments", "popularity") for budget in (1, 2, 8, "inf")),
+    *("graphsage-dpp", "graphsage-plackett-luce", "graphsage-hidden", "graphsage-balanced-twice"),
+)
+"""Rows that a smoke run leaves out: they differ from another row in a component that has a row too, in pictures, or in a
+number."""
 EARLY = {"test": 0.7, "validation": 0.5}
 """Of a split by time: what trains ends early."""
 
