@@ -34,8 +34,8 @@ TWINS = (
     *(f"private-{name}-{budget}" for name in ("graphsage", "moments", "popularity") for budget in (1, 2, 8, "inf")),
     *("graphsage-dpp", "graphsage-plackett-luce", "graphsage-hidden", "graphsage-balanced-twice"),
 )
-"""Rows that a smoke run leaves out: they differ from another row in a component that has a row too, or in pictures, or in
-a number."""
+"""Rows that a smoke run leaves out: they differ from another row in a component that has a row too, in pictures, or in
+one number."""
 EARLY = {"test": 0.7, "validation": 0.5}
 """Of a split by time: what trains ends early."""
 
