@@ -1,5 +1,6 @@
 """Reranked: a recommender whose best items are put into another order."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gnnrec.reranking.kind import GRID, ByVectors, Reranking
 from gnnrec.reranking.pool import Items, Pool, stretched
 from gnnrec.views import ITEM, TestSet, TrainingData, UserBatch
 
-HANDED_ON = ("build", "embed", "loaded", "tables", "trains_in_processes", "update")
+HANDED_ON = ("build", "embed", "loaded", "tables", "trains_in_processes")
 """What a recommender may have, and this one has where its model does."""
 BATCH = 256
 """Users whose lists are chosen at once."""
@@ -94,6 +95,17 @@ class Reranked:
     @placement.setter
     def placement(self, placement: Any) -> None:
         self.model.placement = placement
+
+    @property
+    def update(self) -> Callable[..., None]:
+        """As of the model, whose new items can be in lists from then on; there is none where the model has none."""
+        taken_in = self.model.update
+
+        def update(train: TrainingData, **how: Any) -> None:
+            taken_in(train, **how)
+            self.attached(train)
+
+        return update
 
     def fit(self, train: TrainingData, validation: TestSet | None, seed: int) -> None:
         """Fits the model; with validation users, also chooses the strength where it is to be chosen.

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from gnnrec.reranking.reranked import Reranked
 from gnnrec.serving.lists import Served, users_at_once
 from gnnrec.serving.profile import encode
 from gnnrec.views import ITEM, Edges, UserBatch
@@ -68,11 +69,13 @@ def explain(served: Served, users: UserBatch, items: Tensor, most: int = MOST) -
     """
     kinds = [(HISTORY, ITEM, users.items), *((t[1], t[2], edges) for t, edges in users.relations.items())]
     owner = torch.cat([edges.row for *_, edges in kinds])  # [E]
-    whole = served.model.score(users).gather(1, items)  # [B, K]
+    # The order of a list that was put into another one says nothing of edges: its model's scores do.
+    model = served.model.model if isinstance(served.model, Reranked) else served.model
+    whole = model.score(users).gather(1, items)  # [B, K]
     weight = torch.empty(len(owner), items.shape[1])  # [E, K]
     for part in torch.arange(len(owner)).split(users_at_once(served.vocabulary.num_items)):
         copies = _without(users, part, owner[part])
-        weight[part] = whole[owner[part]] - served.model.score(copies).gather(1, items[owner[part]])
+        weight[part] = whole[owner[part]] - model.score(copies).gather(1, items[owner[part]])
     weight.masked_fill_(~((weight > 0) & (weight < math.inf)), 0)
     order = owner.argsort(stable=True)
     count = torch.bincount(owner, minlength=len(users))

@@ -3,9 +3,10 @@
 import json
 from dataclasses import replace
 
+import every_model
 import pytest
 import torch
-from every_model import SPLIT, TRAIN, fitted
+from every_model import SPLIT, TRAIN, fitted, vocabulary
 from synthetic_table import write_shop
 
 from gnnrec.errors import ConfigError
@@ -15,13 +16,16 @@ from gnnrec.experiment.run import run
 from gnnrec.models.baselines.linear import AttributeLinear
 from gnnrec.models.baselines.ratings.biases import Biases
 from gnnrec.models.baselines.segment import SegmentPopularity
+from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.held_out import HeldOutNDCG
 from gnnrec.models.saving import load_model, save_model
+from gnnrec.options.resolve import build
 from gnnrec.reranking import DPP, MMR, Calibrated, Fair, LessPopular, PlackettLuce
 from gnnrec.reranking.kind import GRID
 from gnnrec.reranking.reranked import Reranked
 from gnnrec.serving.artifact import load
-from gnnrec.serving.lists import recommend_to, serve
+from gnnrec.serving.explain import explain
+from gnnrec.serving.lists import Served, recommend_to, serve
 from gnnrec.testing import assert_recommender
 
 EVERY = (MMR, DPP, Calibrated, Fair, LessPopular, PlackettLuce)
@@ -160,6 +164,26 @@ def test_what_is_not_there_is_told():
         reranked(Fair, protected={"category": "nothing"})
     with pytest.raises(AttributeError):
         _ = reranked(MMR).item_vectors  # so that no index gives lists in the old order
+
+
+def test_reasons_are_those_of_the_scores_and_not_of_the_places():
+    users = SPLIT.test.users
+    model = reranked(MMR, fitted("GraphSAGE"), strength=0.5)
+    asked = users, torch.arange(5).repeat(len(users), 1)
+    words = vocabulary()
+    plain, moved = (explain(Served(one, words, TRAIN.candidates), *asked) for one in (model.model, model))
+    assert plain.weight.equal(moved.weight)
+    assert plain.edge.equal(moved.edge)
+
+
+def test_new_items_can_be_listed_after_an_update():
+    fresh = torch.zeros(TRAIN.num_users, dtype=torch.bool)
+    graph = build(GraphSAGE, every_model.OPTIONS["GraphSAGE"])
+    model = reranked(LessPopular, graph, strength=0.9)
+    model.candidates = torch.zeros_like(TRAIN.candidates)  # as if nobody had chosen anything before
+    model.update(TRAIN, fresh=fresh)
+    assert model.candidates.equal(TRAIN.candidates)
+    assert not hasattr(reranked(LessPopular), "update")
 
 
 CHANGED = ["model={class: SegmentPopularity}", "evaluate={metrics: [ndcg, coverage], at: [5]}"]
