@@ -75,7 +75,7 @@ def guaranteed(make: Callable[[], Any]) -> float:
 
 
 def released(noise: float, trials: int) -> tuple[list[float], list[float]]:
-    """Moments with the planted user and without, projected on what it adds."""
+    """Moments with the planted user and without, projected on the items that it adds."""
     both: tuple[list[float], list[float]] = ([], [])
     for number, (found, data) in enumerate(zip(both, (canary.planted(TRAIN, PLANTED), TRAIN), strict=True)):
         random = np.random.default_rng(number)

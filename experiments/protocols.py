@@ -483,6 +483,13 @@ PROTOCOLS = (
         "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"
     ),
     Protocol("ml-1m-privacy", "MovieLens-1M, differential privacy of users", LISTS, reference="graphsage"),
+    Protocol(
+        "ta-feng-privacy",
+        "Ta-Feng, differential privacy of users",
+        ("ndcg@10", "ndcg@20", *LISTS[1:]),
+        (0,),
+        reference="segment-popularity",
+    ),
     _newcomers("filmtrust", "FilmTrust, trust", SHOTS, FOLDS),
     _newcomers("ciao-dvd", "CiaoDVD, trust", LISTS),
     _newcomers("complete-journey", "The Complete Journey, demographics", SHOTS),

@@ -142,8 +142,7 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
         TypeError: the model has an attribute that cannot be kept, see `save_model`.
     """
     folder = Path(folder)
-    if guarantee := getattr(model, "guarantee", {}):  # it is about all that leaves with the model
-        vocabulary = vocabulary.public(guarantee["declared"])
+    vocabulary = released(model, vocabulary)
     tables = dict(_tables(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / ARTIFACT, *folder.glob("nodes-*.parquet"), *folder.glob("edges-*.parquet")):
@@ -173,6 +172,12 @@ def save(model: Any, folder: Path | str, vocabulary: Vocabulary, *, index_from: 
     content = (json.dumps(header.model_dump(mode="json"), indent=1, allow_nan=False) + "\n").encode()
     replace_file(folder / ARTIFACT, content)
     return _sha256(content)
+
+
+def released(model: Any, vocabulary: Vocabulary) -> Vocabulary:
+    """What goes with a model: of one with a guarantee of privacy, which is about all of it, the public part alone."""
+    guarantee = getattr(model, "guarantee", {})
+    return vocabulary.public(guarantee["declared"]) if guarantee else vocabulary
 
 
 def load(folder: Path | str) -> Artifact:

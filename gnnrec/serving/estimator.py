@@ -24,7 +24,7 @@ from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import DeviceName, place
 from gnnrec.runtime.threads import threads_for
 from gnnrec.serving import artifact
-from gnnrec.serving.artifact import Artifact
+from gnnrec.serving.artifact import Artifact, released
 from gnnrec.serving.encode import Notes, encode_frame
 from gnnrec.serving.feedback import FOLDER, unknown_items
 from gnnrec.serving.frames import (
@@ -201,7 +201,7 @@ class Recommender:
                 model.fit(train, validation, self.seed)
                 model = made(model.best_params)
             model.fit(full, None, self.seed)
-        self.artifact = Artifact(model, Vocabulary.of(full, dataset.ids[USER], config))
+        self.artifact = Artifact(model, released(model, Vocabulary.of(full, dataset.ids[USER], config)))
         return full
 
     def recommend(

@@ -13,6 +13,7 @@ from gnnrec.nn.encoder import EncoderConfig
 from gnnrec.nn.init import decompose
 from gnnrec.splits import UnseenUsers, make_split
 from gnnrec.splits.parts import TRAIN
+from gnnrec.training.private import GradientConfig
 from gnnrec.training.ranking import RankingConfig
 from gnnrec.training.rating import RatingConfig
 
@@ -30,8 +31,11 @@ def everyone(world):
 
 
 GRAPH = {"encoder": EncoderConfig(channels=8), "pretrain": None, "finetune": RankingConfig(epochs=2)}
-EXAMPLES = [(name, {}) for name in models.__all__ if name not in ("Blend", "GraphSAGE")] + [
+PRIVATE = {"epsilon": None, "declared": ("item", "club"), "attributes": ("club",), "gradients": GradientConfig(steps=2)}
+WITH_OPTIONS = ("Blend", "GraphSAGE", "PrivateGraphSAGE")
+EXAMPLES = [(name, {}) for name in models.__all__ if name not in WITH_OPTIONS] + [
     ("GraphSAGE", GRAPH),
+    ("PrivateGraphSAGE", PRIVATE),
     ("GraphSAGE", {**GRAPH, "finetune": RatingConfig(epochs=2, signed_edges=True)}),
     (
         "Blend",

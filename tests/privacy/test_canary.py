@@ -41,8 +41,8 @@ def private(epsilon, **options):
 
 
 def released(noise, trials, history_clip=10.0):
-    """Released moments with the user and without, projected on what the user adds to them but for diagonal terms: with
-    noise that is Gaussian, no test of one release is more powerful."""
+    """Released moments with the user and without, projected on the items that the user adds: of a Gaussian release, the
+    most powerful statistic but for what the numbers of users with a value tell besides."""
     found, seed = ([], []), 3
     for values, train in zip(found, (canary.planted(TRAIN, USER_TO_FIND), TRAIN), strict=True):
         for _ in range(trials):

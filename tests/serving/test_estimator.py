@@ -197,7 +197,8 @@ def test_ids_come_back_as_they_went_in(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_is_saved_and_loaded_with_its_options(name: str, tmp_path: Path) -> None:
     items = ITEMS.assign(kind=ITEMS["item_id"] % 3)
-    rec = Recommender(name, seed=3, **OPTIONS.get(name, {}))
+    private = {"PrivateGraphSAGE": {"declared": ["item", "colour", "tags"], "attributes": ["colour", "tags"]}}
+    rec = Recommender(name, seed=3, **{**OPTIONS.get(name, {}), **private.get(name, {})})
     rec.fit(CLICKS.assign(when=range(len(CLICKS))), users=USERS, items=items, title="name", value="stars", time="when")
     rec.save(tmp_path)
     loaded = gnnrec.load(tmp_path)
