@@ -24,7 +24,7 @@ ALIKE = (
     *("hetrec-lastfm-1", "hetrec-lastfm-10", "hetrec-lastfm-friends", "hetrec-lastfm-tags", "filmtrust"),
     *("ta-feng-shots", "ml-1m-items-all"),
     *("german-credit", "german-credit-50", "german-credit-200", "banking77", "banking77-1", "banking77-10"),
-    "ml-1m-federated",
+    *("ml-1m-federated", "ta-feng-privacy"),
 )
 """Protocols that a smoke run leaves out unless it names them: the same rows as in another protocol, on other data."""
 TRANSFERS = ("ml-100k-transfer-20", "filmtrust-transfer-5")
