@@ -56,7 +56,7 @@ def test_every_citation_is_in_the_bibliography_and_the_other_way_round():
 
 
 NAMED = {f"graphsage-{name}" for name in ("pretrained", "values", "histories", "views", "words")}
-NAMED |= {"popularity", "ten-percent", "ten-percent-failures"}
+NAMED |= {"popularity", "central-longer", "ten-percent", "ten-percent-failures"}
 """Rows that the text names besides."""
 
 
