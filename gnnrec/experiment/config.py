@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gnnrec.data.config import DataConfig
 from gnnrec.data.textfile import LARGEST
@@ -20,12 +20,11 @@ from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig
 from gnnrec.evaluation.metrics.metric_input import KINDS
 from gnnrec.experiment.extends import BASE, BASE_PREFIX, EXTENDS, ConfigFile, read_file
-from gnnrec.models.erased import EraseConfig, Erased
+from gnnrec.models.erased import EraseConfig
 from gnnrec.options.messages import join, keys_of, one_line, short
 from gnnrec.options.resolve import build, complete_options, resolve
 from gnnrec.reranking import RerankConfig
-from gnnrec.reranking.kind import Reranking
-from gnnrec.reranking.reranked import Reranked
+from gnnrec.reranking.around import Around
 from gnnrec.runtime.devices import DeviceName, Precision
 from gnnrec.splits import SplitConfig
 from gnnrec.splits.kind import SplitKind
@@ -33,7 +32,6 @@ from gnnrec.training.tracking import WandbConfig
 
 MODELS = "gnnrec.models.registry"
 Policy = Literal["frozen", "inductive", "steps", "retrain"]
-RERANK: TypeAdapter[Any] = TypeAdapter(RerankConfig | None)
 DEEPEST = 50
 """Mappings and lists that a value of a config may lie within."""
 RESOLVER = re.compile(r"\$\{[^}]*:|\$\{\s*\$")
@@ -184,14 +182,12 @@ class NamedConfig:
                 options by dotted keys, for example `{"finetune.epochs": 37}`.
         """
         replaced = dict(replaced or {})
-        how: Reranking | None = RERANK.validate_python(replaced.pop("rerank", self.config.rerank))
+        around = Around(erase=self.config.erase, rerank=replaced.pop("rerank", self.config.rerank))
         dotted = {k: v for k, v in replaced.items() if "." in k}
         plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
         plain |= {k: v for k, v in replaced.items() if "." not in k}
         plain = _with_paths(plain, self.folder)
-        model = build(resolve(self.config.model["class"], MODELS), plain, self.name, "model")
-        model = model if self.config.erase is None else Erased(model, self.config.erase)
-        return model if how is None else Reranked(model, how)
+        return around.put(build(resolve(self.config.model["class"], MODELS), plain, self.name, "model"))
 
     @property
     def options(self) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from gnnrec.audit.test_access import TestAccess, record_test_access
 from gnnrec.errors import ConfigError
 from gnnrec.evaluation.evaluator import EvaluateConfig, evaluate
 from gnnrec.evaluation.metrics import METRICS
-from gnnrec.experiment.config import RERANK
 from gnnrec.experiment.report.data import Splits
 from gnnrec.experiment.results import Result, Run, find_runs, read_run
+from gnnrec.reranking.around import Around
 from gnnrec.reranking.kind import Reranking
 from gnnrec.reranking.reranked import Reranked
 from gnnrec.serving.artifact import load
@@ -115,7 +115,7 @@ def _ways(methods: Sequence[str], strengths: Sequence[float], *, has_attributes:
     if not strengths:
         raise ConfigError("--strengths: name at least one, for example 0.1,0.3")
     return {
-        f"{name} {strength:g}": RERANK.validate_python({"method": name, "strength": strength})
+        f"{name} {strength:g}": Around.model_validate({"rerank": {"method": name, "strength": strength}}).rerank
         for name in (methods or possible)
         for strength in strengths
     }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from gnnrec.data import table
 from gnnrec.data.config import TableData
@@ -19,7 +19,9 @@ from gnnrec.data.dataset import Dataset
 from gnnrec.data.frames import frame_rows, from_frames
 from gnnrec.errors import ConfigError, DataError, InputError
 from gnnrec.models.saving import REGISTRY
+from gnnrec.options.messages import one_line
 from gnnrec.options.resolve import build, complete_options, resolve
+from gnnrec.reranking.around import Around
 from gnnrec.runtime import seeds
 from gnnrec.runtime.devices import DeviceName, place
 from gnnrec.runtime.threads import threads_for
@@ -56,7 +58,8 @@ class Recommender:
         seed: source of every random number: same frames, options and seed, same model.
         device: where a graph model trains; `auto` takes a GPU where there is one.
         options: of the model's constructor. An option of one of its parts goes by its own name where only one part has
-            it (`channels=64` is `encoder={"channels": 64}`), and else behind the part's (`finetune__epochs=20`).
+            it (`channels=64` is `encoder={"channels": 64}`), and else behind the part's (`finetune__epochs=20`). And
+            what stands around the model, as in a config: `rerank={"method": "mmr"}`, `erase={"attribute": "gender"}`.
 
     Attributes:
         artifact: the fitted model with its vocabulary, after `fit` or `load`.
@@ -189,7 +192,8 @@ class Recommender:
         cls, options = self._complete()
 
         def made(best_params: Mapping[str, Any]) -> Any:
-            model = build(cls, {**options, **best_params})
+            around = self._around(best_params)
+            model = around.put(build(cls, {**options, **{k: v for k, v in best_params.items() if k != "rerank"}}))
             if hasattr(model, "placement"):
                 model.placement = place(self.device)
             return model
@@ -398,15 +402,27 @@ class Recommender:
             ConfigError: there is no saved model, or it cannot be read.
         """
         found = artifact.load(folder)
-        loaded = cls(type(found.model), **artifact.options_of(found.model))
+        model, around = Around.of(found.model)
+        loaded = cls(type(model), **artifact.options_of(model), **around.model_dump(mode="json", exclude_none=True))
         loaded.artifact = found
         return loaded
 
+    def _around(self, best_params: Mapping[str, Any]) -> Around:
+        """What stands around the model, checked."""
+        given = {name: self._options.get(name) for name in Around.model_fields}
+        try:
+            return Around.model_validate(given | {k: v for k, v in best_params.items() if k == "rerank"})
+        except ValidationError as error:
+            raise ConfigError(one_line(error, "", Around)) from None
+
     def _complete(self) -> tuple[type, dict[str, Any]]:
         """The class of the model, and its options, checked."""
+        self._around({})
         cls = resolve(self.model, REGISTRY) if isinstance(self.model, str) else self.model
         nested: dict[str, Any] = {}
         for name, value in self._options.items():
+            if name in Around.model_fields:
+                continue
             part, option = _part(cls, name)
             if part is None:
                 nested[option] = value

@@ -256,6 +256,24 @@ def test_habits_of_scikit_learn() -> None:
     assert rec.get_params()["channels"] == 4
 
 
+def test_lists_in_another_order_and_a_hidden_attribute(tmp_path: Path) -> None:
+    around = {"rerank": {"method": "plackett_luce", "most_lost": 0.5}, "erase": {"attribute": "colour"}}
+    rec = Recommender("GraphSAGE", seed=3, **SMALL, **around).fit(CLICKS, users=USERS, items=ITEMS)
+    assert rec.artifact is not None
+    model = rec.artifact.model
+    assert (type(model).__name__, type(model.model).__name__) == ("Reranked", "Erased")  # type: ignore[attr-defined]
+    assert model.strength > 0  # type: ignore[attr-defined]
+    red, blue = (pd.DataFrame({"user_id": ["x"], "colour": [colour], "age": [33]}) for colour in ("red", "blue"))
+    assert rec.recommend(red, k=9)["item_id"].tolist() == rec.recommend(blue, k=9)["item_id"].tolist()
+    rec.save(tmp_path / "shop")
+    assert gnnrec.load(tmp_path / "shop").recommend(red, k=9).equals(rec.recommend(red, k=9))
+    assert clone(rec).get_params()["erase"] == {"attribute": "colour"}
+    with pytest.raises(ConfigError, match=r"rerank\.method: unknown value 'mrm'\. Did you mean 'mmr'"):
+        Recommender("GraphSAGE", rerank={"method": "mrm"})
+    with pytest.raises(ConfigError, match=r"erase: missing key 'attribute'"):
+        Recommender("GraphSAGE", erase={})
+
+
 class InTwoStages:
     """Two parts of its options have options of the same names."""
 
