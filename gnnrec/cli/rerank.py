@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gnnrec.cli.console import AsJson, err, out
+from gnnrec.errors import InputError
 
 
 def rerank(
@@ -38,6 +39,8 @@ def rerank(
     from gnnrec.experiment.tables import metrics_table
     from gnnrec.experiment.tradeoff import METHODS, lines, tradeoff
 
+    if to is not None and to.exists() and not to.is_dir():
+        raise InputError(f"--out: {to}: is a file; name a folder")
     numbers = [_number(part) for part in strengths.split(",") if part.strip()]
     total = len(find_runs(runs)) * (1 + len(method or METHODS) * len(numbers))
     with progress(total, "lists", show=not as_json) as advance:
@@ -60,4 +63,4 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"{text.strip()!r} is no number; for example --strengths 0.1,0.3") from None
+        raise InputError(f"--strengths: {text.strip()!r} is no number; write for example --strengths 0.1,0.3") from None

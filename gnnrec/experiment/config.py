@@ -182,7 +182,10 @@ class NamedConfig:
                 options by dotted keys, for example `{"finetune.epochs": 37}`.
         """
         replaced = dict(replaced or {})
-        around = Around(erase=self.config.erase, rerank=replaced.pop("rerank", self.config.rerank))
+        own = self.config.model_dump(mode="json", include={"erase", "rerank"})
+        own |= {"rerank": replaced.pop("rerank")} if "rerank" in replaced else {}
+        inside = {key: replaced.pop(key) for key in [*replaced] if key.startswith("rerank.")}
+        around = Around.model_validate(replace_options(own, inside))
         dotted = {k: v for k, v in replaced.items() if "." in k}
         plain = replace_options({k: v for k, v in self.config.model.items() if k != "class"}, dotted)
         plain |= {k: v for k, v in replaced.items() if "." not in k}

@@ -27,6 +27,8 @@ from gnnrec.errors import ConfigError, InputError
 from gnnrec.experiment.config import NamedConfig, read_config
 from gnnrec.experiment.results import CONFIG, RESULT
 from gnnrec.experiment.run import load_split
+from gnnrec.models.graphsage import GraphSAGE
+from gnnrec.reranking.around import Around
 from gnnrec.runtime.files import claimed, is_left, partial_ending, replace_file, writing_to
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of, save
 from gnnrec.serving.feedback import NO_TIME_AT_ALL
@@ -121,7 +123,8 @@ def ready(folder: Path, to: Path) -> tuple[Artifact, NamedConfig, TableData]:
     config, artifact = _config_of(folder), load(folder)
     data, name = config.config.data, type(artifact.model).__name__
     if not hasattr(artifact.model, "update"):
-        raise ConfigError(f"{folder}: {name} does not learn in steps; GraphSAGE does")
+        why = "a run with erase" if isinstance(Around.of(artifact.model)[0], GraphSAGE) else name
+        raise ConfigError(f"{folder}: {why} does not learn in steps; GraphSAGE does")
     if artifact.model.predicts_ratings:
         raise ConfigError(f"{folder}: {name} with objective: rating does not learn in steps; with ranking it does")
     if not isinstance(data, TableData):

@@ -21,8 +21,8 @@ from gnnrec.splits.parts import TEST
 from gnnrec.splits.split import Split
 from gnnrec.views import ITEM, USER
 
-PLAIN = "as it is"
-"""The row of the lists without re-ranking."""
+PLAIN = "not re-ranked"
+"""The row of the model's own lists, also of a run whose lists were in another order."""
 METHODS = ("mmr", "dpp", "calibrated", "fair", "less_popular", "plackett_luce")
 NEED_ATTRIBUTES = ("mmr", "dpp", "calibrated")
 STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -125,8 +125,12 @@ def _measured(result: Result, *, has_attributes: bool) -> EvaluateConfig:
     own = EvaluateConfig.model_validate(result.config["evaluate"])
     if own.kind != "lists" or own.shots is not None:
         raise ConfigError(
-            f"{result.name}: only lists of one length of history are put into another order; its config has "
-            f"{'shots' if own.shots is not None else own.metrics[0]}"
+            f"{result.name}: needs runs that were measured on lists, and on one number of known items; "
+            + (
+                "its config has evaluate.shots: run it without"
+                if own.shots is not None
+                else f"its config has evaluate.metrics: {own.metrics[0]}; run it with ndcg"
+            )
         )
     more = [*BESIDE, *(OF_ATTRIBUTES if has_attributes else ())]
     kept = [name for name in own.metrics if METRICS[name].kind == "lists"]

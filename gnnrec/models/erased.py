@@ -150,10 +150,6 @@ class Erased:
     def _fitted(self, users: UserBatch, seed: int) -> dict[int, Erasure]:
         """Number of known items from which on it counts -> the change."""
         edges = next(e for (_, name, _), e in users.relations.items() if name == self.how.attribute)
-        if len(edges) and int(torch.bincount(edges.row).max()) > 1:
-            raise ConfigError(
-                f"erase.attribute: some users have several values of {self.how.attribute!r}; take another"
-            )
         rows = edges.row[torch.randperm(len(edges), generator=seeds.generator(seed, "erasure"))[:MOST]].sort().values
         if not len(rows):
             return {}
@@ -179,5 +175,11 @@ class Erased:
             raise ConfigError(
                 f"erase.attribute: {self.how.attribute!r} is no attribute of users."
                 f"{nearest(self.how.attribute, names)} Allowed: {', '.join(names) or 'none, users have no attributes'}"
+            )
+        several = [e for t, e in named.items() if t in hidden and len(e) and int(torch.bincount(e.row).max()) > 1]
+        if check and several:
+            raise ConfigError(
+                f"erase.attribute: some users have several values of {self.how.attribute!r} (a number between knots is "
+                "two); take an attribute with one value a user, or bins"
             )
         return replace(users, relations={**users.relations, **hidden})

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from gnnrec.errors import ConfigError
 from gnnrec.models.erased import EraseConfig, Erased
 from gnnrec.reranking import RerankConfig
 from gnnrec.reranking.reranked import Reranked
@@ -35,5 +36,17 @@ class Around(BaseModel):
         Raises:
             ConfigError: the model does not go with them.
         """
+        name = type(model).__name__
+        for key in ("rerank", "erase"):
+            if hasattr(model, "guarantee") and getattr(self, key) is not None:
+                raise ConfigError(
+                    f"{key}: reads the training users once more, which the guarantee of {name} does not cover; leave "
+                    "it out, or take a model without a guarantee"
+                )
+        if self.erase is not None and hasattr(model, "federated"):
+            raise ConfigError(
+                f"erase: reads all training users in one place, and those of {name} stay with their clients; name the "
+                "attributes to use in data.use, or take GraphSAGE"
+            )
         model = model if self.erase is None else Erased(model, self.erase)
         return model if self.rerank is None else Reranked(model, self.rerank)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from scipy.stats import binom
 from torch import Tensor
 
@@ -21,6 +21,14 @@ class Fair(Reranking):
     protected: Literal["long_tail"] | dict[str, Any] = "long_tail"
     """Which items are protected: those outside the most chosen ones that hold 80 % of the interactions, or the items
     with a value of an attribute, for example `{genre: Documentary}`."""
+
+    @field_validator("protected")
+    @classmethod
+    def _some(cls, protected: Any) -> Any:
+        if protected == {}:
+            raise ValueError("name at least one value of an attribute, for example {genre: Documentary}, or long_tail")
+        return protected
+
     significance: float = Field(0.1, gt=0, lt=1)
     """Share of fair draws that would fail the test at some place; the smaller, the less is asked for."""
 

@@ -1,7 +1,7 @@
 """Reranked: a recommender whose best items are put into another order."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -113,6 +113,7 @@ class Reranked:
         Raises:
             ConfigError: the way asks for attributes of items, a value of them, or vectors, which are not there.
         """
+        self._check(train)
         chooses = getattr(self.model, "chooses_on_validation", False)
         self.model.fit(train, validation if chooses else None, seed)
         self.attached(train)
@@ -128,7 +129,11 @@ class Reranked:
 
     def score(self, users: UserBatch) -> Tensor:
         """[B, I] float32; see `Recommender.score`."""
-        return self._reordered(users, self.model.score(users), self.strength)
+        return self.score_among(users, self.candidates)
+
+    def score_among(self, users: UserBatch, eligible: Tensor) -> Tensor:
+        """The same for lists of other items than the candidates: those of `eligible` ([I] bool) are put in order."""
+        return self._reordered(users, self.model.score(users), self.strength, eligible)
 
     def _chosen(self, validation: TestSet, train: TrainingData, seed: int) -> float:
         score = score_in_batches(self.model, validation.users)
@@ -137,16 +142,17 @@ class Reranked:
         found = 0.0
         for strength in GRID:
             rows = torch.arange(len(score)).split(BATCH)
-            again = torch.cat([self._reordered(validation.users.take(r), score[r], strength) for r in rows])
+            parts = [(validation.users.take(part), score[part]) for part in rows]
+            again = torch.cat([self._reordered(*part, strength, self.candidates) for part in parts])
             if float(measure(again).mean()) < least:
                 break
             found = strength
         return found
 
-    def _reordered(self, users: UserBatch, score: Tensor, strength: float) -> Tensor:
+    def _reordered(self, users: UserBatch, score: Tensor, strength: float, among: Tensor) -> Tensor:
         if strength == 0 or len(users) == 0:
             return score
-        eligible = self.candidates & ~UserBatch(users.index, users.unranked, {}).history(score.shape[1])
+        eligible = among & ~UserBatch(users.index, users.unranked, {}).history(score.shape[1])
         nobody = torch.zeros_like(users.index)  # equal scores are in an order of chance, the same for all users
         item = top(score, eligible, nobody, min(self.how.pool, score.shape[1]), 0)  # [B, P]
         if self.items.protected is not None:  # the best of these can be shown, also where none is in the pool
@@ -155,8 +161,9 @@ class Reranked:
             item = torch.cat([item, others], 1)
         place, listed = item.clamp(min=0), item >= 0
         value = score.gather(1, place).masked_fill(~listed, -torch.inf)
-        taste = self._taste(users, score, eligible) if self.how.uses_taste else None
-        pool = Pool(item, stretched(value, listed), users.index, taste)
+        relevance = stretched(value, listed)
+        taste = self._taste(users, score, eligible, item, relevance) if self.how.uses_taste else None
+        pool = Pool(item, relevance, users.index, taste)
         chosen = self.how.order(pool, self.items, strength)  # [B, K]
         rest = torch.ones_like(listed).scatter(1, chosen, False)
         order = torch.cat([chosen, rest.nonzero()[:, 1].view(len(item), -1)], 1)  # [B, P]
@@ -167,30 +174,46 @@ class Reranked:
         changed[row[listed], ordered[listed]] = falling[listed]
         return changed
 
-    def _taste(self, users: UserBatch, score: Tensor, eligible: Tensor) -> csr_array:
-        """[B, A], what the model expects, or of models that expect nothing, what the user has chosen so far."""
+    def _taste(self, users: UserBatch, score: Tensor, eligible: Tensor, item: Tensor, relevance: Tensor) -> csr_array:
+        """[B, A], what the model expects.
+
+        Of models whose scores are no logarithms of probabilities, what the user has chosen so far, and of a user who
+        has chosen nothing, the best items, weighted by their relevance.
+        """
         if getattr(self.model, "log_scores", False):
             chance = score.double().masked_fill(~eligible, -torch.inf).softmax(1).numpy()
             return shares_of_values(csr_array(chance @ self.items.values))
-        cells = (users.items.row.numpy(), users.items.node.numpy())
-        history = csr_array((np.ones(len(users.items)), cells), shape=(len(users), len(self.candidates)))
+        unknown = torch.bincount(users.items.row, minlength=len(users)) == 0
+        row, place = ((item >= 0) & unknown[:, None]).nonzero(as_tuple=True)
+        cells = (torch.cat([users.items.row, row]).numpy(), torch.cat([users.items.node, item[row, place]]).numpy())
+        weight = np.concatenate([np.ones(len(users.items)), relevance[row, place].double().numpy()])
+        history = csr_array((weight, cells), shape=(len(users), len(self.candidates)))
         return shares_of_values(csr_array(history @ self.items.values))
 
-    def _items(self, train: TrainingData) -> Items:
-        values = attribute_weights(train)
+    def _check(self, train: TrainingData) -> None:
+        """What the data or the class of the model tell before anything is fitted."""
+        by_vectors = isinstance(self.how, ByVectors)
         by_attributes = isinstance(self.how, ByVectors) and self.how.by_attributes
-        if values.shape[1] == 0 and (by_attributes or self.how.uses_values):
+        if by_vectors and not by_attributes and not hasattr(self.model, "item_vectors"):
+            self._no_vectors()
+        if isinstance(self.how, Fair):
+            _protected(self.how, train)
+        if attribute_weights(train).shape[1] == 0 and (by_attributes or self.how.uses_values):
             raise ConfigError(
                 f"rerank.method: {self.how.method} needs attributes of items, but the data have none; add some "  # type: ignore[attr-defined]
                 "(README, 'Your own data'), or take less_popular or plackett_luce, which need none"
             )
-        vectors = None
-        if isinstance(self.how, ByVectors) and not by_attributes:
-            vectors = self.model.item_vectors() if hasattr(self.model, "item_vectors") else None
+
+    def _no_vectors(self) -> NoReturn:
+        raise ConfigError(f"rerank.by: {type(self.model).__name__} has no vectors of items; set it to attributes")
+
+    def _items(self, train: TrainingData) -> Items:
+        self._check(train)
+        values, vectors = attribute_weights(train), None
+        if isinstance(self.how, ByVectors) and not self.how.by_attributes:
+            vectors = self.model.item_vectors()
             if vectors is None:
-                raise ConfigError(
-                    f"rerank.by: {type(self.model).__name__} has no vectors of items; set it to attributes"
-                )
+                self._no_vectors()
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         protected = _protected(self.how, train) if isinstance(self.how, Fair) else None
         return Items(shares_of_values(values), train.popularity.float(), vectors, protected)

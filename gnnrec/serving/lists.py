@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gnnrec.errors import InputError
 from gnnrec.recommender import Recommender
+from gnnrec.reranking.reranked import Reranked
 from gnnrec.runtime import seeds
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.encode import NOTHING as NO_ITEMS
@@ -200,7 +201,8 @@ def best(served: Served, users: UserBatch, number: int) -> Lists:
 
 
 def _of_all(served: Served, users: UserBatch, number: int) -> Lists:
-    every = served.model.score(users)
+    model = served.model
+    every = model.score_among(users, served.eligible) if isinstance(model, Reranked) else model.score(users)
     score = every.masked_fill(~served.eligible, -torch.inf)
     known = users.unranked
     score[known.row, known.node] = -torch.inf

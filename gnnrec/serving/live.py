@@ -13,6 +13,7 @@ from torch import Tensor
 from gnnrec.errors import InputError
 from gnnrec.reranking import mmr
 from gnnrec.reranking.pool import cosines, stretched
+from gnnrec.reranking.reranked import Reranked
 from gnnrec.serving.artifact import ARTIFACT, Artifact, load, place_of
 from gnnrec.serving.encode import Known
 from gnnrec.serving.explain import explain
@@ -179,7 +180,7 @@ class LiveModel:
             lists = best(self.served, _joined([one.user for one in people]), wish.offset + wish.number)
             rows = zip(lists.item, lists.score, strict=True)
             return [_listed(item[wish.offset :], score[wish.offset :]) for item, score in rows]
-        score = self._scores(people, plain)
+        score = self._scores(people, plain, wish.allowed)
         found = [
             top(row[None], wish.offset + (DEEP if wish.diversity else 1) * wish.number)
             for row in self._masked(score, people, wish)
@@ -268,12 +269,17 @@ class LiveModel:
     def _counts(self) -> Tensor:
         return torch.zeros(self.vocabulary.num_items) if self._popular is None else self._popular
 
-    def _scores(self, people: Sequence[Person], plain: Sequence[bool]) -> Tensor:
+    def _scores(self, people: Sequence[Person], plain: Sequence[bool], allowed: Tensor | None) -> Tensor:
         """[B, I + N], popularity where nothing is known."""
         score = torch.empty(len(people), self.vocabulary.num_items)
         asked = [place for place, one in enumerate(plain) if not one]
         if asked:
-            score[asked] = self.served.model.score(_joined([people[place].user for place in asked]))
+            users, model = _joined([people[place].user for place in asked]), self.served.model
+            if isinstance(model, Reranked):
+                among = self.served.eligible if allowed is None else self.served.eligible & allowed[: score.shape[1]]
+                score[asked] = model.score_among(users, among)
+            else:
+                score[asked] = model.score(users)
         score[[place for place, one in enumerate(plain) if one]] = self._counts()
         return self._extended(score)
 

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from gnnrec.errors import ConfigError
 from gnnrec.graph.merge import OF_USERS
+from gnnrec.models.erased import Erased
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.ranking_task import RankingTask
 from gnnrec.nn.encoder import Encoder, Vectors, convolves_by_sums
 from gnnrec.nn.regression import KNOWN
+from gnnrec.reranking.reranked import Reranked
 from gnnrec.runtime.files import replace_file
 from gnnrec.serving.artifact import Artifact
 from gnnrec.serving.vocabulary import Vocabulary
@@ -368,7 +370,10 @@ def _exportable(model: Any, vocabulary: Vocabulary) -> RankingTask:
         ConfigError: it cannot be written.
     """
     wrong = ""
-    if not isinstance(model, GraphSAGE):
+    if isinstance(model, Reranked | Erased):
+        key = "rerank" if isinstance(model, Reranked) else "erase"
+        wrong = f"its config has {key}, which cannot be written; export a run without it"
+    elif not isinstance(model, GraphSAGE):
         wrong = f"{type(model).__name__} is no graph encoder; export a run of GraphSAGE"
     elif model.predicts_ratings:
         wrong = "it predicts ratings; export a model for the order of items"

@@ -90,6 +90,8 @@ class RankingConfig(LoopConfig):
     def _whole_softmax(self) -> "RankingConfig":
         if self.loss != "softmax" and (self.target == "next" or self.half_life is not None or self.new_items):
             raise ValueError(f"loss must be softmax with target: next or with half_life or new_items, got {self.loss}")
+        if self.balance is None and self.balance_power != 1:
+            raise ValueError(f"balance_power is {self.balance_power:g}, but balance names no attribute of users")
         if self.loss != "softmax" and self.balance is not None:
             raise ValueError(f"loss must be softmax with balance, got {self.loss}")
         return self

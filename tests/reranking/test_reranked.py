@@ -7,6 +7,7 @@ import every_model
 import pytest
 import torch
 from every_model import SPLIT, TRAIN, fitted, vocabulary
+from pydantic import ValidationError
 from synthetic_table import write_shop
 
 from gnnrec.errors import ConfigError
@@ -14,18 +15,22 @@ from gnnrec.evaluation.ranking import top
 from gnnrec.experiment.config import read_config
 from gnnrec.experiment.run import run
 from gnnrec.models.baselines.linear import AttributeLinear
+from gnnrec.models.baselines.private_popularity import PrivatePopularity
 from gnnrec.models.baselines.ratings.biases import Biases
 from gnnrec.models.baselines.segment import SegmentPopularity
+from gnnrec.models.federated_graphsage import FederatedGraphSAGE
 from gnnrec.models.graphsage import GraphSAGE
 from gnnrec.models.held_out import HeldOutNDCG
+from gnnrec.models.private_graphsage import PrivateGraphSAGE
 from gnnrec.models.saving import load_model, save_model
 from gnnrec.options.resolve import build
 from gnnrec.reranking import DPP, MMR, Calibrated, Fair, LessPopular, PlackettLuce
+from gnnrec.reranking.around import Around
 from gnnrec.reranking.kind import GRID
 from gnnrec.reranking.reranked import Reranked
 from gnnrec.serving.artifact import load
 from gnnrec.serving.explain import explain
-from gnnrec.serving.lists import Served, recommend_to, serve
+from gnnrec.serving.lists import Served, best, recommend_to, serve
 from gnnrec.testing import assert_recommender
 
 EVERY = (MMR, DPP, Calibrated, Fair, LessPopular, PlackettLuce)
@@ -86,11 +91,13 @@ def test_calibrated_takes_what_the_model_expects_or_what_was_chosen():
     users = SPLIT.test.users
     graph, linear = reranked(Calibrated, fitted("GraphSAGE")), reranked(Calibrated, AttributeLinear())
     score = graph.model.score(users)
-    taste = graph._taste(users, score, TRAIN.candidates & torch.ones_like(score, dtype=torch.bool)).toarray()
+    every = TRAIN.candidates & torch.ones_like(score, dtype=torch.bool)
+    item, relevance = torch.arange(3).repeat(len(users), 1), torch.tensor([1.0, 0.5, 0.0]).repeat(len(users), 1)
+    taste = graph._taste(users, score, every, item, relevance).toarray()
     chance = score.double().masked_fill(~TRAIN.candidates, -torch.inf).softmax(1).numpy()
     expected = chance @ graph.items.values.toarray()
     assert taste == pytest.approx(expected / expected.sum(1, keepdims=True))
-    known = linear._taste(users, score, TRAIN.candidates).toarray()
+    known = linear._taste(users, score, every, item, relevance).toarray()
     first = users.items.node[users.items.row == 0].numpy()
     wanted = linear.items.values.toarray()[first].sum(0)
     assert known[0] == pytest.approx(wanted / wanted.sum())
@@ -135,11 +142,60 @@ def test_the_strength_is_the_largest_before_too_much_is_lost():
     assert found[0] < found[2] < found[3]
 
 
+def test_calibrated_of_a_user_who_has_chosen_nothing_weighs_the_best_items():
+    linear, users = reranked(Calibrated, AttributeLinear()), SPLIT.test.users
+    nobody = users.copies(torch.arange(len(users)))
+    item, relevance = torch.tensor([[4, 7, -1]]).repeat(len(users), 1), torch.tensor([[1.0, 0.5, 0.0]])
+    taste = linear._taste(nobody, None, None, item, relevance.repeat(len(users), 1)).toarray()
+    wanted = linear.items.values.toarray()[4] + 0.5 * linear.items.values.toarray()[7]
+    assert taste[3] == pytest.approx(wanted / wanted.sum())
+
+
+def test_lists_of_other_items_are_put_in_order_among_these():
+    model, users = reranked(Fair, AttributeLinear(), strength=0.7), SPLIT.test.users
+    some = TRAIN.candidates & (torch.arange(len(TRAIN.candidates)) % 2 == 0)
+    score = model.score_among(users, some).masked_fill(~some, -torch.inf)
+    tail = model.items.protected
+    for row, user in enumerate(torch.arange(len(users))):
+        known = users.unranked.node[users.unranked.row == user]
+        score[row, known] = -torch.inf
+    shown = tail[score.topk(8, dim=1).indices].sum(1)
+    assert int(shown.min()) >= min(3, int((tail & some).sum()) - 2)
+    served = Served(model, vocabulary(), some)
+    assert best(served, users, 8).item.tolist() == score.topk(8, dim=1).indices.tolist()
+
+
 @pytest.mark.parametrize("way", EVERY)
 def test_saved_and_loaded_to_the_same_lists(way, tmp_path):
     model, users = reranked(way, strength=0.3), SPLIT.test.users
     save_model(model, tmp_path)
     assert load_model(tmp_path).score(users).equal(model.score(users))
+
+
+def test_what_a_guarantee_or_clients_do_not_allow_is_refused():
+    around = Around.model_validate({"rerank": {"method": "less_popular"}})
+    with pytest.raises(ConfigError, match="rerank: reads the training users once more, which the guarantee of Private"):
+        around.put(PrivatePopularity(declared=("item",)))
+    erase = Around.model_validate({"erase": {"attribute": "colour"}})
+    with pytest.raises(ConfigError, match="erase: reads the training users once more"):
+        erase.put(PrivateGraphSAGE(declared=("item",)))
+    with pytest.raises(ConfigError, match="erase: reads all training users in one place, and those of Federated"):
+        erase.put(FederatedGraphSAGE())
+    assert Around.of(around.put(SegmentPopularity()))[1].rerank.method == "less_popular"
+
+
+def test_typos_are_told_before_anything_is_fitted():
+    class Never(AttributeLinear):
+        def fit(self, train, validation, seed):
+            raise AssertionError("fitted")
+
+    for how in (Fair(protected={"categroy": "a"}), MMR(by="model")):
+        with pytest.raises(ConfigError, match=r"categroy|no vectors"):
+            Reranked(Never(), how).fit(TRAIN, None, 5)
+    with pytest.raises(ConfigError, match="needs attributes of items"):
+        Reranked(Never(), MMR()).fit(replace(TRAIN, relations=()), None, 5)
+    with pytest.raises(ValidationError, match="name at least one value of an attribute"):
+        Fair(protected={})
 
 
 class Diverse(Reranked):

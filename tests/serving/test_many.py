@@ -245,7 +245,7 @@ def test_a_model_without_vectors_is_one_line(tmp_path: Path) -> None:
     written(tmp_path, 3)
     words = vocabulary()
     people = newcomers(tmp_path, words)
-    for name in set(NAMES) - {"GraphSAGE", "FederatedGraphSAGE"}:
+    for name in set(NAMES) - {"GraphSAGE", "FederatedGraphSAGE", "PrivateGraphSAGE"}:
         with pytest.raises(InputError, match=f"^{name} has no vectors of users; serve a model that has"):
             embed_file(Artifact(fitted(name), words), people, tmp_path / "vectors.parquet")
     assert not (tmp_path / "vectors.parquet").exists()

@@ -42,6 +42,8 @@ def test_users_with_several_values_or_none_count_as_before():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"finetune\.balance: 'culb' is no attribute of users. Did you mean 'club'"):
         balanced(users([0, 1]), "culb", 1.0)
+    with pytest.raises(ValidationError, match="balance_power is 2, but balance names no attribute of users"):
+        RankingConfig(balance_power=2)
     with pytest.raises(ValidationError, match="loss must be softmax with balance, got bpr"):
         RankingConfig(balance="club", loss="bpr")
     with pytest.raises(ValueError, match=r"finetune\.balance: must be left out with a decoder that reads histories"):
