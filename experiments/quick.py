@@ -22,7 +22,8 @@ LARGE = ("ta-feng-next",)
 have many; `ml-100k-next` goes the same way."""
 ALIKE = (
     *("hetrec-lastfm-1", "hetrec-lastfm-10", "hetrec-lastfm-friends", "hetrec-lastfm-tags", "filmtrust"),
-    *("ta-feng-shots", "ml-1m-items-all"),
+    *("ta-feng", "ta-feng-shots", "ml-1m-items-all", "ml-1m-shots", "ml-1m-ablation"),
+    *("ml-100k-agnn", "ml-1m-ratings", "ml-1m-rated", "ml-1m-groups"),
     *("german-credit", "german-credit-50", "german-credit-200", "banking77", "banking77-1", "banking77-10"),
     *("ml-1m-federated", "ta-feng-privacy"),
 )
