@@ -108,9 +108,13 @@ def tradeoffs(
         start: name of the value -> the point at which all lines begin.
         x: name of what is paid with.
     """
-    figure = Figure(figsize=(2.4 * len(panels), 2.8), layout="constrained")
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (y, lines) in zip(every, panels.items(), strict=True):
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.2 * rows + 0.6), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in every[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (y, lines) in zip(every, panels.items(), strict=False):
         for number, (name, points) in enumerate(lines.items()):
             marker = MARKERS[number % len(MARKERS)]
             at = list(zip(*[start[y], *points], strict=True))
