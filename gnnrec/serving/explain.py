@@ -69,7 +69,7 @@ def explain(served: Served, users: UserBatch, items: Tensor, most: int = MOST) -
     """
     kinds = [(HISTORY, ITEM, users.items), *((t[1], t[2], edges) for t, edges in users.relations.items())]
     owner = torch.cat([edges.row for *_, edges in kinds])  # [E]
-    # The order of a list that was put into another one says nothing of edges: its model's scores do.
+    # Places of a re-ranked list do not tell what an edge weighs; the scores of its model do.
     model = served.model.model if isinstance(served.model, Reranked) else served.model
     whole = model.score(users).gather(1, items)  # [B, K]
     weight = torch.empty(len(owner), items.shape[1])  # [E, K]
