@@ -33,7 +33,7 @@ def shots(kept: Kept) -> dict[str, Any]:
                         number = float(metric.partition("/")[0].removeprefix("k"))
                         lines.setdefault(model, {})[number] = _interval(column["intervals"][model])
             measured = next(iter(columns)).partition("/")[2]
-            if len(lines) > 1:
+            if len(lines) > 1 or max(map(len, lines.values()), default=0) > 2:  # two points are no curve
                 found[name] = plots.curves(lines, "first choices shown", measured)
     return found
 

@@ -477,8 +477,8 @@ PROTOCOLS = (
     Protocol("ml-1m-items", "MovieLens-1M, unseen films", LISTS),
     Protocol("ml-1m-items-all", "MovieLens-1M, unseen films among all", LISTS, options_from="ml-1m-items"),
     Protocol("ml-1m-both", "MovieLens-1M, unseen users and unseen films", SHOTS, compared="k1/ndcg@10"),
-    Protocol("ml-1m-groups", "MovieLens-1M, women and men", OF_GROUPS, reference="graphsage"),
-    Protocol("ml-1m-lists", "MovieLens-1M, lists in another order", BESIDES, reference="graphsage"),
+    Protocol("ml-1m-groups", "MovieLens-1M, women and men", OF_GROUPS, plain="graphsage", reference="graphsage"),
+    Protocol("ml-1m-lists", "MovieLens-1M, lists in another order", BESIDES, plain="graphsage", reference="graphsage"),
     Protocol(
         "ml-1m-values", "MovieLens-1M, occupations that training never saw", ("ndcg@10",), FOLDS, reference="popularity"
     ),

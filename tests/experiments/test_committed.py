@@ -132,7 +132,7 @@ def test_a_row_holds_its_model_and_leaves_the_rest_to_the_base(protocol):
         bases = own["extends"] if isinstance(own["extends"], list) else [own["extends"]]
         assert all((path.parent / base).is_file() for base in bases), path
         assert "_base.yaml" in bases or len(bases) == 1, path
-        assert set(own) <= {"extends", "shuffle_attributes", "model", "data", "split"}, path
+        assert set(own) <= {"extends", "shuffle_attributes", "model", "erase", "rerank", "data", "split"}, path
         # what is asked, and of whom, is the same in every row; training may know more
         of_split = own.get("split", KNOWN)
         assert of_split == KNOWN or of_split["labelled"]["others"] == "kept", path

@@ -65,7 +65,7 @@ def full_results(protocol):
     random = np.random.default_rng(0)
     rows_of_text = {path.stem for path in protocol.configs()} & NAMED
     names = ["graphsage", "graphsage-shuffled", "als"]
-    names += sorted({protocol.plain, "biases", "item-mean", *rows_of_text} - {*names})
+    names += sorted({protocol.plain, protocol.reference, "biases", "item-mean", *rows_of_text} - {*names, ""})
 
     def run(name):
         graph = name.startswith("graph")
