@@ -57,6 +57,7 @@ def test_every_citation_is_in_the_bibliography_and_the_other_way_round():
 
 NAMED = {f"graphsage-{name}" for name in ("pretrained", "values", "histories", "views", "words")}
 NAMED |= {"popularity", "central-longer", "ten-percent", "ten-percent-failures"}
+NAMED |= {"private-graphsage-4", "private-popularity-4"}
 """Rows that the text names besides."""
 
 
