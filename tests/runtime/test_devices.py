@@ -228,8 +228,8 @@ def planted(monkeypatch: pytest.MonkeyPatch, fault: str) -> Iterator[None]:
     """A step with a tensor in the wrong place."""
     with monkeypatch.context() as patch:
         if fault == "a tensor of the default device":
-            shown = ranking._shown
-            patch.setattr(ranking, "_shown", lambda *args: torch.zeros(len(shown(*args)), dtype=torch.int64))
+            shown = ranking.shown_counts
+            patch.setattr(ranking, "shown_counts", lambda *args: torch.zeros(len(shown(*args)), dtype=torch.int64))
         elif fault == "moved to the CPU":
             softmax = losses.softmax
             patch.setattr(losses, "softmax", lambda score, row, *rest: softmax(score.cpu(), row, *rest))
@@ -237,7 +237,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, fault: str) -> Iterator[None]:
             softmax = losses.softmax
             patch.setattr(losses, "softmax", lambda score, row, item, *_: softmax(score.cpu(), row.cpu(), item.cpu()))
         else:
-            patch.setattr(ranking, "_order", lambda row, generator: torch.from_numpy(row.numpy()))
+            patch.setattr(ranking, "random_places", lambda row, generator: torch.from_numpy(row.numpy()))
         yield
 
 
